@@ -1,0 +1,27 @@
+"""Undo in order: steps whose side effects reach several systems, rolled back if one of them fails."""
+
+from .action import Action as Action
+from .action import action as action
+from .actionqueue import ActionQueue as ActionQueue
+from .block import current_transaction as current_transaction
+from .errors import ActionQueuesError as ActionQueuesError
+from .errors import ActionRetryException as ActionRetryException
+from .errors import AsyncActionInSyncBlock as AsyncActionInSyncBlock
+from .errors import CommitHookFailed as CommitHookFailed
+from .errors import IllegalOperation as IllegalOperation
+from .errors import NestedTransaction as NestedTransaction
+from .errors import NoTransaction as NoTransaction
+from .errors import RollbackConflict as RollbackConflict
+from .errors import RollbackFailed as RollbackFailed
+from .errors import TransactionClosed as TransactionClosed
+from .errors import TransactionDoomed as TransactionDoomed
+from .exceptionfactory import DoublingBackoffExceptionFactory as DoublingBackoffExceptionFactory
+from .owner import current_step as current_step
+from .report import Report as Report
+from .retry import Retry as Retry
+from .retry import bounded as bounded
+from .states import StepState as StepState
+from .states import TransactionState as TransactionState
+from .step import Step as Step
+from .transactions import Transaction as Transaction
+from .transactions import transaction as transaction

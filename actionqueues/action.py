@@ -1,0 +1,307 @@
+"""`action`: the decorator that makes a step of a function, and `Action`, the base class of the classic API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
+
+from .definition import Definition
+from .errors import NoTransaction
+from .handler import Handler
+from .owner import get_current
+from .retry import Policy, check_policy
+from .signature import display_name, is_generator
+
+if TYPE_CHECKING:
+
+    class _Proxy:  # what the type checkers may know of it; an `__init__` here would hide `__new__` from mypy
+        __name__: str
+        __qualname__: str
+        __wrapped__: Any
+        _self_definition: Definition
+
+    def _initialize(proxy: object, wrapped: object) -> None: ...
+
+else:
+    from wrapt import CallableObjectProxy as _Proxy
+
+    _initialize = _Proxy.__init__
+
+__all__ = ["Action", "action"]
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+P2 = ParamSpec("P2")
+R2 = TypeVar("R2")
+T = TypeVar("T")
+H = TypeVar("H", bound=Callable[..., object])
+
+
+class Action:
+    """A step as an object, for the explicit `ActionQueue`.
+
+    Any object with these two methods will do; the base class is a convenience.  State that `rollback` needs is kept on
+    the object.
+    """
+
+    __module__ = "actionqueues"
+
+    def execute(self) -> None:
+        """Do it.
+
+        Raise `ActionRetryException` to be called again, and any other exception to stop the queue.
+        """
+
+    def rollback(self) -> None:
+        """Undo it.
+
+        Called if a later action fails, or if `execute` itself has raised: then it has to find out how far that came.
+        """
+
+
+_Action: TypeAlias = Action
+
+
+class _Anything:
+    """Private, so that only a parameter that takes any object takes it."""
+
+
+class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property`
+    """Make a step of a function: inside a block, calling it is recorded, and undone if the block fails.
+
+    The decorated function runs at once and returns what it returns.  Outside any block it is the plain function::
+
+        @action
+        def create_user(db, email): ...
+
+        @create_user.rollback
+        def delete_user(db, result): ...
+
+    It works on functions and methods, on class methods and static methods in either order of decorators, and on any
+    other callable.
+
+    Args:
+        retry: a `Retry`, or any ``(attempt, error) -> seconds | None``, that says when a failed call is made again.
+        irreversible: it cannot be undone; a rollback that has to leave it lists it in ``q.report.not_undone``.
+        transaction_required: raise `NoTransaction` when it is called outside any block.
+
+    Raises:
+        TypeError: for a function or options that cannot work, when it is decorated.
+    """
+
+    Action: TypeAlias = _Action
+
+    @overload
+    def __new__(cls, fn: Callable[P, R], /) -> action[P, R]: ...
+    @overload
+    def __new__(
+        cls, /, *, retry: Policy | None = ..., irreversible: bool = ..., transaction_required: bool = ...
+    ) -> _Decorator: ...
+    def __new__(cls, fn: Any = None, /, **options: Any) -> Any:
+        if fn is None:
+            return partial(cls, **_checked(**options))
+        options = _checked(**options)
+        required = options.pop("transaction_required")
+        kind = next((kind for kind in (classmethod, staticmethod) if isinstance(fn, kind)), None)
+        definition = _define(fn if kind is None else fn.__func__, **options)
+        call: Any = definition.generate(
+            partial(_refuse, definition.name) if required else definition.function, get_current
+        )
+        update_wrapper(call, definition.function)
+        call.__actionqueues__ = definition
+        # A class for each action, since `__get__` is on the way of each call of a method, and reading attributes of a
+        # proxy costs more than all the rest of it.
+        own: Any = type(
+            "action", (cls,), {"__slots__": (), "__get__": _getter(call, kind), "__module__": cls.__module__}
+        )
+        made: Any = super().__new__(own)
+        _initialize(made, call)
+        made._self_definition = definition
+        return made
+
+    if not TYPE_CHECKING:  # see `_Proxy`
+
+        def __init__(self, fn, /, **options):
+            pass  # `__new__` has done it
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    # `self` is a Callable here and not action[Concatenate[...], R2], since mypy solves T from the former only.  The
+    # order matters.  First, a static method whose first parameter takes anything.
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[_Anything, ...], object], instance: object, owner: type[Any], /
+    ) -> action[P, R]: ...
+    # A class method, through the class or an instance.
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[T], P2], R2], instance: object, owner: type[T], /
+    ) -> Callable[P2, R2]: ...
+    # Anything through the class: the action itself.
+    @overload
+    def __get__(self, instance: None, owner: type[Any], /) -> action[P, R]: ...
+    # A method.
+    @overload
+    def __get__(self: Callable[Concatenate[T, P2], R2], instance: T, owner: type[Any], /) -> Callable[P2, R2]: ...
+    # A static method through an instance: the action itself.
+    @overload
+    def __get__(self, instance: object, owner: type[Any], /) -> action[P, R]: ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        raise AssertionError  # pragma: no cover - `_getter` makes one for each action
+
+    @overload
+    def rollback(self, handler: H, /) -> H: ...
+    @overload
+    def rollback(self, /, *, retry: Policy | None = ...) -> Callable[[H], H]: ...
+    def rollback(self, handler: Any = None, /, *, retry: Policy | None = None) -> Any:
+        """Make a function the rollback handler of this action, and return it unchanged.
+
+        The names of its parameters say what it is given: any parameter of the action, ``result``, ``error``, ``step``,
+        or the rest of the call's own arguments as ``*args`` and ``**kwargs``.  A handler that needs ``result``, and
+        gives it no default, is not called for a step that has none because it failed.
+
+        A handler that is a method of the same class can be overridden in a subclass like any method.
+
+        Args:
+            handler: the function.
+            retry: when a failed undo is tried again.
+
+        Raises:
+            TypeError: if it asks for something that cannot be supplied, is async while the action is not, or is the
+                second one of this action.
+        """
+        if handler is None:
+            return partial(self.rollback, retry=retry)
+        definition = self._self_definition
+        function: Any = getattr(handler, "__func__", handler)
+        if not callable(function):
+            raise TypeError(f"{definition.name}.rollback takes a function, not {function!r}")
+        if definition.handler is not None:
+            raise TypeError(
+                f"{definition.name} already has a rollback handler, {definition.handler.name}; an action has one: call "
+                "several functions from it, or, in a subclass, override the method "
+                f"{getattr(definition.handler.function, '__name__', definition.handler.name)!r}"
+            )
+        if definition.irreversible:
+            raise TypeError(f"{definition.name} is declared irreversible=True, so it can have no rollback handler")
+        policy = None if retry is None else check_policy(retry, f"{definition.name}.rollback(retry=...)")
+        definition.undo_with(Handler.bound(function, definition.parameters, definition.name, retry=policy))
+        return handler
+
+    @property
+    def __actionqueues__(self) -> Definition:
+        return self._self_definition
+
+    if not TYPE_CHECKING:
+        # What the proxy shows is the user's function; what it calls is the generated frame.
+
+        @property
+        def __wrapped__(self):
+            return self._self_definition.function
+
+        @property
+        def __class__(self):
+            return type(self._self_definition.function)
+
+        def __getattr__(self, name):
+            return getattr(self._self_definition.function, name)
+
+        def __setattr__(self, name, value):
+            if name.startswith("_self_"):
+                super().__setattr__(name, value)
+            else:
+                setattr(self._self_definition.function, name, value)
+
+        def __delattr__(self, name):
+            delattr(self._self_definition.function, name)
+
+    def __eq__(self, other: object) -> bool:
+        mine = self._self_definition
+        theirs = getattr(other, "__actionqueues__", None)
+        if isinstance(theirs, Definition):
+            return bool(theirs.function == mine.function)
+        return bool(mine.function == other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._self_definition.function)
+
+    def __copy__(self) -> action[P, R]:
+        return self
+
+    def __deepcopy__(self, memo: object) -> action[P, R]:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        name = getattr(self._self_definition.function, "__qualname__", None)
+        if name is None:
+            raise TypeError(f"cannot pickle {self!r}: only a function is pickled, by its qualified name")
+        return str(name)
+
+    def __repr__(self) -> str:
+        definition = self._self_definition
+        if definition.handler is not None:
+            undo = f"undone by {definition.handler.name}"
+        else:
+            undo = "irreversible" if definition.irreversible else "no rollback handler"
+        kind = "async action" if definition.is_async else "action"
+        return f"<{kind} {definition.name}({', '.join(definition.parameters.names)}), {undo}>"
+
+    __str__ = __repr__
+
+
+if TYPE_CHECKING:
+
+    class _Decorator(action[..., Any]):  # a subclass, so that mypy takes it for what `__new__` may return
+        def __call__(self, fn: Callable[P2, R2], /) -> action[P2, R2]: ...
+
+
+def _getter(call: Callable[..., Any], kind: type | None) -> Callable[..., Any]:
+    """The `__get__` of an action: bound methods are those of its generated frame."""
+
+    def get(self: object, instance: object, _owner: object = None) -> object:
+        return self if instance is None else MethodType(call, instance)
+
+    def get_class(_self: object, instance: object, owner: object = None) -> object:
+        return MethodType(call, type(instance) if owner is None else owner)
+
+    def get_static(self: object, _instance: object, _owner: object = None) -> object:
+        return self
+
+    return get_static if kind is staticmethod else get_class if kind is classmethod else get
+
+
+def _checked(
+    *, retry: Policy | None = None, irreversible: bool = False, transaction_required: bool = False
+) -> dict[str, Any]:
+    """The options, if they make sense together; the signature refuses those that do not exist."""
+    if retry is not None:
+        check_policy(retry, "@action(retry=...)")
+    return {"retry": retry, "irreversible": irreversible, "transaction_required": transaction_required}
+
+
+def _define(function: Any, *, retry: Policy | None, irreversible: bool) -> Definition:
+    """The definition of an action, or the reason why it can be none."""
+    if isinstance(getattr(function, "__actionqueues__", None), Definition):
+        raise TypeError(f"{display_name(function)} is an action already: decorate it once")
+    if not callable(function):
+        raise TypeError(f"@action decorates a function, not {function!r}; options go by keyword: @action(retry=...)")
+    if is_generator(function):
+        raise TypeError(
+            f"@action cannot decorate the generator function {display_name(function)}: its body would run when it is "
+            "iterated, after the step has ended; return a list, or make a step of each item"
+        )
+    definition = Definition(function)
+    definition.retry = retry
+    definition.irreversible = irreversible
+    return definition
+
+
+def _refuse(name: str, *_args: object, **_kwargs: object) -> NoReturn:
+    raise NoTransaction(name)

@@ -1,0 +1,53 @@
+"""`@transaction` over a function: a fresh block for each call, and another call if the policy wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import wrapt
+
+from .drivers import pause
+from .engine import Attempts
+from .retry import Policy
+from .signature import display_name, is_generator
+from .states import TransactionState
+
+if TYPE_CHECKING:
+    from .transactions import Transaction
+
+__all__ = ["in_transaction"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy | None) -> F:
+    """`function` with a block of its own around each call.
+
+    Raises:
+        TypeError: if `function` is none, or a generator function, whose body would run after the block.
+    """
+    if not callable(function):
+        raise TypeError(f"transaction() takes a name, or a function to decorate, not {function!r}")
+    if is_generator(function):
+        raise TypeError(
+            f"@transaction cannot decorate the generator function {display_name(function)}: its body would run after "
+            "the block has ended; open the block inside it"
+        )
+
+    def wrapper(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        attempts = None if policy is None else Attempts(policy)
+        while True:
+            block = fresh()
+            try:
+                with block:
+                    return wrapped(*args, **kwargs)
+            except BaseException as error:
+                # Only what has been undone completely may be done again.
+                undone = block.state is TransactionState.ROLLED_BACK and block.report.clean
+                if attempts is None or not undone or not attempts.another(error):
+                    raise
+            pause(attempts.wait)
+
+    decorated: Any = wrapt.decorator(wrapper)(function)
+    return cast("F", decorated)

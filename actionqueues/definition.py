@@ -1,0 +1,152 @@
+"""`Definition`: everything that is fixed about an action once it is decorated; the owner of its entries."""
+
+from __future__ import annotations
+
+from _thread import _count, get_ident
+from collections.abc import Callable, Sequence
+from time import monotonic
+from types import FunctionType
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+from .frames import caller, specialize
+from .handler import Handler
+from .retry import Policy
+from .signature import ANY, display_name, is_async, parameters_of
+from .step import PENDING, Entry, Log, step_at
+
+__all__ = ["Definition"]
+
+_Function: TypeAlias = Callable[..., Any]
+
+
+class Definition:
+    """What is fixed about an action: its function, its options and its rollback handler.
+
+    Attributes:
+        function: the undecorated callable.
+        name: its name in messages and reports.
+        parameters: what it takes.
+        run: calls the function with the arguments of an entry.
+        retry: the policy of the body, or None.
+        irreversible: whether the user said that it cannot be undone.
+        handler: the rollback handler, or None.
+        quick: undoes an entry that has an outcome; None where that takes more than one call.
+    """
+
+    def __init__(self, function: _Function, *, name: str | None = None) -> None:
+        """Make the definition of a plain callable: any arguments, nothing to undo."""
+        self.function = function
+        self.name = name or display_name(function)
+        self.retry: Policy | None = None
+        self.irreversible = False
+        self.is_async = False
+        self.handler: Handler | None = None
+        self.quick: Callable[[Log, int], object] | None = None
+        self.parameters = ANY
+        self.size = 4
+        self.run: Callable[[Entry], Any] = lambda entry: function(*entry[0], **entry[1])
+        self._overrides: WeakKeyDictionary[type, Handler] | None = None
+
+    def enter(self, *args: Any, **kwargs: Any) -> Entry:
+        """An entry for a call with these arguments.
+
+        Raises:
+            TypeError: the interpreter's own, if they do not fit.
+        """
+        return [args, kwargs, PENDING, self]
+
+    def generate(self, outside: _Function, current: Callable[[], Any]) -> FunctionType:
+        """Read the function's signature, generate its frames, and return the one that makes a step of a call.
+
+        Args:
+            outside: what to call outside any block.
+            current: returns the log of the block around a call, or None.
+        """
+        self.is_async = is_async(self.function)
+        parameters = self.parameters = parameters_of(self.function)
+        self.size = len(parameters.names) + 2
+        make = caller(parameters.shape, self.retry is not None, self.is_async)
+        call, enter, run = make(self, self.function, outside, current, get_ident, _count, monotonic, PENDING)
+        qualname = getattr(self.function, "__qualname__", self.name)
+        for frame in (call, enter, run):
+            specialize(frame, qualname, parameters.shape, parameters.names)
+        for frame in (call, enter):
+            frame.__defaults__ = parameters.defaults or None
+            frame.__kwdefaults__ = parameters.keyword_defaults or None
+        self.enter, self.run = enter, run  # type: ignore[method-assign]
+        return call
+
+    def undo_with(self, handler: Handler) -> None:
+        """Make `handler` the rollback handler."""
+        self.check_async(handler)
+        self.handler = handler
+        self.quick = handler.quick
+        if _is_method_of_same_class(self.function, handler.function):
+            self._overrides = WeakKeyDictionary()
+            self.quick = handler.quick and self._undo_by_class
+
+    def handler_of(self, entry: Sequence[Any]) -> Handler | None:
+        """The handler for one call: that of the class of its object, where a subclass has overridden it."""
+        handler, overrides = self.handler, self._overrides
+        if handler is None or overrides is None:
+            return handler
+        owner = entry[0]
+        cls = owner if isinstance(owner, type) else type(owner)
+        found = overrides.get(cls)
+        if found is None:
+            found = overrides[cls] = self._override(handler, cls)
+        return found
+
+    def _override(self, handler: Handler, cls: type) -> Handler:
+        name: str = handler.function.__name__
+        functions = [_function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
+        if handler.function not in functions[1:]:
+            return handler  # not a method of this class, or not overridden
+        override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
+        self.check_async(override)
+        return override
+
+    def check_async(self, handler: Handler) -> None:
+        """Refuse an async handler for a sync action: a sync block could not await it."""
+        if handler.is_async and not self.is_async:
+            raise TypeError(
+                f"the rollback handler {handler.name} is async, but {self.name} is not, and may be called where "
+                f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
+            )
+
+    def _undo_by_class(self, log: Log, place: int) -> None:
+        handler = self.handler_of(log[place : place + 1])
+        assert handler is not None  # noqa: S101 - `undo_with` has set it
+        if handler.quick is not None:
+            handler.quick(log, place)
+        else:
+            handler.call(step_at(log, place + self.size))
+
+    def args(self, entry: Entry) -> tuple[Any, ...]:
+        """The positional arguments of an entry."""
+        count, shape = self.parameters.positional, self.parameters.shape
+        rest = entry[count + shape.keyword_only] if shape.var_positional else ()
+        return (*entry[:count], *rest)
+
+    def kwargs(self, entry: Entry) -> dict[str, Any]:
+        """The keyword arguments of an entry."""
+        count, shape = self.parameters.positional, self.parameters.shape
+        keyword = slice(count, count + shape.keyword_only)
+        named = dict(zip(self.parameters.names[keyword], entry[keyword], strict=True))
+        return {**named, **entry[len(self.parameters.names) - 1]} if shape.var_keyword else named
+
+    def arguments(self, entry: Entry) -> dict[str, Any]:
+        """The arguments of an entry by name."""
+        return dict(zip(self.parameters.names, entry, strict=False))
+
+
+def _function_of(attribute: Any) -> Any:
+    """The function in an attribute of a class."""
+    return getattr(attribute, "__func__", attribute)
+
+
+def _is_method_of_same_class(function: _Function, handler: _Function) -> bool:
+    prefix: str = getattr(function, "__qualname__", "").rpartition(".")[0]
+    theirs: str = getattr(handler, "__qualname__", "").rpartition(".")[0]
+    return bool(prefix) and prefix == theirs and not prefix.endswith("<locals>")

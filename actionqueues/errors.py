@@ -1,0 +1,229 @@
+"""Every exception of the package: when it is raised, what to do now, and how it differs from its neighbours.
+
+All derive from `ActionQueuesError`, except the two that user code raises itself (`RollbackConflict`,
+`ActionRetryException`).  Their data are attributes, and all of them survive pickling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+__all__ = [
+    "ActionQueuesError",
+    "ActionRetryException",
+    "AsyncActionInSyncBlock",
+    "CommitHookFailed",
+    "IllegalOperation",
+    "NestedTransaction",
+    "NoTransaction",
+    "RollbackConflict",
+    "RollbackFailed",
+    "TransactionClosed",
+    "TransactionDoomed",
+]
+
+
+class ActionQueuesError(Exception):
+    """Base of what this package raises on its own account; catch it to catch all of them."""
+
+    __module__ = "actionqueues"
+
+
+class IllegalOperation(ActionQueuesError, AssertionError):
+    """A queue, transaction or step was asked for something that its state does not allow.
+
+    Nothing has been changed by the call.  It is a mistake in the calling code: mend the order of the calls.
+    It is an `AssertionError` too because `actionqueues` 0.8 raised one; unlike that one it is raised under
+    ``python -O`` as well.  `TransactionClosed` is its neighbour for steps that come too late.
+
+    Attributes:
+        operation: what was asked for, such as ``"execute this queue"``.
+        state: what the object is, such as ``"it has already been executed"``.
+        advice: what to do instead.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, operation: str, state: str, advice: str) -> None:
+        super().__init__(operation, state, advice)
+        self.operation = operation
+        self.state = state
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"cannot {self.operation}: {self.state}; {self.advice}"
+
+
+class NoTransaction(ActionQueuesError, RuntimeError):
+    """Something that needs a block was called outside any: an ``@action(transaction_required=True)``, or
+    `current_step()` where no step is running.
+
+    Nothing has run.  Call it inside ``with transaction():``.
+
+    Attributes:
+        name: what was called.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, name: str, advice: str = "call it inside `with transaction():`") -> None:
+        super().__init__(name, advice)
+        self.name = name
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.name} was called outside any transaction; {self.advice}"
+
+
+class NestedTransaction(ActionQueuesError, RuntimeError):
+    """A ``transaction(outermost=True)`` was entered inside another block.
+
+    Nothing has run.  Move the block out of the other one, drop ``outermost=True`` to make it a savepoint, or use
+    ``independent=True`` for one that shares nothing with its surroundings.
+
+    Attributes:
+        name: the transaction that wanted to be outermost.
+        outer: the transaction that it was entered in.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, name: str, outer: str) -> None:
+        super().__init__(name, outer)
+        self.name = name
+        self.outer = outer
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} is declared outermost=True, but was entered inside {self.outer}; enter it outside, drop "
+            "outermost=True to make it a savepoint, or use independent=True to share nothing"
+        )
+
+
+class TransactionClosed(ActionQueuesError, RuntimeError):
+    """A step was called, added or registered in a transaction that has already ended or is ending.
+
+    Its body has not run, so there is nothing to undo.  It happens after ``q.rollback()``, and to code that outlives
+    the block: a callback, a thread, a task.  Do the work before the block ends, or open a transaction of its own
+    for it.
+
+    Attributes:
+        what: the step or call that came too late.
+        transaction: the transaction.
+        state: how that transaction ended, or that it is ending.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, what: str, transaction: str, state: str) -> None:
+        super().__init__(what, transaction, state)
+        self.what = what
+        self.transaction = transaction
+        self.state = state
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} came too late: {self.transaction} is {self.state}, and nothing was run; call it before the "
+            "block ends, or in a transaction of its own"
+        )
+
+
+class TransactionDoomed(ActionQueuesError, RuntimeError):
+    """The block was left normally, but an undo inside it had failed, so everything was rolled back instead.
+
+    Committing would have made half a step permanent.  The world is as after any rollback, but for the steps
+    listed here, which a person has to look at.  Where the block was left by an exception, that exception goes on
+    instead, with a note.
+
+    Attributes:
+        transaction: the transaction that could not commit.
+        failures: what the failed undos raised.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, transaction: str, failures: Sequence[BaseException], steps: Sequence[str] = ()) -> None:
+        super().__init__(transaction, tuple(failures), tuple(steps))
+        self.transaction = transaction
+        self.failures = tuple(failures)
+        self.steps = tuple(steps)
+
+    def __str__(self) -> str:
+        names = ", ".join(self.steps)
+        return (
+            f"{self.transaction} was rolled back instead of committed, because an undo inside it had failed: "
+            f"{names}; see q.report.failures, and put right by hand what they left"
+        )
+
+
+class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
+    """An async action, or an async callable, was given to a ``with transaction()`` block or a classic queue.
+
+    Nothing has run, and no coroutine was made.  Use ``async with transaction() as q:`` inside an ``async def``.
+
+    Attributes:
+        name: the async callable.
+        where: the block or queue that cannot await it.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__(name, where)
+        self.name = name
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.name} is async, and {self.where} cannot await it; use `async with transaction():`"
+
+
+class RollbackFailed(ExceptionGroup[Exception]):
+    """An explicit ``q.rollback()`` ran every undo, and these failed.
+
+    What failed is left as it was, for a person; everything else has been undone.  It is raised only where there is no
+    exception that it could hide: a block left by an exception adds a note to that one instead.  What each undo raised
+    is in `exceptions`, and the steps are in ``q.report.failures`` and ``q.report.conflicts``.
+    """
+
+    __module__ = "actionqueues"
+
+    def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
+        return type(self)(self.message, excs)
+
+
+class CommitHookFailed(ExceptionGroup[Exception]):
+    """The transaction has committed, all its ``on_commit`` hooks have run, and these failed.
+
+    Nothing was or will be undone.  Do not retry the block: its steps are done.  Repeat or repair what the failed
+    hooks were to do; what each raised is in `exceptions`.
+    """
+
+    __module__ = "actionqueues"
+
+    def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
+        return type(self)(self.message, excs)
+
+
+class RollbackConflict(Exception):
+    """Raise it in a rollback handler: somebody else has changed the thing since, so it was left alone.
+
+    It is not retried.  The step is listed in ``q.report.conflicts`` instead of ``q.report.failures``, for a person to
+    decide; like any step that could not be undone it keeps a transaction from committing.
+    """
+
+    __module__ = "actionqueues"
+
+
+class ActionRetryException(Exception):
+    """Raise it in a step or in a rollback handler: call me again in `ms_backoff` milliseconds.
+
+    It is obeyed as often as it is raised, so whoever raises it has to count (`DoublingBackoffExceptionFactory` does),
+    unless the step has a `Retry` or another policy, which bounds it.
+    """
+
+    __module__ = "actionqueues"
+
+    def __init__(self, ms_backoff: float = 0) -> None:
+        super().__init__(ms_backoff)
+        self.ms_backoff = ms_backoff

@@ -1,0 +1,201 @@
+"""The functions that are generated for an action: exact frames instead of ``*args, **kwargs``.
+
+A frame with the parameters of the action itself costs half of one that packs and unpacks them, and it refuses wrong
+arguments with the interpreter's own message before anything has happened.  Only the *shape* of a signature (how many
+parameters of which kind) goes into source text; names and defaults are data, put into the compiled code afterwards.
+Each shape is compiled once; its source is in `linecache`, so that tracebacks show it.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import FunctionType
+from typing import Any, NamedTuple, cast
+
+__all__ = ["Shape", "caller", "specialize", "undoer"]
+
+
+class Shape(NamedTuple):
+    """How many parameters of each kind a callable has."""
+
+    positional_only: int
+    positional: int  # the ones that can be given by keyword as well, without the former
+    keyword_only: int
+    var_positional: bool
+    var_keyword: bool
+
+
+# The frame of every step.  What each line is for:
+# - `current` is the bound `get` of a ContextVar: the log of the block around the call, or None.
+# - `log[0]` is true once the log takes no more records; its other threads are only looked for if there are any at all,
+#   since that costs half of asking which one this is.
+# - The record is in the log before the body starts, so that whatever happens to this frame, the step is known to have
+#   been started.  It goes there by one operation, without an object of its own.
+# - `log[place] = body(...)` stores the result in the statement that gets it: nothing can come between them.
+# - Everything else is done by the owner of the log, once something has gone wrong.
+_CALL = """
+def make(definition, body, outside, current, thread, threads, clock, PENDING):
+    def call({parameters}):
+        log = current()
+        if log is None:
+            return outside({arguments})
+        if log[0] or threads() and log[1] != thread():
+            return log[2].elsewhere([{values}PENDING, definition])
+        place = len(log) + {count}{start}
+        try:
+            log += ({values}PENDING, definition)
+            result = log[place] = body({arguments})
+        except BaseException as error:
+            if log[2].failed(place, error{started}):
+                raise
+        else:
+            return result
+        return log[2].again(place)
+
+    def enter({parameters}):
+        return [{values}PENDING, definition]
+
+    def run(entry):
+        return body({unpacked})
+
+    return call, enter, run
+"""
+
+# An async action gives its coroutine to the block, which knows whether it can await it.
+_ASYNC_CALL = """
+def make(definition, body, outside, current, thread, threads, clock, PENDING):
+    def call({parameters}):
+        log = current()
+        if log is None:
+            return outside({arguments})
+        return log[2].start([{values}PENDING, definition])
+
+    def enter({parameters}):
+        return [{values}PENDING, definition]
+
+    def run(entry):
+        return body({unpacked})
+
+    return call, enter, run
+"""
+
+_UNDO = """
+def make(handler):
+    def undo(log, place):
+        handler({picks})
+
+    return undo
+"""
+
+
+def _compile(source: str, label: str) -> Callable[..., Any]:
+    filename = f"<actionqueues: {label}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {}
+    exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - the text is made from numbers alone
+    make: Callable[..., Any] = namespace["make"]
+    return make
+
+
+def _keywords(count: int) -> list[str]:
+    """Stand-ins for the names that are passed by keyword; they end up among the constants of the code."""
+    return [f"k{i}" for i in range(count)]
+
+
+def _arguments(shape: Shape, places: Sequence[str]) -> str:
+    """The text of an argument list that passes on what stands at `places`."""
+    count = shape.positional_only + shape.positional
+    texts = list(places[:count])
+    keywords = _keywords(shape.keyword_only)
+    rest = list(places[count + len(keywords) :])
+    if shape.var_positional:
+        texts.append(f"*{rest.pop(0)}")
+    texts += [f"{name}={place}" for name, place in zip(keywords, places[count:], strict=False)]
+    if shape.var_keyword:
+        texts.append(f"**{rest.pop(0)}")
+    return ", ".join(texts)
+
+
+@cache
+def caller(shape: Shape, timed: bool, is_async: bool) -> Callable[..., tuple[FunctionType, FunctionType, FunctionType]]:
+    """The maker of the three functions of an action: `call` (the step), `enter` (only its entry), `run` (its body).
+
+    A `timed` one tells the log when the first attempt was started; only a retry policy has use for that.  The values of
+    a record stand in the order of ``co_varnames``: positional, keyword-only, ``*args``, ``**kwargs``.
+    """
+    positional = [f"p{i}" for i in range(shape.positional_only + shape.positional)]
+    keyword = _keywords(shape.keyword_only)
+    parameters = list(positional)
+    if shape.positional_only:
+        parameters.insert(shape.positional_only, "/")
+    if shape.var_positional:
+        parameters.append("*v")
+    elif keyword:
+        parameters.append("*")
+    parameters += keyword
+    if shape.var_keyword:
+        parameters.append("**w")
+    values = positional + keyword + ["v"] * shape.var_positional + ["w"] * shape.var_keyword
+    source = (_ASYNC_CALL if is_async else _CALL).format(
+        parameters=", ".join(parameters),
+        arguments=_arguments(shape, values),
+        values="".join(f"{name}, " for name in values),
+        count=len(values),
+        start="\n        started = clock()" if timed else "",
+        started=", started" if timed else "",
+        unpacked=_arguments(shape, [f"entry[{i}]" for i in range(len(values))]),
+    )
+    return _compile(source, f"{'an async' if is_async else 'a'} step with {_label(shape)}")
+
+
+def _label(shape: Shape) -> str:
+    words = [f"{shape.positional_only + shape.positional} positional"]
+    if shape.positional_only:
+        words[0] += f" ({shape.positional_only} of them only)"
+    if shape.keyword_only:
+        words.append(f"{shape.keyword_only} keyword-only")
+    words += ["*args"] * shape.var_positional + ["**kwargs"] * shape.var_keyword
+    return ", ".join(words) + " parameters"
+
+
+def specialize(function: FunctionType, qualname: str, shape: Shape, names: Sequence[str]) -> None:
+    """Give a generated function the real names of the parameters, as data, and its own name.
+
+    The function's own variables get names that no parameter can have, as comprehensions do it (``.0``).
+    """
+    code = function.__code__
+    if code.co_varnames[: code.co_argcount] != ("entry",):
+        own = tuple(f".{variable}" for variable in code.co_varnames[len(names) :])
+        function.__code__ = code.replace(co_name=function.__name__, co_qualname=qualname, co_varnames=(*names, *own))
+        function.__qualname__ = qualname
+    _rename_keywords(function, names[shape.positional_only + shape.positional :][: shape.keyword_only])
+
+
+def _rename_keywords(function: FunctionType, names: Sequence[str]) -> None:
+    real = dict(zip(_keywords(len(names)), names, strict=True))
+
+    def rename(constant: object) -> object:
+        if isinstance(constant, tuple):
+            return tuple(rename(item) for item in cast("tuple[object, ...]", constant))
+        return real.get(constant, constant) if isinstance(constant, str) else constant
+
+    if real:
+        code = function.__code__
+        function.__code__ = code.replace(co_consts=tuple(rename(constant) for constant in code.co_consts))
+
+
+def undoer(handler: Callable[..., object], positional: Sequence[int], keyword: Mapping[str, int]) -> FunctionType:
+    """A function of a log and the place of a record in it that calls `handler` with these items of the record."""
+    undo = _undo_maker(tuple(positional), tuple(keyword.values()))(handler)
+    _rename_keywords(undo, tuple(keyword))
+    return undo
+
+
+@cache
+def _undo_maker(positional: tuple[int, ...], keyword: tuple[int, ...]) -> Callable[..., FunctionType]:
+    items = [f"log[place + {place}]" if place else "log[place]" for place in (*positional, *keyword)]
+    picks = items[: len(positional)]
+    picks += [f"{name}={item}" for name, item in zip(_keywords(len(keyword)), items[len(positional) :], strict=True)]
+    return _compile(_UNDO.format(picks=", ".join(picks)), f"an undo given items {positional + keyword} of the record")

@@ -1,0 +1,85 @@
+"""What `q.on_commit` registers, and how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .errors import CommitHookFailed
+from .interrupts import InterruptGuard
+from .report import HookFailure, Report
+from .signature import display_name
+from .step import Step
+
+__all__ = ["Hook", "HookRun"]
+
+
+class Hook:
+    """A function to be called once everything has succeeded.
+
+    Attributes:
+        name: its name in messages.
+        within: the step whose body registered it, or None; if that is undone, the hook is not called.
+    """
+
+    __slots__ = ("args", "attempt", "function", "kwargs", "name", "within")
+
+    def __init__(
+        self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], within: Step[Any] | None
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.name = display_name(function)
+        self.within = within
+        self.attempt = within.attempts if within is not None else 0
+
+    @property
+    def due(self) -> bool:
+        """Whether the step that registered it has succeeded, in the attempt that registered it."""
+        step = self.within
+        return step is None or (step.state == "done" and step.attempts == self.attempt)
+
+    def call(self) -> object:
+        """Call it."""
+        return self.function(*self.args, **self.kwargs)
+
+
+class HookRun:
+    """The commit hooks of a transaction, being called."""
+
+    __slots__ = ("errors", "guard", "hooks", "interrupts", "report")
+
+    def __init__(self, hooks: Iterable[Hook], report: Report) -> None:
+        self.hooks = list(hooks)
+        self.report = report
+        self.guard = InterruptGuard()
+        self.errors: list[Exception] = []
+        self.interrupts: list[BaseException] = []
+
+    def calls(self) -> None:
+        """Call all of them."""
+        for hook in self.hooks:
+            try:
+                hook.call()
+            except BaseException as error:
+                self.report.hook_failures.append(HookFailure(hook.name, error))
+                if error is self.guard.broken:
+                    raise
+                if isinstance(error, Exception):
+                    self.errors.append(error)
+                else:
+                    self.interrupts.append(error)
+
+    def result(self) -> None:
+        """Raise what they have raised."""
+        group = None
+        if self.errors:
+            names = ", ".join(name for name, error in self.report.hook_failures if isinstance(error, Exception))
+            message = f"the transaction {self.report.name!r} has committed, but these commit hooks failed: {names}"
+            group = CommitHookFailed(message, self.errors)
+        interrupt = self.guard.kept or next(iter(self.interrupts), None)
+        if interrupt is not None:
+            raise interrupt from group
+        if group is not None:
+            raise group

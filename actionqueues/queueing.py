@@ -1,0 +1,222 @@
+"""`add`: binding a step now that is to run later, shared by blocks and classic queues."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import MethodType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from .definition import Definition
+from .errors import IllegalOperation
+from .handler import Handler
+from .signature import display_name, is_async
+from .states import StepState
+from .step import OUTCOME, Entry, Step
+
+__all__ = ["Adding", "SupportsAction", "definition_of", "fill_in", "undo_entry"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+
+class SupportsAction(Protocol):
+    """What a classic queue takes: any object with these two methods."""
+
+    def execute(self) -> object:
+        """Do it.  May raise anything; `ActionRetryException` to be called again."""
+
+    def rollback(self) -> object:
+        """Undo it; called once `execute` has been called, however that ended."""
+
+
+class Adding:
+    """Something that steps can be added to, to run later."""
+
+    @overload
+    def add(self, action: SupportsAction, /) -> Step[None]: ...
+    @overload
+    def add(self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+
+    # A step may stand for its result.  These are for the last positional step at place 1, 2, 3, 4; what follows it is
+    # exact again.  Elsewhere `step.later` is the exact spelling.
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
+        a: Step[A],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(self, fn: Callable[Concatenate[A, P], R], a: Step[A], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, P], Coroutine[Any, Any, R]],
+        a: A | Step[A],
+        b: Step[B],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, P], R],
+        a: A | Step[A],
+        b: Step[B],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, P], Coroutine[Any, Any, R]],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: Step[C],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, P], R],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: Step[C],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, D, P], Coroutine[Any, Any, R]],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: C | Step[C],
+        d: Step[D],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, D, P], R],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: C | Step[C],
+        d: Step[D],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    def add(self, fn: Any, /, *args: Any, **kwargs: Any) -> Step[Any]:
+        """Queue a step, and return it.
+
+        Queued steps run in the order in which they were added.  A `Step` among the arguments stands for the result of
+        that step, which must have been queued before.
+
+        Args:
+            fn: a decorated function or a bound method of one; any other callable, which then has nothing to undo; or
+                an object with ``execute`` and ``rollback``, which takes no arguments.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+
+        Raises:
+            TypeError: if `fn` is none of these, or the arguments do not fit.
+            IllegalOperation: if no step can be added any more.
+        """
+        definition, args = definition_of(fn, args, kwargs)
+        return self._add(Step(definition, definition.enter(*args, **kwargs), StepState.QUEUED))
+
+    def _add(self, step: Step[Any]) -> Step[Any]:  # noqa: ARG002 - abstract
+        """Take a step that has been bound."""
+        raise AssertionError  # pragma: no cover - abstract
+
+
+def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Definition, tuple[Any, ...]]:
+    """The definition behind what a user gave to ``add``, and the positional arguments with the bound object, if any."""
+    definition = getattr(fn, "__actionqueues__", None)
+    if isinstance(definition, Definition):
+        return definition, (fn.__self__, *args) if isinstance(fn, MethodType) else args
+    if callable(getattr(fn, "execute", None)) and callable(getattr(fn, "rollback", None)):
+        if isinstance(fn, type):
+            raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
+        if args or kwargs:
+            raise TypeError(f"{type(fn).__qualname__} is an action object, whose execute() takes no arguments")
+        definition = Definition(fn.execute, name=type(fn).__qualname__)
+        definition.handler = Handler(fn.rollback)
+        definition.quick = definition.handler.quick
+        return definition, ()
+    if callable(fn):
+        check_arguments(fn, args, kwargs)
+        definition = Definition(fn)
+        definition.is_async = is_async(fn)
+        return definition, args
+    missing = " and ".join(name for name in ("execute()", "rollback()") if not callable(getattr(fn, name[:-2], None)))
+    raise TypeError(f"{fn!r} cannot be added: it is neither callable nor an action object; it has no {missing}")
+
+
+def undo_entry(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+    """The entry of something that was done by hand, and is undone by calling `fn`."""
+    check_arguments(fn, args, kwargs)
+    definition = Definition(fn)
+    handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
+    definition.handler, definition.quick = handler, handler.quick
+    entry = definition.enter(*args, **kwargs)
+    entry[OUTCOME] = None
+    return entry
+
+
+def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Refuse arguments that do not fit, now and not when it is too late."""
+    if not callable(fn):
+        raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
+    try:
+        signature = inspect.signature(fn)
+    except ValueError:
+        return  # a built-in callable that does not tell
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{display_name(fn)}{signature}: {error}") from None
+
+
+def fill_in(step: Step[Any]) -> None:
+    """Replace the steps among the arguments of a queued step by their results."""
+    entry = step.entry
+
+    def value(argument: Any) -> Any:
+        if not isinstance(argument, Step):
+            return argument
+        earlier: Step[Any] = argument  # pyright: ignore[reportUnknownVariableType]
+        if not earlier.has_result:
+            raise IllegalOperation(
+                f"run {step.name}",
+                f"one of its arguments is the result of {earlier.name}, which is {earlier.state}",
+                f"queue {earlier.name} before it, in the same transaction, and let it succeed",
+            )
+        return earlier.result
+
+    shape = step.definition.parameters.shape
+    count = len(step.definition.parameters.names)
+    entry[:count] = [value(argument) for argument in entry[:count]]
+    if shape.var_keyword:
+        entry[count - 1] = {name: value(argument) for name, argument in entry[count - 1].items()}
+    if shape.var_positional:
+        place = count - 1 - shape.var_keyword
+        entry[place] = tuple(value(argument) for argument in entry[place])

@@ -1,0 +1,179 @@
+"""Retry policies: how long to wait before the next attempt, or not to make one.
+
+Pure: nothing here reads a clock or sleeps, and a policy holds no state of a call, so that one object can serve any
+number of calls at once.  The engine counts the attempts and measures the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import TypeAlias, cast
+
+from .errors import ActionRetryException
+
+__all__ = ["Policy", "Retry", "bounded", "next_wait"]
+
+#: ``(attempt, error) -> seconds | None``: `attempt` is the number of attempts made so far (1 after the first one has
+#: failed), `error` what the last one raised; None means to give up.
+Policy: TypeAlias = Callable[[int, BaseException], "float | None"]
+
+_On: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """Try again after a failure, with exponential backoff and jitter, up to a number of attempts and a time.
+
+    The wait after the `attempt`-th failed attempt (1, 2, …) is, in seconds::
+
+        min(wait_max, wait_initial * wait_exp_base ** (attempt - 1) + random(0, wait_jitter))
+
+    which is the formula, and these are the names and defaults, of the `stamina` library.  No wait is begun that would
+    end later than `timeout` seconds after the first attempt was started: then, and after `attempts` attempts, the last
+    error itself is raised, with a note that says how many attempts were made in how long.
+
+    Args:
+        attempts: how many attempts at most, the first one included; None for no limit.
+        timeout: seconds from the start of the first attempt within which the last one must start; None for no limit.
+        wait_initial: seconds before the second attempt, without the jitter.
+        wait_max: the longest wait, in seconds.
+        wait_jitter: the largest random addition to a wait, in seconds.
+        wait_exp_base: the factor from one wait to the next, without the jitter.
+        on: which errors are worth another attempt: an exception class, a tuple of them, or a predicate that is given
+            the `Exception`.  `KeyboardInterrupt`, `SystemExit` and cancellations are not, unless a class named here
+            covers them.
+
+    Raises:
+        TypeError, ValueError: for arguments that make no sense, when it is made.
+    """
+
+    attempts: int | None = 10
+    timeout: float | None = 45.0
+    wait_initial: float = 0.1
+    wait_max: float = 5.0
+    wait_jitter: float = 1.0
+    wait_exp_base: float = 2.0
+    on: _On = Exception
+
+    def __post_init__(self) -> None:
+        if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
+            raise ValueError(f"Retry(attempts=...) must be a whole number from 1, or None, not {self.attempts!r}")
+        for name in ("timeout", "wait_initial", "wait_max", "wait_jitter", "wait_exp_base"):
+            value: object = getattr(self, name)
+            if value is None and name == "timeout":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"Retry({name}=...) must be a number, not {value!r}")
+            if not (value >= 0 and isfinite(value)):
+                raise ValueError(f"Retry({name}=...) must be a finite number, 0 or more, not {value!r}")
+        if not is_condition(self.on):
+            raise TypeError(
+                f"Retry(on=...) must be an exception class, a tuple of them, or a predicate, not {self.on!r}"
+            )
+
+    def __call__(self, attempt: int, error: BaseException) -> float | None:
+        """Seconds to wait after the `attempt`-th failed attempt, or None to give up.  `timeout` is the caller's."""
+        return self.wait(attempt) if self.bounds(attempt) and self.retries(error) else None
+
+    def bounds(self, attempt: int) -> bool:
+        """Whether the number of attempts made so far leaves room for another."""
+        return self.attempts is None or attempt < self.attempts
+
+    def retries(self, error: BaseException) -> bool:
+        """Whether `error` is one that `on` names."""
+        on = self.on
+        if isinstance(on, type | tuple):
+            return isinstance(error, on)
+        return isinstance(error, Exception) and bool(on(error))
+
+    def wait(self, attempt: int) -> float:
+        """The wait after the `attempt`-th failed attempt, in seconds, by the formula above."""
+        import random  # here, because importing it takes longer than importing this package
+
+        try:
+            backoff = self.wait_initial * self.wait_exp_base ** (attempt - 1)
+        except OverflowError:
+            return self.wait_max
+        return min(self.wait_max, backoff + random.uniform(0, self.wait_jitter))  # noqa: S311 - it spreads load
+
+
+def is_condition(on: object) -> bool:
+    """Whether `on` can say which errors are to be retried."""
+    if isinstance(on, tuple):
+        items = cast("tuple[object, ...]", on)
+        return bool(items) and all(isinstance(item, type) and issubclass(item, BaseException) for item in items)
+    if isinstance(on, type):
+        return issubclass(on, BaseException)
+    return callable(on)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """What `bounded` returns."""
+
+    policy: Policy
+    attempts: int | None
+    timeout: float | None
+
+    def __call__(self, attempt: int, error: BaseException) -> float | None:
+        if self.attempts is not None and attempt >= self.attempts:
+            return None
+        return self.policy(attempt, error)
+
+
+def bounded(policy: Policy, *, attempts: int | None = None, timeout: float | None = None) -> Policy:
+    """Put a bound on another library's policy: `attempts` in all, and `timeout` seconds from the first one's start.
+
+    The bounds mean what they mean in `Retry`, and are checked as strictly.
+
+        @action(retry=bounded(lambda attempt, error: backoff(attempt), timeout=30))
+
+    Raises:
+        TypeError, ValueError: for arguments that make no sense.
+    """
+    Retry(attempts=attempts, timeout=timeout)
+    return _Bounded(check_policy(policy, "bounded(policy)"), attempts, timeout)
+
+
+def check_policy(policy: object, where: str) -> Policy:
+    """Return `policy` if it can be one; `where` names the argument in the message otherwise."""
+    if isinstance(policy, type) or not callable(policy):
+        hint = "; make one: Retry(...)" if policy is Retry else ""
+        raise TypeError(
+            f"{where} must be a Retry(...) or a callable (attempt, error) -> seconds or None, not {policy!r}{hint}"
+        )
+    return cast("Policy", policy)
+
+
+def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed: float) -> float | None:
+    """Seconds until the next attempt, or None if there is to be none.
+
+    An `ActionRetryException` asks for an attempt and names the wait; a policy then only decides whether there may be
+    another one.  Without a policy it is always granted, and nothing else ever is.
+
+    Args:
+        policy: the policy of the step or handler, if it has one.
+        attempt: how many attempts have been made.
+        error: what the last one raised.
+        elapsed: seconds since the first attempt was started.
+
+    Raises:
+        TypeError: if the policy returned something that is no number of seconds.
+        Exception: whatever the policy itself raises.
+    """
+    asked = error.ms_backoff / 1000 if isinstance(error, ActionRetryException) else None
+    if policy is None:
+        return asked
+    if isinstance(policy, Retry):
+        wait = policy(attempt, error) if asked is None else asked if policy.bounds(attempt) else None
+    else:
+        answer = policy(attempt, error) if isinstance(error, Exception) else None
+        if answer is None:
+            return None
+        if type(answer) not in (int, float) or not 0 <= answer < inf:
+            raise TypeError(f"the retry policy {policy!r} returned {answer!r}: not None, nor seconds from 0 up")
+        wait = answer if asked is None else asked
+    limit = policy.timeout if isinstance(policy, Retry | _Bounded) else None
+    return None if wait is None or (limit is not None and elapsed + wait > limit) else wait

@@ -1,0 +1,218 @@
+"""`Step`: one call of an action, as its handlers, its queue and its report see it; and how a call is recorded.
+
+Calls are recorded in a *log*, a flat list with one writer::
+
+    [barrier, thread, owner, *record, *record, ...]
+
+`barrier` is true while calls may not be recorded directly; `thread` identifies the writer; `owner` is the block that
+the log belongs to.  A record is made before the body starts::
+
+    *values, outcome, definition
+
+The values stand in the order of `Definition.parameters`; `outcome` is the body's result, or `PENDING` while there is
+none; instead of the definition stands a `Step`, from when somebody asks for one.  Most calls are never looked at, so
+most records never get a `Step`: a call costs a few words of memory and nothing that the garbage collector must visit.
+
+An *entry* is a list of the same layout as a record, for a step that is not in a log, or that has been taken out of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
+
+from .errors import IllegalOperation
+from .states import STEP_TRANSITIONS, StepState, check_transition
+
+if TYPE_CHECKING:
+    from .definition import Definition
+    from .engine import Attempts
+
+__all__ = ["BARRIER", "FIRST", "NO_LOG", "OUTCOME", "OWNER", "PENDING", "THREAD", "Entry", "Log", "Step", "step_at"]
+
+R_co = TypeVar("R_co", covariant=True)
+
+Entry: TypeAlias = list[Any]
+Log: TypeAlias = list[Any]
+
+# Places in a log.
+BARRIER: Final = 0
+THREAD: Final = 1
+OWNER: Final = 2
+FIRST: Final = 3
+
+#: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
+NO_LOG: Log = [True, 0, None]
+
+#: The place of the outcome in an entry.
+OUTCOME: Final = -2
+
+
+class _Pending:
+    """The outcome of a step that has none: it is queued or running, or it failed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "PENDING"
+
+
+PENDING: Final = _Pending()
+
+
+class Step(Generic[R_co]):
+    """One call of an action: what was called with what, and what became of it.
+
+    A step is made by calling an action inside a block (`current_step()` gives it), or by ``q.add(...)``.  A rollback
+    handler with a parameter named ``step`` is given it.
+
+    Attributes:
+        error: what the last attempt of the body raised, or None.
+        attempts: how often the body has been started.
+        saved: what `save` has kept, a dict.
+    """
+
+    __module__ = "actionqueues"
+    __slots__ = (
+        "__weakref__",
+        "_key",
+        "_log",
+        "_place",
+        "_state",
+        "attempts",
+        "definition",
+        "entry",
+        "error",
+        "quick",
+        "saved",
+        "size",
+        "tries",
+    )
+
+    def __init__(self, definition: Definition, entry: Entry, state: StepState) -> None:
+        self.definition = definition
+        self.entry = entry
+        self.size = 2  # of its record
+        self._log: Log | None = None
+        self._place = 0
+        self._state = state
+        self.error: BaseException | None = None
+        self.attempts = 0 if state is StepState.QUEUED else 1
+        self.saved: dict[str, Any] = {}
+        self.tries: Attempts | None = None
+        self.quick = None
+        self._key: str | None = None
+
+    @property
+    def state(self) -> StepState:
+        """How far it has come, a `StepState`."""
+        if self._state is StepState.RUNNING:
+            self.settle()
+        return self._state
+
+    @property
+    def name(self) -> str:
+        """The name of the action, such as ``create_user`` or ``Shop.charge``."""
+        return self.definition.name
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments, as `inspect.BoundArguments.args` gives them, defaults included."""
+        return self.definition.args(self.entry)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments, as `inspect.BoundArguments.kwargs` gives them, defaults included."""
+        return self.definition.kwargs(self.entry)
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments by the names of the action's parameters, defaults included."""
+        return self.definition.arguments(self.entry)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the body has returned."""
+        return self.outcome is not PENDING
+
+    @property
+    def result(self) -> R_co:
+        """What the body returned; None if it was started and has not returned.
+
+        Raises:
+            IllegalOperation: if the step is still queued, so that nobody takes None for its result.
+        """
+        outcome = self.outcome
+        if outcome is not PENDING:
+            return cast("R_co", outcome)
+        if self.state is StepState.QUEUED or self.state is StepState.DROPPED:
+            advice = "call q.execute() first, or pass the step itself to a later q.add(...)"
+            raise IllegalOperation(f"read the result of {self.name}", f"it is {self.state}", advice)
+        return cast("R_co", None)
+
+    @property
+    def key(self) -> str:
+        """A string that identifies this call: to be passed on as an idempotency key, and to find its effect by.
+
+        It is the same over all attempts, in the rollback handler, and during recovery; no other call has it.
+        """
+        if self._key is None:
+            self._key = os.urandom(16).hex()
+        return self._key
+
+    @property
+    def undo_key(self) -> str:
+        """An idempotency key for the undo: as stable as `key`, and different from it."""
+        return self.key + "-undo"
+
+    def save(self, **progress: Any) -> None:
+        """Keep partial progress for the rollback handler, which finds it in ``step.saved``; later values win.
+
+        For a body that has several effects, or whose effect has an identity before the body returns.
+        """
+        self.saved.update(progress)
+
+    @property
+    def outcome(self) -> Any:
+        """What the body returned, or `PENDING`."""
+        if self._state is StepState.RUNNING:
+            self.settle()
+        return self.entry[OUTCOME]
+
+    def settle(self) -> None:
+        """Take over what has become of a running step: the frame that made the call knows nothing but its record."""
+        log, place = self._log, self._place
+        if log is not None and len(log) > place and log[place + 1] is self and log[place] is not PENDING:
+            self.entry[OUTCOME] = log[place]
+            self._log = None
+        if self.entry[OUTCOME] is not PENDING:
+            self._state = StepState.DONE
+
+    @property
+    def later(self) -> R_co:
+        """The step itself, but to type checkers its result: a queued step for where only the result is declared."""
+        return cast("R_co", self)
+
+    def move(self, state: StepState) -> None:
+        """Change the state, if the table of transitions allows it."""
+        check_transition(STEP_TRANSITIONS, self.state, state, f"the step {self.name}")
+        self._state = state
+
+    def __repr__(self) -> str:
+        attempts = f" after {self.attempts} attempts" if self.attempts > 1 else ""
+        error = f": {self.error!r}" if self.error is not None else ""
+        return f"<Step {self.name} {self.state}{attempts}{error}>"
+
+
+def step_at(log: Log, end: int) -> Step[Any]:
+    """The step of the record that ends before `end`, made now if nobody has asked for it before."""
+    owner = log[end - 1]
+    if isinstance(owner, Step):
+        return owner  # pyright: ignore[reportUnknownVariableType]
+    step: Step[Any] = Step(owner, log[end - owner.size : end], StepState.RUNNING)
+    step.size = owner.size
+    step._log, step._place = log, end - 2
+    log[end - 1] = step
+    log[OWNER].link(step)
+    return step

@@ -1,0 +1,196 @@
+"""`transaction()`: the block for sync code, and the decorator."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from .block import Block
+from .decorated import in_transaction
+from .drivers import roll_back, run_hooks
+from .errors import IllegalOperation
+from .hooks import HookRun
+from .owner import current, get_current
+from .queueing import fill_in
+from .retry import Policy, check_policy
+from .states import TransactionState
+from .step import BARRIER, FIRST, NO_LOG
+
+__all__ = ["Transaction", "transaction"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
+_COMMITTED = TransactionState.COMMITTED
+new, set_current = object.__new__, current.set
+
+
+class Transaction(Block):
+    """One block of sync code whose steps are undone if it fails.  Made by `transaction()`; serves one block."""
+
+    __module__ = "actionqueues"
+
+    def __enter__(self) -> Self:
+        if self._state is not _NEW or get_current() is not None:
+            self._enter()
+            return self
+        # The common case again, in line: an outermost block of one step should not cost much more than the step.
+        try:
+            log = self.log = [False, get_ident(), self]
+            self._token = set_current(log)
+            self._state = _OPEN
+            return self
+        except BaseException:
+            self._detach()
+            raise
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        try:
+            if exc is None and self.plain and self._state is _OPEN:
+                # The common case again: nothing but finished steps.  What `_commit` and `_detach` do, in line.
+                self._state = _COMMITTED
+                log = self.log
+                log[BARRIER] = True
+                del log[FIRST:]
+                self.log = NO_LOG
+                self._detach()
+                return
+            if exc is not None:
+                self._roll_back(exc)
+            elif self._state is _OPEN:
+                self.execute()
+                self._check_commit()
+                self._commit()
+            self._detach()
+        except BaseException as error:
+            # What kept it from committing, or an interrupt between two of the lines above: nothing is done twice.
+            self._recover(error)
+            raise
+        if self._hooks is not None and self._state is _COMMITTED:
+            run_hooks(HookRun(self._due_hooks(), self.report))
+
+    def _recover(self, error: BaseException) -> None:
+        try:
+            self._roll_back(error)
+        finally:
+            self._detach()
+
+    def _roll_back(self, error: BaseException | None) -> None:
+        """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
+        if self._state is not _OPEN and self._state is not _ROLLING_BACK:
+            return
+        rollback = self._begin_rollback()
+        try:
+            roll_back(rollback, lambda: rollback.unwind(self))
+        finally:
+            if len(self.log) == FIRST or rollback.guard.broken is not None:
+                self._end_rollback(rollback)
+                if error is not None:
+                    rollback.note_on(error)
+        interrupt = rollback.interrupt()
+        if interrupt is not None:
+            raise interrupt
+
+    def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+        """
+        self._must_be_open("execute()")
+        queue = self._queue
+        while queue:
+            fill_in(queue[0])
+            self.run_here(queue.popleft())
+
+    def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+        """
+        self._must_be_open("rollback()")
+        self._roll_back(None)
+        self._raise_problems()
+
+    def savepoint(self, name: str | None = None) -> Transaction:
+        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it."""
+        self._must_be_open("savepoint()")
+        inner = Savepoint()
+        inner.name = name or "savepoint"
+        inner._outer = self
+        return inner
+
+    def __call__(self, fn: F, /) -> F:
+        """Open a fresh block like this one for each call of `fn`."""
+        if self._state is not TransactionState.NEW:
+            raise IllegalOperation(f"decorate with {self.label}", f"it is {self.state}", "use a fresh transaction(...)")
+        return in_transaction(fn, self._fresh, self._retry)
+
+    def _fresh(self) -> Transaction:
+        """Another one with the same options."""
+        return transaction(self.name, independent=self._independent, outermost=self._outermost)
+
+
+class Savepoint(Transaction):
+    """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
+
+    __module__ = "actionqueues"
+
+    def __enter__(self) -> Self:
+        self._enter()
+        return self
+
+
+@overload
+def transaction(fn: F, /) -> F: ...
+@overload
+def transaction(
+    name: str | None = None, /, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
+) -> Transaction: ...
+def transaction(
+    name: Any = None, /, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
+) -> Any:
+    """A block of steps that are undone, in reverse order, if the block is left by an exception.
+
+    As a block, ``with transaction("sign-up") as q:``.  Leaving it by any exception undoes every step that was started
+    in it, and the exception goes on; leaving it normally runs the queued steps and commits.  A block inside a block is
+    a savepoint: if it fails, its own steps are undone; if it succeeds, they belong to the outer one.
+
+    As a decorator, ``@transaction`` or ``@transaction("sign-up", retry=Retry(...))`` over a function, sync or async,
+    which opens a fresh block for each call.
+
+    Args:
+        name: what messages and reports call it.
+        independent: share nothing with a block around it: what is done here stays if that one fails.
+        outermost: refuse to be a savepoint.
+        retry: for the decorator: when a call fails and everything has been undone, call again after this policy.
+
+    Raises:
+        TypeError: for options that exclude each other, or `retry` without a function.
+        NestedTransaction: on entering, if it is `outermost` and there is a block around it.
+    """
+    if name is not None and not isinstance(name, str):
+        if independent or outermost or retry is not None:
+            raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
+        return Transaction()(name)
+    made: Transaction = new(Transaction)  # and not Transaction(), which would cost a frame
+    made._state = _NEW
+    made._token = None
+    made.plain = True
+    if name is not None:
+        made.name = name
+    if independent:
+        made._independent = True
+    if outermost:
+        if independent:
+            raise TypeError("transaction(): independent=True and outermost=True exclude each other")
+        made._outermost = True
+    if retry is not None:
+        made._retry = check_policy(retry, "transaction(retry=...)")
+    return made

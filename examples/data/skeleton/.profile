@@ -1,0 +1,2 @@
+export EDITOR=vi
+export USER_NAME="$name"

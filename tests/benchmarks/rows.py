@@ -1,0 +1,161 @@
+"""The rows of the table: what each of them measures, and the figure that it must keep to."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tests.benchmarks import coroutines, methods, workloads
+from tests.benchmarks.candidates import NotMeasured, Numbers, Work, built
+from tests.benchmarks.memory import bytes_a_step
+from tests.benchmarks.timing import Effort, Timed, blocks_of, side_by_side
+
+THOUSAND: Numbers = tuple(range(1000))
+MANY: Numbers = tuple(range(100_000))
+ONE: Numbers = (0,)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What came out of a row, in ``unit`` a step; ``floor`` is the same work done by hand."""
+
+    baseline: float
+    ours: float
+    floor: float | None = None
+    median: float | None = None
+    unit: str = "ns"
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.baseline
+
+    @property
+    def floor_ratio(self) -> float | None:
+        return None if self.floor is None else self.floor / self.baseline
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured, the ratio that may not be missed, and the one that is hoped for.
+
+    A row without them only explains the row above it.
+    """
+
+    name: str
+    must: float | None
+    aim: float | None
+    measure: Callable[[Effort], Figure]
+
+    def verdict(self, ratio: float) -> str:
+        """Whether ``ratio`` is good enough, in a word."""
+        if self.must is None or self.aim is None:
+            return ""
+        if ratio > self.must:
+            return "missed"
+        return "met" if ratio > self.aim else "aim met"
+
+
+def _timed(works: dict[str, Timed], effort: Effort) -> Figure:
+    times = side_by_side(works, effort)
+    baseline, mine, floor = times["baseline"], times["ours"], times.get("floor")
+    median = mine.median_ratio(baseline)
+    return Figure(baseline.best, mine.best, None if floor is None else floor.best, median)
+
+
+def _against(baseline: Work, mine: Work, floor: Work, numbers: Numbers, effort: Effort) -> Figure:
+    works = {"baseline": baseline, "ours": mine, "floor": floor}
+    return _timed({name: blocks_of(work, numbers) for name, work in works.items()}, effort)
+
+
+def _committed(effort: Effort, numbers: Numbers = THOUSAND) -> Figure:
+    builds = (workloads.exit_stack, workloads.ours, workloads.by_hand)
+    baseline, mine, floor = (built(build).commit for build in builds)
+    return _against(baseline, mine, floor, numbers, effort)
+
+
+def _one_step(effort: Effort) -> Figure:
+    return _committed(effort, ONE)
+
+
+def _method(effort: Effort) -> Figure:
+    return _against(methods.exit_stack, methods.ours, methods.by_hand, THOUSAND, effort)
+
+
+def _undone(effort: Effort) -> Figure:
+    builds = (workloads.exit_stack, workloads.ours, workloads.by_hand)
+    baseline, mine, floor = (built(build).rollback for build in builds)
+    return _against(baseline, mine, floor, THOUSAND, effort)
+
+
+def _undone_explicitly(effort: Effort) -> Figure:
+    builds = (workloads.exit_stack, workloads.ours, workloads.by_hand)
+    baseline, mine, floor = (built(build).explicit for build in builds)
+    if baseline is None or mine is None or floor is None:
+        raise NotMeasured("no explicit rollback")
+    return _against(baseline, mine, floor, THOUSAND, effort)
+
+
+def _async(effort: Effort) -> Figure:
+    ours = coroutines.ours()
+    with asyncio.Runner() as runner:
+        works = {"baseline": coroutines.exit_stack, "ours": ours, "floor": coroutines.by_hand}
+        return _timed(
+            {name: coroutines.blocks_of(runner, work, THOUSAND) for name, work in works.items()},
+            effort,
+        )
+
+
+def _memory(effort: Effort) -> Figure:
+    builds = (workloads.exit_stack, workloads.ours, workloads.by_hand)
+    baseline, mine, floor = (bytes_a_step(built(build), THOUSAND) for build in builds)
+    return Figure(baseline, mine, floor, unit="B")
+
+
+def _outside(effort: Effort) -> Figure:
+    bare, decorated = workloads.outside()
+    works = {"baseline": blocks_of(bare, THOUSAND), "ours": blocks_of(decorated, THOUSAND)}
+    return _timed(works, effort)
+
+
+def _growth(effort: Effort) -> Figure:
+    """Here the baseline is not ``ExitStack``, but a shorter block of the same candidate."""
+    mine, by_hand = (built(build).commit for build in (workloads.ours, workloads.by_hand))
+    works = {
+        "short": blocks_of(mine, THOUSAND),
+        "long": blocks_of(mine, MANY),
+        "short by hand": blocks_of(by_hand, THOUSAND),
+        "long by hand": blocks_of(by_hand, MANY),
+    }
+    times = side_by_side(works, effort)
+    short, long = times["short"], times["long"]
+    by_hand_grows = times["long by hand"].best / times["short by hand"].best
+    return Figure(short.best, long.best, short.best * by_hand_grows, long.median_ratio(short))
+
+
+def _growth_without_collector(effort: Effort) -> Figure:
+    """What is left of the growth when nothing walks through the records while they pile up."""
+    gc.disable()
+    try:
+        return _growth(effort)
+    finally:
+        gc.enable()
+
+
+ROWS = (
+    Row("a step of a committed block", 0.30, 0.15, _committed),
+    Row("the same as a method", 0.40, 0.20, _method),
+    Row("a step, and its undo", 0.45, 0.25, _undone),
+    Row("the same by q.rollback()", 0.45, 0.25, _undone_explicitly),
+    Row("a block of one step", 0.80, 0.50, _one_step),
+    Row("async step, against AsyncExitStack", 0.45, 0.25, _async),
+    Row("memory a step", 0.40, 0.10, _memory),
+    Row("outside a block, against the bare function", 5.0, 2.5, _outside),
+    Row("a step at 100 000, against at 1000", 1.3, 1.0, _growth),
+    Row("the same with the collector off", None, None, _growth_without_collector),
+)
+
+
+def chosen(parts: Iterable[str]) -> list[Row]:
+    """The rows whose name contains one of ``parts``; all of them if there are none."""
+    parts = list(parts)
+    return [row for row in ROWS if not parts or any(part in row.name for part in parts)]
