@@ -7,7 +7,7 @@ from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
 
-from .definition import Definition
+from .definition import Definition, function_of
 from .errors import NoTransaction
 from .handler import Handler
 from .owner import get_current
@@ -105,7 +105,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         options = _checked(**options)
         required = options.pop("transaction_required")
         kind = next((kind for kind in (classmethod, staticmethod) if isinstance(fn, kind)), None)
-        definition = _define(fn if kind is None else fn.__func__, **options)
+        definition = _define(function_of(fn), **options)
         call: Any = definition.generate(
             partial(_refuse, definition.name) if required else definition.function, get_current
         )
@@ -177,7 +177,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         if handler is None:
             return partial(self.rollback, retry=retry)
         definition = self._self_definition
-        function: Any = getattr(handler, "__func__", handler)
+        function = function_of(handler)
         if not callable(function):
             raise TypeError(f"{definition.name}.rollback takes a function, not {function!r}")
         if definition.handler is not None:
@@ -277,13 +277,17 @@ def _getter(call: Callable[..., Any], kind: type | None) -> Callable[..., Any]:
     return get_static if kind is staticmethod else get_class if kind is classmethod else get
 
 
-def _checked(
-    *, retry: Policy | None = None, irreversible: bool = False, transaction_required: bool = False
-) -> dict[str, Any]:
-    """The options, if they make sense together; the signature refuses those that do not exist."""
-    if retry is not None:
-        check_policy(retry, "@action(retry=...)")
-    return {"retry": retry, "irreversible": irreversible, "transaction_required": transaction_required}
+_OPTIONS: dict[str, Any] = {"retry": None, "irreversible": False, "transaction_required": False}
+
+
+def _checked(**options: Any) -> dict[str, Any]:
+    """All options, if those that were given exist and make sense."""
+    unknown = [name for name in options if name not in _OPTIONS]
+    if unknown:
+        raise TypeError(f"@action has no option {unknown[0]!r}; its options are {', '.join(_OPTIONS)}")
+    if options.get("retry") is not None:
+        check_policy(options["retry"], "@action(retry=...)")
+    return {**_OPTIONS, **options}
 
 
 def _define(function: Any, *, retry: Policy | None, irreversible: bool) -> Definition:

@@ -15,7 +15,7 @@ from .retry import Policy
 from .signature import ANY, display_name, is_async, parameters_of
 from .step import PENDING, Entry, Log, step_at
 
-__all__ = ["Definition"]
+__all__ = ["Definition", "function_of"]
 
 _Function: TypeAlias = Callable[..., Any]
 
@@ -100,7 +100,7 @@ class Definition:
 
     def _override(self, handler: Handler, cls: type) -> Handler:
         name: str = handler.function.__name__
-        functions = [_function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
+        functions = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
         if handler.function not in functions[1:]:
             return handler  # not a method of this class, or not overridden
         override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
@@ -141,9 +141,9 @@ class Definition:
         return dict(zip(self.parameters.names, entry, strict=False))
 
 
-def _function_of(attribute: Any) -> Any:
-    """The function in an attribute of a class."""
-    return getattr(attribute, "__func__", attribute)
+def function_of(attribute: Any) -> Any:
+    """The function in a class method or static method, or `attribute` itself."""
+    return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute  # pyright: ignore
 
 
 def _is_method_of_same_class(function: _Function, handler: _Function) -> bool:

@@ -97,8 +97,14 @@ class Runner(Owner):
             return result
         return self.again(place)
 
-    def failed(self, place: int, error: BaseException, started: float | None = None) -> bool:
+    def failed(self, place: int, error: BaseException, started: float | None = None, *, waiting: bool = False) -> bool:
         """The body of the step whose outcome belongs at `place` has raised `error`: undo what it did.
+
+        Args:
+            place: where the outcome belongs.
+            error: what was raised.
+            started: when the first attempt was started, if the policy wants to know.
+            waiting: it was raised in the wait for the next attempt, and not by the body.
 
         Returns:
             Whether the exception is to go on.  Otherwise there is to be another attempt, and only the steps that this
@@ -112,7 +118,7 @@ class Runner(Owner):
         step.error = error
         if step.tries is None:
             step.tries = Attempts(step.definition.retry, started)
-        if step.tries.another(error) and self._undo(end, error):
+        if not waiting and step.tries.another(error) and self._undo(end, error):
             return False
         step.move(StepState.FAILED)
         if self.undo_at_once:
@@ -139,13 +145,15 @@ class Runner(Owner):
         log = self.log
         step = step_at(log, place + 2)
         while True:
+            waiting = True
             try:
                 assert step.tries is not None  # noqa: S101 - `failed` has set it
                 sleep(step.tries.wait)
                 step.attempts += 1
+                waiting = False
                 result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
             except BaseException as error:
-                if self.failed(place, error):
+                if self.failed(place, error, waiting=waiting):
                     raise
             else:
                 step.error = None

@@ -199,7 +199,8 @@ class Rollback:
         (self.report.conflicts if conflict else self.report.failures).append(failure)
         if not isinstance(error, Exception):
             self.interrupts.append(error)
-        log_error(f"{self.report.name}: the undo of {step.name} {'met a conflict' if conflict else 'failed'}", error)
+        what = "met a conflict" if conflict else "failed"
+        log_error(f"{self.report.name}: the undo of {step.name} {what}: {error!r}", error)
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> None:
         """An interrupt has come out of the unwinding itself; what was being undone then counts as tried."""

@@ -155,5 +155,8 @@ def current_step() -> Step[Any]:
     rollback = undoing.get()
     step = None if rollback is None else rollback.step
     if step is None:
-        raise NoTransaction("current_step()", "call it in the body or the rollback handler of a step of a block")
+        advice = (
+            "an action called there is the plain function and no step; call the action inside `with transaction():`"
+        )
+        raise NoTransaction("current_step()", advice)
     return step

@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
+from operator import methodcaller
 from types import MethodType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from .definition import Definition
 from .errors import IllegalOperation
 from .handler import Handler
-from .signature import display_name, is_async
+from .signature import OBJECT, display_name, is_async
 from .states import StepState
-from .step import OUTCOME, Entry, Step
+from .step import OUTCOME, PENDING, Entry, Step
 
 __all__ = ["Adding", "SupportsAction", "definition_of", "fill_in", "undo_entry"]
 
@@ -158,10 +160,8 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
             raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
         if args or kwargs:
             raise TypeError(f"{type(fn).__qualname__} is an action object, whose execute() takes no arguments")
-        definition = Definition(fn.execute, name=type(fn).__qualname__)
-        definition.handler = Handler(fn.rollback)
-        definition.quick = definition.handler.quick
-        return definition, ()
+        cls: type = type(fn)
+        return _definition_of_class(cls), (fn,)
     if callable(fn):
         check_arguments(fn, args, kwargs)
         definition = Definition(fn)
@@ -169,6 +169,30 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         return definition, args
     missing = " and ".join(name for name in ("execute()", "rollback()") if not callable(getattr(fn, name[:-2], None)))
     raise TypeError(f"{fn!r} cannot be added: it is neither callable nor an action object; it has no {missing}")
+
+
+class _ObjectHandler(Handler):
+    """Calls the `rollback` of an action object."""
+
+    def call(self, step: Step[Any]) -> object:
+        return self.function(step.entry[0])
+
+
+_execute, _rollback = methodcaller("execute"), methodcaller("rollback")
+_definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
+
+
+def _definition_of_class(cls: type) -> Definition:
+    """What is fixed about the action objects of a class: a step is given the object as its only value."""
+    definition = _definitions.get(cls)
+    if definition is None:
+        definition = _definitions[cls] = Definition(_execute, name=cls.__qualname__)
+        definition.parameters = OBJECT
+        definition.run = lambda entry: _execute(entry[0])
+        definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
+        definition.size = 3
+        definition.handler = _ObjectHandler(_rollback)
+    return definition
 
 
 def undo_entry(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:

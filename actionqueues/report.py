@@ -117,6 +117,8 @@ class Report:
 
     def __str__(self) -> str:
         outcomes = self.outcomes
+        if self.state in ("committed", "released") and self.undone_steps:
+            outcomes = f"on the way, {outcomes}"
         return f"{self.name} {self.state}" + (f": {outcomes}" if outcomes else "")
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .frames import Shape
 
-__all__ = ["ANY", "Parameters", "display_name", "is_async", "is_generator", "parameters_of"]
+__all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "is_generator", "parameters_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ class Parameters:
 
 #: Any arguments at all.
 ANY = Parameters(("args", "kwargs"), Shape(0, 0, 0, True, True), (), {})
+
+#: An action object.
+OBJECT = Parameters(("action",), Shape(1, 0, 0, False, False), (), {})
 
 
 def parameters_of(function: Callable[..., object]) -> Parameters:

@@ -20,18 +20,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
 from .errors import IllegalOperation
 from .states import STEP_TRANSITIONS, StepState, check_transition
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from .definition import Definition
     from .engine import Attempts
 
-__all__ = ["BARRIER", "FIRST", "NO_LOG", "OUTCOME", "OWNER", "PENDING", "THREAD", "Entry", "Log", "Step", "step_at"]
+    R_co = TypeVar("R_co", covariant=True, default=Any)  # so that `step: Step` will do in a handler
+else:
+    from typing import TypeVar
 
-R_co = TypeVar("R_co", covariant=True)
+    R_co = TypeVar("R_co", covariant=True)
+
+__all__ = ["BARRIER", "FIRST", "NO_LOG", "OUTCOME", "OWNER", "PENDING", "THREAD", "Entry", "Log", "Step", "step_at"]
 
 Entry: TypeAlias = list[Any]
 Log: TypeAlias = list[Any]

@@ -1,0 +1,54 @@
+"""The examples run, succeed, and say so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+LAST_LINES = {
+    "agent_tools.py": "OK: plan B is all there, and nothing is left of plan A",
+    "classic_queue.py": "OK: all of the four or none, and four attempts.",
+    "deploy.py": "OK: 11 things compared, all as they were before the failed deploy",
+    "signup.py": "28 signed up, 9 undone. OK: every difference was in a report, and none is left.",
+}
+
+
+def run(example: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    import actionqueues
+
+    package = str(Path(actionqueues.__file__).parent.parent)
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", str(ROOT / "examples" / example), *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": package, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("example", sorted(LAST_LINES))
+def test_an_example_runs_from_any_folder_and_leaves_nothing_behind(example: str, tmp_path: Path) -> None:
+    done = run(example, cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == LAST_LINES[example]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_example_program_is_run() -> None:
+    programs = {name for name in EXAMPLES if '__name__ == "__main__"' in (ROOT / "examples" / name).read_text("utf-8")}
+    assert programs == set(LAST_LINES)
+
+
+def test_the_main_job_keeps_its_files_where_it_is_told(tmp_path: Path) -> None:
+    done = run("signup.py", "--workdir", str(tmp_path / "work"), cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "work" / "signup.log").read_text("utf-8").count("the undo of index_user failed") == 1
