@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, update_wrapper
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
 
 from .definition import Definition, function_of
@@ -28,6 +28,9 @@ else:
     from wrapt import CallableObjectProxy as _Proxy
 
     _initialize = _Proxy.__init__
+
+# Without its extension module, `wrapt` calls what `__wrapped__` says, which is the undecorated function.
+_PURE = isinstance(vars(_Proxy).get("__call__"), FunctionType)
 
 __all__ = ["Action", "action"]
 
@@ -92,6 +95,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     """
 
     Action: TypeAlias = _Action
+    _ready = False  # until the proxy has been set up
 
     @overload
     def __new__(cls, fn: Callable[P, R], /) -> action[P, R]: ...
@@ -113,12 +117,14 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         call.__actionqueues__ = definition
         # A class for each action, since `__get__` is on the way of each call of a method, and reading attributes of a
         # proxy costs more than all the rest of it.
-        own: Any = type(
-            "action", (cls,), {"__slots__": (), "__get__": _getter(call, kind), "__module__": cls.__module__}
-        )
+        namespace: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__get__": _getter(call, kind)}
+        if _PURE:
+            namespace["__call__"] = _caller(call)
+        own: Any = type("action", (cls,), namespace)
         made: Any = super().__new__(own)
-        _initialize(made, call)
         made._self_definition = definition
+        _initialize(made, call)
+        own._ready = True
         return made
 
     if not TYPE_CHECKING:  # see `_Proxy`
@@ -203,6 +209,11 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         def __wrapped__(self):
             return self._self_definition.function
 
+        @__wrapped__.setter
+        def __wrapped__(self, value):
+            if type(self)._ready:
+                raise AttributeError(f"cannot change what {self!r} wraps; decorate the other function")
+
         @property
         def __class__(self):
             return type(self._self_definition.function)
@@ -260,6 +271,15 @@ if TYPE_CHECKING:
 
     class _Decorator(action[..., Any]):  # a subclass, so that mypy takes it for what `__new__` may return
         def __call__(self, fn: Callable[P2, R2], /) -> action[P2, R2]: ...
+
+
+def _caller(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The `__call__` of an action where the proxy's own would call the wrong function."""
+
+    def __call__(_self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+        return call(*args, **kwargs)
+
+    return __call__
 
 
 def _getter(call: Callable[..., Any], kind: type | None) -> Callable[..., Any]:

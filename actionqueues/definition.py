@@ -143,7 +143,7 @@ class Definition:
 
 def function_of(attribute: Any) -> Any:
     """The function in a class method or static method, or `attribute` itself."""
-    return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute  # pyright: ignore
+    return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def _is_method_of_same_class(function: _Function, handler: _Function) -> bool:

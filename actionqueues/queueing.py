@@ -160,8 +160,7 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
             raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
         if args or kwargs:
             raise TypeError(f"{type(fn).__qualname__} is an action object, whose execute() takes no arguments")
-        cls: type = type(fn)
-        return _definition_of_class(cls), (fn,)
+        return _definition_of_class(type(fn)), (fn,)  # pyright: ignore[reportUnknownArgumentType]
     if callable(fn):
         check_arguments(fn, args, kwargs)
         definition = Definition(fn)

@@ -1,52 +1,17 @@
-"""The semantics as a list of small programs, each with the trail, the end and the error that it must have.
+"""The semantics as a list of small programs: steps, the queue, and what handlers know.
 
-They are written once, as coroutines against a `World` (see `test_scenarios.py`), and run by every driver.  In a trail,
-``+a`` is the body of step a, ``-a`` its undo, ``!Boom`` an exception that the program caught.
+Each is written once, against a `World`, and says what its trail, the state and report of its first block, and the
+exception that leaves it must be; every driver runs it.  In a trail, ``+a`` is the body of step a, ``-a`` its undo, and
+``!Boom`` an exception that the program caught.  `scenarios_of_ends.py` goes on with this list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-from actionqueues import ActionRetryException, Retry, RollbackConflict, current_step
+from actionqueues import current_step
 
-if TYPE_CHECKING:
-    from .test_scenarios import World
-
-Program: TypeAlias = "Callable[[World], Awaitable[None]]"
-AT_ONCE = Retry(attempts=3, wait_initial=0, wait_jitter=0)
-SCENARIOS: list[Scenario] = []
-
-
-class Boom(Exception):
-    """What goes wrong."""
-
-
-class Stop(BaseException):
-    """What goes wrong and is no `Exception`."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    run: Program
-    trail: list[str]
-    state: str
-    error: str
-    report: dict[str, list[Any]]
-
-
-def scenario(trail: str, state: str, error: str = "", **report: str | list[Any]) -> Callable[[Program], Program]:
-    """Register a program; `report` is what the report of its first block holds, errors and names as words."""
-    lists = {key: value.split() if isinstance(value, str) else value for key, value in report.items()}
-
-    def register(run: Program) -> Program:
-        SCENARIOS.append(Scenario(run, trail.split(), state, error, lists))
-        return run
-
-    return register
-
+from .world import AT_ONCE, Boom, Stop, World, scenario
 
 # ---------------------------------------------------------------- direct calls, and the way out
 
@@ -150,6 +115,20 @@ async def a_failed_outer_step_takes_its_inner_ones_along(w: World) -> None:
         await w.step("c")
 
 
+@scenario("body", "committed")
+async def an_empty_block_commits(w: World) -> None:
+    async with w.block():
+        w.say("body")
+
+
+@scenario("+a 1 2", "committed")
+async def hooks_of_a_block_without_failures_run_at_its_end(w: World) -> None:
+    async with w.block() as q:
+        q.on_commit(w.say, 1)
+        q.on_commit(w.say, 2)
+        await w.step("a")
+
+
 # ---------------------------------------------------------------- the queue
 
 
@@ -201,6 +180,28 @@ async def a_failed_body_drops_what_is_queued(w: World) -> None:
         raise Boom("body")
 
 
+class Tool:
+    """An action object."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def execute(self) -> None:
+        self.world.say("execute")
+
+    def rollback(self) -> None:
+        self.world.say("rollback")
+
+
+@scenario("execute said rollback", "rolled back", "Boom: body", undone="Tool", not_undone="World.say")
+async def objects_and_plain_callables_can_be_queued(w: World) -> None:
+    async with w.block() as q:
+        q.add(Tool(w))
+        q.add(w.say, "said")
+        await q.execute()
+        raise Boom("body")
+
+
 EARLY = (
     "IllegalOperation: cannot run b: one of its arguments is the result of a, which is queued; queue a before it, in "
     "the same transaction, and let it succeed"
@@ -209,12 +210,11 @@ EARLY = (
 
 @scenario("", "rolled back", EARLY, dropped="b a")
 async def a_result_that_is_not_there_yet_is_refused(w: World) -> None:
-    async with w.block() as q:
-        async with w.block() as inner:
-            inner.add(w.define("b"), q.add(w.define("a")))
+    async with w.block() as q, w.block() as inner:
+        inner.add(w.define("b"), q.add(w.define("a")))
 
 
-@scenario("+a +b -b hand -a", "rolled back", "Boom: body", undone="b say a")
+@scenario("+a +b -b hand -a", "rolled back", "Boom: body", undone="b World.say a")
 async def an_undo_by_hand_has_its_place_in_the_order(w: World) -> None:
     async with w.block() as q:
         await w.step("a")
@@ -226,13 +226,13 @@ async def an_undo_by_hand_has_its_place_in_the_order(w: World) -> None:
 # ---------------------------------------------------------------- what a handler and a step know
 
 
-@scenario("+a -a skipped", "committed", undone="a", skipped="b")
+@scenario("+a +b -a !Boom +c -c", "rolled back", "Boom: body", undone="a c", skipped="b")
 async def a_handler_that_needs_a_result_is_skipped_without_one(w: World) -> None:
     async with w.block():
-        try:
-            await w.step("a", body=lambda _: w.step("b", needs_result=True, body=w.fail), needs_result=False)
-        except Boom:
-            w.say("skipped")
+        with w.caught():
+            await w.step("a", body=lambda _: w.step("b", needs_result=True, fails=[Boom("b")]))
+        await w.step("c", needs_result=True)
+        raise Boom("body")
 
 
 @scenario("+a(1) +b -b B None -a A 1", "rolled back", "Boom: body", undone="b a")
@@ -296,194 +296,3 @@ async def the_current_step_is_the_innermost_one(w: World) -> None:
     finally:
         with w.caught():
             current_step()
-
-
-# ---------------------------------------------------------------- undos that fail
-
-
-@scenario(
-    "+a +b +c -c -b -a",
-    "rolled back with failures",
-    "Boom: body | actionqueues: the undo of b failed: Boom('stuck')",
-    undone="c a",
-    failures=[B_STUCK],
-)
-async def a_failed_undo_is_noted_and_the_others_still_run(w: World) -> None:
-    async with w.block():
-        await w.step("a")
-        await w.step("b", undo_fails=[Boom("stuck")])
-        await w.step("c")
-        raise Boom("body")
-
-
-@scenario(
-    "+a +b -b -a",
-    "rolled back with failures",
-    "Boom: body | actionqueues: the undo of b conflict: RollbackConflict('theirs')",
-    undone="a",
-    conflicts=[{"step": "b", "error": "RollbackConflict('theirs')"}],
-)
-async def a_conflict_is_not_retried(w: World) -> None:
-    async with w.block():
-        await w.step("a")
-        await w.step("b", undo_fails=[RollbackConflict("theirs")], undo_retry=AT_ONCE)
-        raise Boom("body")
-
-
-@scenario("+a -a -a -a", "rolled back", "Boom: body", undone="a")
-async def an_undo_is_retried_by_its_own_policy(w: World) -> None:
-    async with w.block():
-        await w.step("a", undo_fails=[Boom("1"), ActionRetryException()], undo_retry=AT_ONCE)
-        raise Boom("body")
-
-
-@scenario(
-    "+a +b -b -a",
-    "rolled back with failures",
-    "RollbackFailed: the transaction 'block': everything was rolled back, but the undo of b failed (1 sub-exception)"
-    " [Boom: stuck]",
-    undone="a",
-    failures=[B_STUCK],
-)
-async def an_explicit_rollback_raises_what_failed(w: World) -> None:
-    async with w.block() as q:
-        await w.step("a")
-        await w.step("b", undo_fails=[Boom("stuck")])
-        await q.rollback()
-
-
-@scenario("+a +b -b +c -a", "rolled back", "Boom: body", undone="b a")
-async def a_step_called_by_a_handler_belongs_to_no_block(w: World) -> None:
-    async with w.block():
-        await w.step("a")
-        await w.step("b", undo=lambda _: w.step("c"))
-        raise Boom("body")
-
-
-@scenario("+a +b +c -c", "rolled back", "Boom: body", undone="c", not_undone="b a")
-async def what_cannot_be_undone_is_listed(w: World) -> None:
-    async with w.block():
-        await w.step("a", irreversible=True)
-        await w.step("b", undo=None)
-        await w.step("c")
-        raise Boom("body")
-
-
-# ---------------------------------------------------------------- savepoints
-
-
-@scenario("+a +b +c +d -d -c -b -a", "rolled back", "Boom: body", undone="d c b a")
-async def the_steps_of_a_savepoint_keep_their_place(w: World) -> None:
-    async with w.block() as q:
-        await w.step("a")
-        async with w.block():
-            await w.step("b")
-        async with q.savepoint("by name"):
-            await w.step("c")
-        await w.step("d")
-        raise Boom("body")
-
-
-@scenario("+a +b -b !Boom +c -c -a", "rolled back", "Boom: body", undone="b c a")
-async def a_caught_savepoint_is_undone_once(w: World) -> None:
-    async with w.block():
-        await w.step("a")
-        with w.caught():
-            async with w.block():
-                await w.step("b")
-                raise Boom("inner")
-        await w.step("c")
-        raise Boom("body")
-
-
-@scenario("+a +b -b !Boom -a", "rolled back with failures", DOOMED, undone="a", failures=[B_STUCK])
-async def a_failed_undo_in_a_savepoint_dooms_the_outer_block(w: World) -> None:
-    async with w.block():
-        await w.step("a")
-        with w.caught():
-            async with w.block("inner"):
-                await w.step("b", undo_fails=[Boom("stuck")])
-                raise Boom("inner")
-
-
-@scenario("+a +b hook -a", "rolled back", "Boom: body", undone="a")
-async def an_independent_block_shares_nothing(w: World) -> None:
-    async with w.block():
-        await w.step("a")
-        async with w.block("apart", independent=True) as apart:
-            await w.step("b")
-            apart.on_commit(w.say, "hook")
-        raise Boom("body")
-
-
-# ---------------------------------------------------------------- hooks, rollback, retries
-
-
-@scenario("+a +b -b !Boom +c body 1 3 4", "committed", undone="b")
-async def hooks_run_in_order_after_the_outermost_commit(w: World) -> None:
-    async with w.block() as q:
-        q.on_commit(w.say, 1)
-        await w.step("a")
-        with w.caught():
-            async with w.block() as undone:
-                undone.on_commit(w.say, 2)
-                await w.step("b", fails=[Boom("b")])
-        async with w.block() as kept:
-            kept.on_commit(w.say, 3)
-            await w.step("c")
-        q.on_commit(w.say, 4)
-        w.say("body")
-
-
-@scenario(
-    "+a 1",
-    "committed",
-    "CommitHookFailed: the transaction 'block' has committed, but these commit hooks failed: fail_now "
-    "(1 sub-exception) [Boom: failed]",
-    hook_failures=[{"hook": "fail_now", "error": "Boom('failed')"}],
-)
-async def a_failed_hook_undoes_nothing(w: World) -> None:
-    async with w.block() as q:
-        q.on_commit(w.fail_now)
-        q.on_commit(w.say, 1)
-        await w.step("a")
-
-
-@scenario("+a -a !TransactionClosed !TransactionClosed end", "rolled back", undone="a")
-async def an_explicit_rollback_closes_the_block(w: World) -> None:
-    async with w.block() as q:
-        await w.step("a")
-        await q.rollback()
-        with w.caught():
-            await w.step("b")
-        with w.caught():
-            await q.rollback()
-        w.say("end")
-
-
-@scenario("+a +a -a -a", "rolled back", "Boom: 3 | actionqueues: gave up after 2 attempts in … s", undone="a")
-async def a_step_gives_up_after_its_attempts(w: World) -> None:
-    async with w.block():
-        retry = Retry(attempts=2, wait_initial=0, wait_jitter=0)
-        await w.step("a", fails=[ActionRetryException(), Boom("3")], undo_fails=[ActionRetryException()], retry=retry)
-
-
-@scenario("+a +b -b +a +b -b -a", "rolled back", "Boom: body", undone="b b a")
-async def the_inner_steps_of_an_attempt_are_undone_before_the_next(w: World) -> None:
-    async with w.block():
-        policy = lambda attempt, error: 0 if isinstance(error, Boom) else None  # noqa: E731 - as a user writes it
-        await w.step("a", body=lambda _: w.step("b"), fails=[Boom("once")], retry=policy)
-        raise Boom("body")
-
-
-@scenario("+a +b -b -a +a +b done", "rolled back", undone="b a")
-async def a_decorated_function_is_called_again_as_a_whole(w: World) -> None:
-    b = w.define("b", fails=[Boom("once")])
-
-    async def body() -> None:
-        w.watch()
-        await w.step("a")
-        await w.call(b)
-
-    await w.call(w.decorate(body, "again", retry=AT_ONCE))
-    w.say("done")
