@@ -23,5 +23,35 @@ from .retry import bounded as bounded
 from .states import StepState as StepState
 from .states import TransactionState as TransactionState
 from .step import Step as Step
+from .transactions import AsyncTransaction as AsyncTransaction
 from .transactions import Transaction as Transaction
 from .transactions import transaction as transaction
+
+__all__ = [
+    "Action",
+    "ActionQueue",
+    "ActionQueuesError",
+    "ActionRetryException",
+    "AsyncActionInSyncBlock",
+    "AsyncTransaction",
+    "CommitHookFailed",
+    "DoublingBackoffExceptionFactory",
+    "IllegalOperation",
+    "NestedTransaction",
+    "NoTransaction",
+    "Report",
+    "Retry",
+    "RollbackConflict",
+    "RollbackFailed",
+    "Step",
+    "StepState",
+    "Transaction",
+    "TransactionClosed",
+    "TransactionDoomed",
+    "TransactionState",
+    "action",
+    "bounded",
+    "current_step",
+    "current_transaction",
+    "transaction",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial, update_wrapper
+from math import inf
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
 
@@ -12,7 +13,7 @@ from .errors import NoTransaction
 from .handler import Handler
 from .owner import get_current
 from .retry import Policy, check_policy
-from .signature import display_name, is_generator
+from .signature import display_name, is_async, is_generator
 
 if TYPE_CHECKING:
 
@@ -89,6 +90,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         retry: a `Retry`, or any ``(attempt, error) -> seconds | None``, that says when a failed call is made again.
         irreversible: it cannot be undone; a rollback that has to leave it lists it in ``q.report.not_undone``.
         transaction_required: raise `NoTransaction` when it is called outside any block.
+        timeout: seconds after which an attempt of an async action is given up with `TimeoutError`.  What it has done by
+            then is unknown, so its handler is called.
 
     Raises:
         TypeError: for a function or options that cannot work, when it is decorated.
@@ -101,8 +104,24 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     def __new__(cls, fn: Callable[P, R], /) -> action[P, R]: ...
     @overload
     def __new__(
-        cls, /, *, retry: Policy | None = ..., irreversible: bool = ..., transaction_required: bool = ...
+        cls,
+        /,
+        *,
+        retry: Policy | None = ...,
+        irreversible: bool = ...,
+        transaction_required: bool = ...,
+        timeout: None = ...,
     ) -> _Decorator: ...
+    @overload
+    def __new__(
+        cls,
+        /,
+        *,
+        retry: Policy | None = ...,
+        irreversible: bool = ...,
+        transaction_required: bool = ...,
+        timeout: float,
+    ) -> _AsyncDecorator: ...
     def __new__(cls, fn: Any = None, /, **options: Any) -> Any:
         if fn is None:
             return partial(cls, **_checked(**options))
@@ -272,6 +291,9 @@ if TYPE_CHECKING:
     class _Decorator(action[..., Any]):  # a subclass, so that mypy takes it for what `__new__` may return
         def __call__(self, fn: Callable[P2, R2], /) -> action[P2, R2]: ...
 
+    class _AsyncDecorator(action[..., Any]):  # a sync function cannot have a time-out
+        def __call__(self, fn: Callable[P2, Coroutine[Any, Any, R2]], /) -> action[P2, Coroutine[Any, Any, R2]]: ...
+
 
 def _caller(call: Callable[..., Any]) -> Callable[..., Any]:
     """The `__call__` of an action where the proxy's own would call the wrong function."""
@@ -297,7 +319,7 @@ def _getter(call: Callable[..., Any], kind: type | None) -> Callable[..., Any]:
     return get_static if kind is staticmethod else get_class if kind is classmethod else get
 
 
-_OPTIONS: dict[str, Any] = {"retry": None, "irreversible": False, "transaction_required": False}
+_OPTIONS: dict[str, Any] = {"retry": None, "irreversible": False, "transaction_required": False, "timeout": None}
 
 
 def _checked(**options: Any) -> dict[str, Any]:
@@ -307,10 +329,13 @@ def _checked(**options: Any) -> dict[str, Any]:
         raise TypeError(f"@action has no option {unknown[0]!r}; its options are {', '.join(_OPTIONS)}")
     if options.get("retry") is not None:
         check_policy(options["retry"], "@action(retry=...)")
+    timeout = options.get("timeout")
+    if timeout is not None and (type(timeout) not in (int, float) or not 0 < timeout < inf):
+        raise ValueError(f"@action(timeout=...) must be a number of seconds above 0, not {timeout!r}")
     return {**_OPTIONS, **options}
 
 
-def _define(function: Any, *, retry: Policy | None, irreversible: bool) -> Definition:
+def _define(function: Any, *, retry: Policy | None, irreversible: bool, timeout: float | None) -> Definition:
     """The definition of an action, or the reason why it can be none."""
     if isinstance(getattr(function, "__actionqueues__", None), Definition):
         raise TypeError(f"{display_name(function)} is an action already: decorate it once")
@@ -321,8 +346,14 @@ def _define(function: Any, *, retry: Policy | None, irreversible: bool) -> Defin
             f"@action cannot decorate the generator function {display_name(function)}: its body would run when it is "
             "iterated, after the step has ended; return a list, or make a step of each item"
         )
+    if timeout is not None and not is_async(function):
+        raise TypeError(
+            f"@action(timeout=...) needs an `async def`: nothing can stop the sync function {display_name(function)}; "
+            "give a time-out to what it calls"
+        )
     definition = Definition(function)
     definition.retry = retry
+    definition.timeout = timeout
     definition.irreversible = irreversible
     return definition
 

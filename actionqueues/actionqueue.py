@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .aqstatemachine import AQStateMachine
-from .drivers import Runner, pause, roll_back
+from .drivers import pause, roll_back
 from .engine import Rollback
-from .errors import ActionRetryException, AsyncActionInSyncBlock
+from .errors import ActionRetryException, AsyncActionInSyncBlock, IllegalOperation
 from .owner import current
 from .queueing import Adding, fill_in
 from .report import Report
+from .runner import Runner
 from .states import QueueState
-from .step import FIRST, Step
+from .step import BARRIER, FIRST, NO_LOG, THREAD, Step
 
 __all__ = ["ActionQueue", "ActionRetryException"]
 
@@ -35,7 +36,8 @@ class ActionQueue(Runner, Adding):
     def __init__(self) -> None:
         self._actions: list[Step[Any]] = []
         self._state_machine = AQStateMachine()
-        self.log = [False, get_ident(), self]
+        self._executing = False
+        self.log = [False, get_ident(), self, None]
         self.plain = True
         self._report = Report(self.name, QueueState.INIT)
 
@@ -56,7 +58,8 @@ class ActionQueue(Runner, Adding):
         return "this action queue"
 
     def _add(self, step: Step[Any]) -> Step[Any]:
-        if step.definition.is_async:
+        definition = step.definition
+        if definition.is_async or (definition.handler is not None and definition.handler.is_async):
             raise AsyncActionInSyncBlock(step.name, self.label)
         self._state_machine.transition_to_add()
         self._actions.append(step)
@@ -70,6 +73,8 @@ class ActionQueue(Runner, Adding):
             IllegalOperation: if nothing has been added, or it has been executed before.
         """
         self._state_machine.transition_to_execute()
+        self.log[THREAD] = get_ident()
+        self._executing = True
         token = current.set(self.log)
         try:
             for step in self._actions:
@@ -77,6 +82,7 @@ class ActionQueue(Runner, Adding):
                 self.run_here(step)
         finally:
             current.reset(token)
+            self._executing = False
         self._state_machine.transition_to_execute_complete()
 
     def rollback(self) -> None:
@@ -89,7 +95,11 @@ class ActionQueue(Runner, Adding):
             KeyboardInterrupt, SystemExit: if one was raised in a rollback, after all the others have run.
             IllegalOperation: if nothing has been executed, or it has been rolled back before.
         """
+        if self._executing:
+            advice = "let execute() come to its end first: raise an exception in the action, and roll back where it is caught"
+            raise IllegalOperation("roll back this queue", "it is being executed", advice)
         self._state_machine.transition_to_rollback()
+        self.log[BARRIER] = True
         rollback = Rollback(self.report)
         try:
             self._undo_all(rollback)
@@ -111,6 +121,7 @@ class ActionQueue(Runner, Adding):
                 rollback.abandon(self)
             if len(self.log) == FIRST:
                 self._state_machine.transition_to_rollback_complete()
+                self.log = NO_LOG
 
     def execute_with_retries(self, action: T, f: Callable[[T], object]) -> None:
         """Call ``f(action)``, again as often as it raises `ActionRetryException`, after the wait that this names.

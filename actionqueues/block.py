@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import Token
 from typing import Any, ParamSpec
 
-from .drivers import Runner
 from .engine import Rollback
 from .errors import (
     AsyncActionInSyncBlock,
@@ -28,9 +27,10 @@ from .owner import current, get_current, running_step
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
 from .retry import Policy
+from .runner import Lane, Runner, close, lanes_changed
 from .signature import display_name, is_async
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import BARRIER, FIRST, NO_LOG, OWNER, THREAD, Log, Step
+from .step import FIRST, NO_LOG, OWNER, THREAD, Entry, Log, Step
 
 __all__ = ["Block", "current_transaction"]
 
@@ -57,11 +57,10 @@ class Block(Runner, Adding):
 
     name = "transaction"
     undo_at_once = True
-    awaits = False
     _independent = False
     _outermost = False
     _retry: Policy | None = None
-    _outer: Runner | None = None  # what it is a lane of
+    outer: Runner | None = None
     _parent: Block | None = None  # what it is a savepoint of
     _rollback: Rollback | None = None
     _report: Report | None = None
@@ -111,7 +110,8 @@ class Block(Runner, Adding):
 
     def _add(self, step: Step[Any]) -> Step[Any]:
         self._must_be_open(f"{step.name} was added, which")
-        if step.definition.is_async and not self.awaits:
+        handler = step.definition.handler
+        if not self.awaits and (step.definition.is_async or (handler is not None and handler.is_async)):
             raise AsyncActionInSyncBlock(step.name, self.label)
         self.plain = False
         if self._queue is None:
@@ -130,11 +130,20 @@ class Block(Runner, Adding):
         """
         self._must_be_open(f"on_rollback({display_name(fn)})")
         self._check_async(fn)
-        entry = undo_entry(fn, args, kwargs)
-        if self.log[BARRIER] or self.log[THREAD] != get_ident():
-            self.elsewhere(entry)
+        self._record(undo_entry(fn, args, kwargs))
+
+    def _record(self, entry: Entry) -> None:
+        """Record something that is done, where the running step belongs if there is one in this block."""
+        log = get_current()
+        around: Runner = self if log is None else log[OWNER]
+        owner = (around if around.block is self else self).owner_here()
+        if owner.log[THREAD] == get_ident():
+            owner.log += entry
         else:
-            self.log += entry
+            lane = Lane(owner, None)
+            lane.log += entry
+            with lanes_changed:
+                owner.enter_lane(lane)
 
     def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
@@ -169,40 +178,48 @@ class Block(Runner, Adding):
         if self._state is not _OPEN:
             raise TransactionClosed(what, self.label, self._state)
 
+    def _must_be_mine(self, what: str) -> None:
+        self._must_be_open(what)
+        if self.log[THREAD] != get_ident():
+            advice = "call it in the thread that entered the block, or wrap it in an action"
+            raise IllegalOperation(f"call {what} of {self.label}", "another thread has entered it", advice)
+
     # -- entering and leaving
 
-    def _enter(self) -> None:
+    def _enter(self, running: int | None) -> None:
         if self._state is not _NEW:
             again = "a transaction object serves one block; make another one for the next"
             raise IllegalOperation(f"enter {self.label}", f"it is {self._state}", again)
-        self.log = log = [False, get_ident(), self]
+        self.log = log = [False, get_ident(), self, running]
         try:
             self.surrounding = surrounding = get_current()
-            if surrounding is not None or self._outer is not None:
+            if surrounding is not None or self.outer is not None:
                 self._nest(surrounding)
             self._token = current.set(log)
             self._state = _OPEN
         except BaseException:
             self._detach()
-            if self._outer is not None:
-                self._outer.leave_lane(self)
+            if self.outer is not None:
+                self.outer.leave_lane(self)
             raise
 
     def _nest(self, surrounding: Log | None) -> None:
         """Become a savepoint of the transaction around, if that is wanted."""
-        if self._outer is None and surrounding is not None:
-            around: Runner = surrounding[OWNER]
+        if self.outer is None and surrounding is not None:
+            around: Runner = surrounding[OWNER].owner_here()
             if around.block is not None and self._outermost:
                 raise NestedTransaction(self.label, around.label)
             if around.block is not None and not self._independent:
-                self._outer = around
-        outer = self._outer
+                self.outer = around
+        outer = self.outer
         if outer is not None and outer.block is not None:
-            if outer.log[BARRIER]:
-                raise TransactionClosed(self.label, outer.label, outer.state)
-            self._parent = outer.block
-            self.plain = False
-            outer.enter_lane(self)
+            if self.awaits and not outer.block.awaits:
+                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
+            with lanes_changed:
+                outer.check_open(self.label)
+                self._parent = outer.block
+                self.plain = False
+                outer.enter_lane(self)
 
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""
@@ -211,7 +228,8 @@ class Block(Runner, Adding):
             try:
                 current.reset(token)
             except (ValueError, RuntimeError):  # left in another context than it was entered in
-                if get_current() is self.log:
+                log = get_current()
+                if log is not None and log[OWNER] is self:
                     current.set(self.surrounding)
             self._token = None
 
@@ -234,9 +252,9 @@ class Block(Runner, Adding):
     def _commit(self) -> None:
         """The point of no return: nothing that comes later undoes anything."""
         log = self.log
-        if self._outer is None:
+        if self.outer is None:
             self._move(TransactionState.COMMITTED)
-            log[BARRIER] = True
+            close(self)
             if self._links is not None or self.lanes is not None:
                 self.settle()
                 self.lanes = None
@@ -244,11 +262,11 @@ class Block(Runner, Adding):
             self.log = NO_LOG
         else:
             self._move(TransactionState.RELEASED)  # a lane of the outer one from now on like any other
-            log[BARRIER] = True
+            close(self)
             if self._report is not None and self._parent is not None:
                 self._parent.report.include(self._report)
             if len(log) == FIRST and not self.lanes:
-                self._outer.leave_lane(self)
+                self.outer.leave_lane(self)
 
     def _due_hooks(self) -> Iterator[Hook]:
         """The hooks to be called after the commit, in order."""
@@ -273,7 +291,7 @@ class Block(Runner, Adding):
         """Close to steps."""
         if self._state is _OPEN:
             self._move(_ROLLING_BACK)
-            self.log[BARRIER] = True
+            close(self)
 
     def end_unwinding(self) -> None:
         """Left open, it has been undone as a part of the rollback of the outer one."""
@@ -293,8 +311,8 @@ class Block(Runner, Adding):
         self._move(TransactionState.ROLLED_BACK_WITH_FAILURES if failed else TransactionState.ROLLED_BACK)
         report.state = self._state
         self.log = NO_LOG
-        if self._outer is not None and self._parent is not None:
-            self._outer.leave_lane(self)
+        if self.outer is not None and self._parent is not None:
+            self.outer.leave_lane(self)
             self._parent.report.include(report)
             if rollback.problems:
                 self.doom(rollback.problems)
@@ -310,6 +328,18 @@ class Block(Runner, Adding):
         root = self.root
         self.plain = root.plain = False
         root._doom = [*(root._doom or ()), *problems]
+
+    def _finish_rollback(self, rollback: Rollback, error: BaseException | None) -> None:
+        """Account for a rollback that has come to its end, and only for such a one."""
+        if len(self.log) == FIRST or rollback.guard.broken is not None:
+            self._end_rollback(rollback)
+            if error is not None:
+                rollback.note_on(error)
+
+    def _raise_interrupt(self, rollback: Rollback) -> None:
+        interrupt = rollback.interrupt()
+        if interrupt is not None:
+            raise interrupt
 
     def _raise_problems(self) -> None:
         """After an explicit rollback, where there is no other exception to tell them."""
@@ -341,7 +371,7 @@ def current_transaction() -> Block:
         NoTransaction: outside any block.
     """
     log = get_current()
-    block = None if log is None else log[OWNER].block
+    block: Block | None = None if log is None else log[OWNER].block
     if block is None:
         raise NoTransaction("current_transaction()")
-    return block  # type: ignore[no-any-return]
+    return block

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
 
-from .drivers import pause
+from .drivers import pause, pause_async
 from .engine import Attempts
 from .retry import Policy
-from .signature import display_name, is_generator
+from .signature import display_name, is_async, is_generator
 from .states import TransactionState
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
             "the block has ended; open the block inside it"
         )
 
+    if is_async(function):
+        return _decorate_async(function, fresh, policy)
+
     def wrapper(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         attempts = None if policy is None else Attempts(policy)
         while True:
@@ -43,11 +46,34 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
                 with block:
                     return wrapped(*args, **kwargs)
             except BaseException as error:
-                # Only what has been undone completely may be done again.
-                undone = block.state is TransactionState.ROLLED_BACK and block.report.clean
-                if attempts is None or not undone or not attempts.another(error):
+                if attempts is None or not _undone(block) or not attempts.another(error):
                     raise
             pause(attempts.wait)
 
     decorated: Any = wrapt.decorator(wrapper)(function)
     return cast("F", decorated)
+
+
+def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Policy | None) -> F:
+    async def call(wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        attempts = None if policy is None else Attempts(policy)
+        while True:
+            block = fresh()
+            try:
+                async with block:
+                    return await wrapped(*args, **kwargs)
+            except BaseException as error:
+                if attempts is None or not _undone(block) or not attempts.another(error):
+                    raise
+            await pause_async(attempts.wait)
+
+    def wrapper(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return call(wrapped, args, kwargs)
+
+    decorated: Any = wrapt.decorator(wrapper)(function)
+    return cast("F", decorated)
+
+
+def _undone(block: Transaction) -> bool:
+    """Whether it has been undone completely: only then may it be done again."""
+    return block.state is TransactionState.ROLLED_BACK and block.report.clean

@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from .concurrency import limited
 from .frames import caller, specialize
 from .handler import Handler
 from .retry import Policy
@@ -29,6 +30,7 @@ class Definition:
         parameters: what it takes.
         run: calls the function with the arguments of an entry.
         retry: the policy of the body, or None.
+        timeout: after how many seconds an attempt of the body is given up, or None.
         irreversible: whether the user said that it cannot be undone.
         handler: the rollback handler, or None.
         quick: undoes an entry that has an outcome; None where that takes more than one call.
@@ -40,6 +42,7 @@ class Definition:
         self.name = name or display_name(function)
         self.retry: Policy | None = None
         self.irreversible = False
+        self.timeout: float | None = None
         self.is_async = False
         self.handler: Handler | None = None
         self.quick: Callable[[Log, int], object] | None = None
@@ -67,7 +70,8 @@ class Definition:
         parameters = self.parameters = parameters_of(self.function)
         self.size = len(parameters.names) + 2
         make = caller(parameters.shape, self.retry is not None, self.is_async)
-        call, enter, run = make(self, self.function, outside, current, get_ident, _count, monotonic, PENDING)
+        body = self.function if self.timeout is None else limited(self.function, self.timeout)
+        call, enter, run = make(self, body, outside, current, get_ident, _count, monotonic, PENDING)
         qualname = getattr(self.function, "__qualname__", self.name)
         for frame in (call, enter, run):
             specialize(frame, qualname, parameters.shape, parameters.names)

@@ -1,40 +1,70 @@
-"""The loops that run what the engine asks for, and `Runner`, the owner of a log in sync code, which starts them.
-
-The only file that sleeps.
-"""
+"""The loops that do what the engine asks for: the only code that sleeps, in two versions, side by side."""
 
 from __future__ import annotations
 
-from _thread import get_ident
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Generator
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from .engine import Attempts, Rollback, Unwinding
-from .errors import AsyncActionInSyncBlock, TransactionClosed
+from .concurrency import pause_async, shielded
+from .engine import Await, Rollback, Undo, Unwinding, Wait
+from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
-from .owner import Owner, current, undoing
-from .report import Report, UndoFailure
-from .states import StepState
-from .step import BARRIER, FIRST, OUTCOME, PENDING, Entry, Step, step_at
+from .owner import current, undoing
 
-if TYPE_CHECKING:
-    from .block import Block
+__all__ = [
+    "drive",
+    "drive_async",
+    "pause",
+    "pause_async",
+    "roll_back",
+    "roll_back_async",
+    "run_hooks",
+    "run_hooks_async",
+]
 
-__all__ = ["Lane", "Runner", "pause", "roll_back", "run_hooks"]
+T = TypeVar("T")
 
 
-def drive(unwinding: Unwinding) -> None:
-    """Run an unwinding to its end, blocking this thread while it waits."""
+def drive(generator: Generator[Wait | Await | Undo, BaseException | None, T]) -> T:
+    """Run a generator of requests to its end, blocking this thread while it waits."""
     answer: BaseException | None = None
     while True:
         try:
-            request = unwinding.send(answer)
-        except StopIteration:
-            return
+            request = generator.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if isinstance(request, Undo):
+            roll_back(request.rollback, request.unwind)
+            answer = None
+        elif isinstance(request, Wait):
+            answer = None
+            try:
+                sleep(request.seconds)
+            except BaseException as interrupt:
+                answer = interrupt
+        else:  # of a step that a sync step has made in an event loop of its own
+            request.coroutine.close()
+            answer = AsyncActionInSyncBlock(request.name, "the rollback of a sync step")
+
+
+async def drive_async(generator: Generator[Wait | Await | Undo, BaseException | None, T]) -> T:
+    """Run a generator of requests to its end, suspending this task while it waits."""
+    answer: BaseException | None = None
+    while True:
+        try:
+            request = generator.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if isinstance(request, Undo):
+            await roll_back_async(request.rollback, request.unwind)
+            answer = None
+            continue
         answer = None
         try:
-            sleep(request.seconds)
+            await (pause_async(request.seconds) if isinstance(request, Wait) else request.coroutine)
         except BaseException as interrupt:
             answer = interrupt
 
@@ -44,18 +74,24 @@ def pause(seconds: float) -> None:
     sleep(seconds)
 
 
-def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding]) -> None:
-    """Run an unwinding to its end, outside any block, and without being cut short by Ctrl-C."""
+def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Callable[[], None] | None = None) -> None:
+    """Run an unwinding to its end, outside any block, and without being cut short by Ctrl-C.
+
+    Args:
+        rollback: the rollback.
+        unwind: its unwinding.
+        before: is called first, under the same protection.
+    """
     outside = current.set(None)
     inside = undoing.set(rollback)
     try:
         rollback.guard.begin()
+        if before is not None:
+            before()
         while True:
             try:
                 return drive(unwind())
             except KeyboardInterrupt as interrupt:
-                if rollback.guard.broken is not None:
-                    raise
                 rollback.interrupted(interrupt)  # by a signal handler of the program's own: go on with the rest
     finally:
         rollback.guard.end()
@@ -63,159 +99,56 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding]) -> None:
         current.reset(outside)
 
 
+async def roll_back_async(
+    rollback: Rollback, unwind: Callable[[], Unwinding], before: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> None:
+    """Run an unwinding to its end, outside any block, and without being cut short by Ctrl-C or by a cancellation.
+
+    Args:
+        rollback: the rollback.
+        unwind: its unwinding.
+        before: is awaited first, under the same protection.
+    """
+
+    async def protected() -> None:
+        outside = current.set(None)
+        inside = undoing.set(rollback)
+        try:
+            rollback.guard.begin()
+            if before is not None:
+                await before()
+            while True:
+                try:
+                    return await drive_async(unwind())
+                except KeyboardInterrupt as interrupt:
+                    rollback.interrupted(interrupt)
+        finally:
+            rollback.guard.end()
+            undoing.reset(inside)
+            current.reset(outside)
+
+    await shielded(protected)
+
+
 def run_hooks(run: HookRun) -> None:
     """Call the commit hooks, all of them, and raise what they raised; Ctrl-C does not cut them short either."""
     try:
         run.guard.begin()
-        run.calls()
+        drive(run.calls())
     finally:
         run.guard.end()
     run.result()
 
 
-class Runner(Owner):
-    """The owner of a log in sync code: the frames of its steps turn to it when something is out of the ordinary."""
+async def run_hooks_async(run: HookRun) -> None:
+    """Call and await the commit hooks, all of them, and raise what they raised."""
 
-    @property
-    def block(self) -> Block | None:
-        """The transaction that it belongs to, or is; None for a classic queue."""
-        return None
-
-    def run_here(self, step: Step[Any]) -> Any:
-        """Run a step that was bound before: what the frame of a direct call does, for one that was queued."""
-        step.move(StepState.RUNNING)
-        step.attempts = 1
-        log = self.log
-        place = len(log)
+    async def protected() -> None:
         try:
-            log += (PENDING, step)
-            result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
-        except BaseException as error:
-            if self.failed(place, error):
-                raise
-        else:
-            return result
-        return self.again(place)
-
-    def failed(self, place: int, error: BaseException, started: float | None = None, *, waiting: bool = False) -> bool:
-        """The body of the step whose outcome belongs at `place` has raised `error`: undo what it did.
-
-        Args:
-            place: where the outcome belongs.
-            error: what was raised.
-            started: when the first attempt was started, if the policy wants to know.
-            waiting: it was raised in the wait for the next attempt, and not by the body.
-
-        Returns:
-            Whether the exception is to go on.  Otherwise there is to be another attempt, and only the steps that this
-            one has made have been undone.
-        """
-        log = self.log
-        if len(log) <= place or log[place] is not PENDING:
-            return True  # interrupted before the step was started, or after it had succeeded
-        end = place + 2
-        step = step_at(log, end)
-        step.error = error
-        if step.tries is None:
-            step.tries = Attempts(step.definition.retry, started)
-        if not waiting and step.tries.another(error) and self._undo(end, error):
-            return False
-        step.move(StepState.FAILED)
-        if self.undo_at_once:
-            self._undo(end - step.size, error)
-        return True
-
-    def _undo(self, start: int, error: BaseException) -> bool:
-        """Undo everything from `start` on, made by this thread; whether that could be done."""
-        if len(self.log) == start and not self.lanes:
-            return True
-        rollback = Rollback(self.report)
-        thread = get_ident()
-        roll_back(rollback, lambda: rollback.unwind(self, start, thread))
-        if rollback.problems:
-            rollback.note_on(error)
-            self.doom(rollback.problems)
-        interrupt = rollback.interrupt()
-        if interrupt is not None:
-            raise interrupt
-        return not rollback.problems
-
-    def again(self, place: int) -> Any:
-        """Make the further attempts of a step whose policy wants them."""
-        log = self.log
-        step = step_at(log, place + 2)
-        while True:
-            waiting = True
-            try:
-                assert step.tries is not None  # noqa: S101 - `failed` has set it
-                sleep(step.tries.wait)
-                step.attempts += 1
-                waiting = False
-                result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
-            except BaseException as error:
-                if self.failed(place, error, waiting=waiting):
-                    raise
-            else:
-                step.error = None
-                return result
-
-    def elsewhere(self, entry: Entry) -> Any:
-        """Run a step that must not be recorded in this log, because that is closed or another thread's."""
-        if self.log[BARRIER]:
-            raise TransactionClosed(entry[-1].name, self.label, self.state)
-        step: Step[Any] = Step(entry[-1], entry, StepState.QUEUED)
-        lane = Lane(self, step)
-        self.enter_lane(lane)
-        token = current.set(lane.log)
-        try:
-            return lane.run_here(step)
+            run.guard.begin()
+            await drive_async(run.calls())
         finally:
-            current.reset(token)
-            if len(lane.log) == FIRST:
-                self.leave_lane(lane)
+            run.guard.end()
 
-    def start(self, entry: Entry) -> Any:
-        """Refuse the call of an async action: nothing here can await it."""
-        raise AsyncActionInSyncBlock(entry[-1].name, self.label)
-
-    @property
-    def state(self) -> str:
-        """How far it has come."""
-        raise AssertionError  # pragma: no cover - abstract
-
-
-class Lane(Runner):
-    """A step in another thread than the one that writes the log of its block: the steps it makes are recorded here."""
-
-    def __init__(self, outer: Runner, step: Step[Any]) -> None:
-        self.outer = outer
-        self.step = step
-        self.name = outer.name
-        self.log = [False, get_ident(), self]
-        self.plain = True
-        self.surrounding = outer.log
-        self.undo_at_once = outer.undo_at_once
-
-    @property
-    def report(self) -> Report:
-        """Where outcomes go."""
-        return self.outer.report
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.outer.label
-
-    @property
-    def state(self) -> str:
-        """How far it has come."""
-        return self.outer.state
-
-    @property
-    def block(self) -> Block | None:
-        """The transaction that it belongs to."""
-        return self.outer.block
-
-    def doom(self, problems: Sequence[UndoFailure]) -> None:
-        """Undos have failed in a transaction that goes on."""
-        self.outer.doom(problems)
+    await shielded(protected)
+    run.result()

@@ -1,10 +1,11 @@
 """The core: what is done when a step fails, and how a log is unwound.
 
-The protocol.  What has to happen after a failure is a generator, an `Unwinding`.  It calls sync handlers itself, and
-yields a `Wait` whenever something has to be waited for; its driver does the waiting and sends back what came of it.
-Outcomes are sent as values, never thrown, since a `StopIteration` thrown into a generator would be lost.  The drivers
-(`drivers.py`) are the only code that knows whether waiting blocks the thread or suspends a task, so everything here
-serves sync and async blocks and the classic queue alike.  Nothing of it runs for a step that succeeds.
+The protocol.  What has to be done once something has gone wrong is a generator.  It calls sync handlers itself, and
+yields a request whenever something has to be waited for: a `Wait`, an `Await`, an `Undo`.  Its driver does that and
+sends back what came of it.  Outcomes are sent as values, never thrown, since a `StopIteration` thrown into a generator
+would be lost.  The drivers (`drivers.py`) are the only code that knows whether waiting blocks the thread or suspends a
+task, so everything here serves sync and async blocks and the classic queue alike.  Nothing of it runs for a step that
+succeeds.
 
 Undoing goes backwards through a log and its lanes (see `owner.py`).  How far it has come is kept, and moved on before
 each handler is called: however often an unwinding is interrupted and begun again, no handler is called twice.
@@ -12,12 +13,12 @@ each handler is called: however often an unwinding is interrupted and begun agai
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from .errors import RollbackConflict
+from .errors import RollbackConflict, add_note, log_error, shown
 from .handler import Handler
 from .interrupts import InterruptGuard
 from .owner import Owner
@@ -26,18 +27,38 @@ from .retry import Policy, next_wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, THREAD, Step, step_at
 
-__all__ = ["Attempts", "Rollback", "Unwinding", "Wait", "log_error"]
+__all__ = ["Attempts", "Await", "Rollback", "Undo", "Unwinding", "Wait", "failing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A request to the driver: go on in so many seconds.  Answered with None, or with what interrupted the wait."""
+    """Go on in so many seconds.  Answered with None, or with what interrupted the wait."""
 
     seconds: float
 
 
-#: A generator of requests; returns nothing, and is sent the answers.
-Unwinding: TypeAlias = Generator[Wait, BaseException | None, None]
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Await this coroutine of a rollback handler.  Answered with None, or with what it raised."""
+
+    coroutine: Coroutine[Any, Any, object]
+    name: str
+
+
+#: An unwinding: returns nothing, and is sent the answers.
+Unwinding: TypeAlias = Generator[Wait | Await, BaseException | None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Run an unwinding, outside any block, and without letting anything cut it short.  Answered with None."""
+
+    rollback: Rollback
+    unwind: Callable[[], Unwinding]
+
+
+#: What handles a step that has raised; returns a decision.
+Failing: TypeAlias = Generator[Undo, BaseException | None, bool]
 
 
 class Attempts:
@@ -58,11 +79,11 @@ class Attempts:
         try:
             wait = next_wait(self.policy, self.made, error, elapsed)
         except Exception as broken:
-            error.add_note(f"actionqueues: not retried, because the retry policy failed: {broken!r}")
+            add_note(error, f"not retried, because the retry policy failed: {shown(broken)}")
             return False
         if wait is None:
             if self.made > 1:
-                error.add_note(f"actionqueues: gave up after {self.made} attempts in {elapsed:.3g} s")
+                add_note(error, f"gave up after {self.made} attempts in {elapsed:.3g} s")
             return False
         self.wait = wait
         return True
@@ -88,7 +109,8 @@ class Rollback:
         self.report = report
         self.guard = InterruptGuard()
         self.owner: Owner | None = None
-        self.end = self.left = FIRST
+        self.end = FIRST
+        self.left: int | None = None
         self.interrupts: list[BaseException] = []
         self.problems: list[UndoFailure] = []
         self.abandoned: list[Step[Any]] = []
@@ -147,8 +169,22 @@ class Rollback:
                     owner.end_unwinding()
                     stack[-1][0].leave_lane(owner)
 
+    def unwind_step(self, owner: Owner, place: int, lane: Owner | None, *, whole: bool) -> Unwinding:
+        """Undo one async step, whose outcome belongs at `place`: what it has made, in its lane, and itself, if `whole`.
+
+        Its record stays in the log, since others may write behind it.
+        """
+        if lane is not None:
+            yield from self.unwind(lane)
+        if whole:
+            self.owner, self.end, self.left = owner, place + 2, None
+            yield from self._undo(step_at(owner.log, place + 2))
+            self.owner = None
+
     def _undo(self, step: Step[Any], error: BaseException | None = None) -> Unwinding:
         """Undo one step, or say why not; `error` is what a first attempt of its handler has already raised."""
+        if step.state not in UNDOABLE:
+            return  # it has been undone at once
         if step.state is StepState.RUNNING:
             step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
         try:
@@ -171,10 +207,13 @@ class Rollback:
         while True:
             if error is None:
                 try:
-                    handler.call(step)
+                    value = handler.call(step)
                 except BaseException as raised:
                     error = raised
                 else:
+                    if handler.is_async:
+                        error = yield Await(cast("Coroutine[Any, Any, object]", value), handler.name)
+                if error is None:
                     step.move(StepState.UNDONE)
                     self.report.undone_steps.append(step)
                     return
@@ -200,11 +239,17 @@ class Rollback:
         if not isinstance(error, Exception):
             self.interrupts.append(error)
         what = "met a conflict" if conflict else "failed"
-        log_error(f"{self.report.name}: the undo of {step.name} {what}: {error!r}", error)
+        log_error(f"{self.report.name}: the undo of {step.name} {what}: {shown(error)}", error)
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> None:
-        """An interrupt has come out of the unwinding itself; what was being undone then counts as tried."""
+        """An interrupt has come out of the unwinding itself; what was being undone then counts as tried.
+
+        That is the work of a signal handler that is not the guard's; the second one gets out at once.
+        """
         step = self.step
+        if self.guard.broken is not None or any(isinstance(each, KeyboardInterrupt) for each in self.interrupts):
+            self.guard.broken = interrupt
+            raise interrupt
         if step is None or step.state not in UNDOABLE:
             self.interrupts.append(interrupt)
         else:
@@ -236,10 +281,57 @@ class Rollback:
         """Tell, on the exception that goes on, what could not be undone."""
         for step, problem in self.problems:
             what = "conflict" if isinstance(problem, RollbackConflict) else "failed"
-            error.add_note(f"actionqueues: the undo of {step.name} {what}: {problem!r}")
+            add_note(error, f"the undo of {step.name} {what}: {shown(problem)}")
         if self.abandoned:
             names = ", ".join(step.name for step in self.abandoned)
-            error.add_note(f"actionqueues: the rollback was cut short by a third Ctrl-C; not undone: {names}")
+            add_note(error, f"the rollback was cut short by a third Ctrl-C; not undone: {names}")
+
+
+def failing(
+    owner: Owner,
+    step: Step[Any],
+    error: BaseException,
+    unwind: Callable[[Rollback, bool], Unwinding],
+    *,
+    made: bool,
+    waiting: bool,
+) -> Failing:
+    """The body of a step has raised.  Undo what it has done.
+
+    Args:
+        owner: whose step it is.
+        step: the step.
+        error: what was raised.
+        unwind: undoes the steps that its body has made, and the step as well if its second argument is true.
+        made: whether its body has made steps.
+        waiting: it was raised in the wait for the next attempt, and not by the body.
+
+    Returns:
+        Whether the exception is to go on.  Otherwise there is to be another attempt, and only the steps that this one
+        has made have been undone.
+    """
+    step.error = error
+    assert step.tries is not None  # noqa: S101 - the caller knows when it was started
+    again = not waiting and step.tries.another(error)
+    if again and (not made or (yield from _undoing(owner, error, lambda rollback: unwind(rollback, False)))):
+        return False
+    timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
+    step.move(StepState.UNKNOWN if timed_out else StepState.FAILED)
+    if owner.undo_at_once:
+        yield from _undoing(owner, error, lambda rollback: unwind(rollback, True))
+    return True
+
+
+def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
+    rollback = Rollback(owner.report)
+    yield Undo(rollback, lambda: unwind(rollback))
+    if rollback.problems:
+        rollback.note_on(error)
+        owner.doom(rollback.problems)
+    interrupt = rollback.interrupt()
+    if interrupt is not None:
+        raise interrupt
+    return not rollback.problems
 
 
 def _lane_after(lanes: list[Owner] | None, place: int, thread: int | None) -> Owner | None:
@@ -250,10 +342,3 @@ def _lane_after(lanes: list[Owner] | None, place: int, thread: int | None) -> Ow
         if thread is None or lane.log[THREAD] == thread:
             return lane
     return None
-
-
-def log_error(message: str, error: BaseException) -> None:
-    """Log a failure that does not get out as an exception, with its traceback."""
-    from logging import getLogger  # here, because most programs never fail to roll back
-
-    getLogger("actionqueues").error(message, exc_info=error)

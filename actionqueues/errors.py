@@ -21,7 +21,33 @@ __all__ = [
     "RollbackFailed",
     "TransactionClosed",
     "TransactionDoomed",
+    "add_note",
+    "log_error",
+    "shown",
 ]
+
+
+def shown(error: BaseException) -> str:
+    """The `repr` of an exception of the user's, whatever that does."""
+    try:
+        return repr(error)
+    except Exception:
+        return f"<{type(error).__qualname__}, whose repr() fails>"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an exception of the user's, if it takes one."""
+    try:
+        error.add_note(f"actionqueues: {note}")
+    except Exception:
+        log_error(note, error)
+
+
+def log_error(message: str, error: BaseException) -> None:
+    """Log a failure that does not get out as an exception, with its traceback."""
+    from logging import getLogger  # here, because most programs never fail to roll back
+
+    getLogger("actionqueues").error(message, exc_info=error)
 
 
 class ActionQueuesError(Exception):
@@ -225,5 +251,5 @@ class ActionRetryException(Exception):
     __module__ = "actionqueues"
 
     def __init__(self, ms_backoff: float = 0) -> None:
-        super().__init__(ms_backoff)
+        # Nothing is handed on: `args` are what the constructor of a subclass was given, so that pickling works.
         self.ms_backoff = ms_backoff

@@ -21,6 +21,8 @@ class DoublingBackoffExceptionFactory:
         ms_backoff_initial: the first wait, in milliseconds.
     """
 
+    __module__ = "actionqueues"
+
     def __init__(self, retries: int = 3, ms_backoff_initial: float = 500) -> None:
         self._max_retries = retries
         self._executed_retries = 0

@@ -11,10 +11,10 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple, cast
 
-__all__ = ["Shape", "caller", "specialize", "undoer"]
+__all__ = ["ASYNC_STEPS", "Shape", "caller", "specialize", "undoer"]
 
 
 class Shape(NamedTuple):
@@ -29,8 +29,8 @@ class Shape(NamedTuple):
 
 # The frame of every step.  What each line is for:
 # - `current` is the bound `get` of a ContextVar: the log of the block around the call, or None.
-# - `log[0]` is true once the log takes no more records; its other threads are only looked for if there are any at all,
-#   since that costs half of asking which one this is.
+# - `log[0]` is true once the log takes no more records, `log[3]` while an async step is running; other threads are only
+#   looked for if there are any at all, since that costs half of asking which one this is.
 # - The record is in the log before the body starts, so that whatever happens to this frame, the step is known to have
 #   been started.  It goes there by one operation, without an object of its own.
 # - `log[place] = body(...)` stores the result in the statement that gets it: nothing can come between them.
@@ -41,8 +41,8 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
         log = current()
         if log is None:
             return outside({arguments})
-        if log[0] or threads() and log[1] != thread():
-            return log[2].elsewhere([{values}PENDING, definition])
+        if log[0] or log[3] or threads() and log[1] != thread():
+            return log[2].elsewhere(log, [{values}PENDING, definition])
         place = len(log) + {count}{start}
         try:
             log += ({values}PENDING, definition)
@@ -63,14 +63,39 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
     return call, enter, run
 """
 
-# An async action gives its coroutine to the block, which knows whether it can await it.
+# The frame of every async step, in two parts, so that a call in a sync block is refused before there is a coroutine.
+# - Its record is made when it is awaited: a call that is not awaited is no step.
+# - `log[3]` counts the async steps that are running: the end of the block waits for them.  While there is one, what is
+#   called is made by it or runs beside it; finding out which takes a look at the stack, so that is left to the owner.
 _ASYNC_CALL = """
 def make(definition, body, outside, current, thread, threads, clock, PENDING):
     def call({parameters}):
         log = current()
         if log is None:
             return outside({arguments})
-        return log[2].start([{values}PENDING, definition])
+        if log[3] is None:
+            raise log[2].refusal(definition.name)
+        return step(log{passed})
+
+    async def step(log{passed}):
+        if log[0] or log[3] or threads() and log[1] != thread():
+            return await log[2].elsewhere_async(log, [{values}PENDING, definition])
+        place = len(log) + {count}{start}
+        try:
+            log[3] = 1
+            try:
+                log += ({values}PENDING, definition)
+                result = log[place] = await body({arguments})
+            except BaseException as error:
+                if await log[2].failed_async(place, error{started}):
+                    raise
+            else:
+                return result
+            return await log[2].again_async(place)
+        finally:
+            log[3] -= 1
+            if log[0]:
+                log[2].ended()
 
     def enter({parameters}):
         return [{values}PENDING, definition]
@@ -88,6 +113,10 @@ def make(handler):
 
     return undo
 """
+
+
+#: The code of the frames of async steps: how a task that runs one is found.
+ASYNC_STEPS: set[CodeType] = set()
 
 
 def _compile(source: str, label: str) -> Callable[..., Any]:
@@ -143,11 +172,19 @@ def caller(shape: Shape, timed: bool, is_async: bool) -> Callable[..., tuple[Fun
         arguments=_arguments(shape, values),
         values="".join(f"{name}, " for name in values),
         count=len(values),
+        passed="".join(f", {name}" for name in values),
         start="\n        started = clock()" if timed else "",
         started=", started" if timed else "",
         unpacked=_arguments(shape, [f"entry[{i}]" for i in range(len(values))]),
     )
-    return _compile(source, f"{'an async' if is_async else 'a'} step with {_label(shape)}")
+    make = _compile(source, f"{'an async' if is_async else 'a'} step with {_label(shape)}")
+    if is_async:
+        ASYNC_STEPS.update(
+            constant
+            for constant in make.__code__.co_consts
+            if isinstance(constant, CodeType) and constant.co_name == "step"
+        )
+    return make
 
 
 def _label(shape: Shape) -> str:

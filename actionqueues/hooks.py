@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from typing import Any, cast
 
+from .engine import Await
 from .errors import CommitHookFailed
 from .interrupts import InterruptGuard
 from .report import HookFailure, Report
-from .signature import display_name
+from .signature import display_name, is_async
 from .step import Step
 
 __all__ = ["Hook", "HookRun"]
@@ -22,7 +23,7 @@ class Hook:
         within: the step whose body registered it, or None; if that is undone, the hook is not called.
     """
 
-    __slots__ = ("args", "attempt", "function", "kwargs", "name", "within")
+    __slots__ = ("args", "attempt", "function", "is_async", "kwargs", "name", "within")
 
     def __init__(
         self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], within: Step[Any] | None
@@ -31,6 +32,7 @@ class Hook:
         self.args = args
         self.kwargs = kwargs
         self.name = display_name(function)
+        self.is_async = is_async(function)
         self.within = within
         self.attempt = within.attempts if within is not None else 0
 
@@ -57,15 +59,22 @@ class HookRun:
         self.errors: list[Exception] = []
         self.interrupts: list[BaseException] = []
 
-    def calls(self) -> None:
-        """Call all of them."""
+    def calls(self) -> Generator[Await, BaseException | None, None]:
+        """Call all of them; a generator of requests, as in `engine.py`."""
         for hook in self.hooks:
+            error: BaseException | None = None
             try:
-                hook.call()
-            except BaseException as error:
+                value = hook.call()
+            except BaseException as raised:
+                error = raised
+            else:
+                if hook.is_async:
+                    error = yield Await(cast("Coroutine[Any, Any, object]", value), hook.name)
+            if error is not None:
                 self.report.hook_failures.append(HookFailure(hook.name, error))
-                if error is self.guard.broken:
-                    raise
+                broken = self.guard.broken
+                if broken is not None and error is broken:
+                    raise broken
                 if isinstance(error, Exception):
                     self.errors.append(error)
                 else:

@@ -7,16 +7,36 @@ places gives the order in which the steps were started.
 
 from __future__ import annotations
 
+import sys
 from _thread import get_ident
+from bisect import insort
 from collections.abc import Sequence
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Final, Protocol
 
+from .definition import Definition
 from .errors import NoTransaction
+from .frames import ASYNC_STEPS
 from .report import Report, UndoFailure
-from .step import FIRST, OWNER, PENDING, THREAD, Log, Step, step_at
+from .step import FIRST, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
 
-__all__ = ["Owner", "Undoing", "current", "current_step", "get_current", "running_step", "undoing"]
+__all__ = [
+    "Owner",
+    "Undoing",
+    "calling_step",
+    "current",
+    "current_step",
+    "get_current",
+    "running_step",
+    "undoing",
+]
+
+
+def _definition(owner: Any) -> Definition:
+    """The definition behind what stands in a record."""
+    definition: Definition = owner.definition if isinstance(owner, Step) else owner
+    return definition
 
 
 class Undoing(Protocol):
@@ -31,6 +51,7 @@ class Undoing(Protocol):
 current: ContextVar[Log | None] = ContextVar("actionqueues.current", default=None)
 get_current: Final = current.get
 
+
 #: The rollback that is calling a handler in this context, or None.
 undoing: ContextVar[Undoing | None] = ContextVar("actionqueues.undoing", default=None)
 
@@ -43,7 +64,7 @@ class Owner:
         log: the records of its steps.
         lanes: what works beside that log, in order of start.
         position: as a lane of another owner, how long the log of that was when it began.
-        step: as a lane for one step, that step.
+        outer: as a lane, whose lane it is.
         left: the place behind what is left to be undone; None for the end of the log.
         report: where outcomes go.
         surrounding: the log that was current when it began, or None.
@@ -56,7 +77,7 @@ class Owner:
     log: Log
     lanes: list[Owner] | None = None
     position = FIRST
-    step: Step[Any] | None = None
+    outer: Any = None  # an `Owner`; declared as what it is where it is known
     left: int | None = None
     surrounding: Log | None = None
     undo_at_once = False
@@ -87,13 +108,22 @@ class Owner:
         for lane in self.lanes or ():
             lane.settle()
 
-    def enter_lane(self, lane: Owner) -> None:
-        """Let something work beside the log."""
-        lane.position = len(self.log)
+    def enter_lane(self, lane: Owner, position: int | None = None) -> None:
+        """Let something work beside the log, from `position` on or from its end."""
         self.plain = False
         if self.lanes is None:
             self.lanes = []
-        self.lanes.append(lane)
+        if position is None:
+            lane.position = len(self.log)
+            self.lanes.append(lane)
+        else:
+            lane.position = position
+            insort(self.lanes, lane, key=lambda lane: lane.position)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step is running beside it that its end has to wait for."""
+        return (self.log[RUNNING] or 0) > 0 or any(lane.busy for lane in self.lanes or ())
 
     def leave_lane(self, lane: Owner) -> None:
         """It has been undone."""
@@ -109,17 +139,34 @@ class Owner:
         return count + sum(lane.count_steps() for lane in self.lanes or ())
 
     def running(self) -> Step[Any] | None:
-        """The innermost step that the calling thread is running in its log, or the one that the lane is for."""
+        """The innermost step of it that the calling frame belongs to."""
         log = self.log
-        if log[THREAD] != get_ident():
-            return self.step
-        place = len(log)
+        if log[THREAD] == get_ident():
+            place = len(log)
+            while place > FIRST:
+                owner = log[place - 1]
+                if log[place - 2] is PENDING and not _definition(owner).is_async:
+                    return step_at(log, place)
+                place -= owner.size
+        if not log[RUNNING]:
+            return None
+        called_by = calling_step(log)
+        if called_by is not None:
+            return step_at(called_by[0], called_by[1] + 2)
+        return self._only_running_step()
+
+    def _only_running_step(self) -> Step[Any] | None:
+        """The async step that is running, seen from a thread or task that it has started, if it is the only one."""
+        log = self.log
+        place, found = len(log), None
         while place > FIRST:
             owner = log[place - 1]
-            if log[place - 2] is PENDING:
-                return step_at(log, place)
+            if log[place - 2] is PENDING and _definition(owner).is_async:
+                if found is not None:
+                    return None
+                found = place
             place -= owner.size
-        return None
+        return None if found is None else step_at(log, found)
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""
@@ -129,6 +176,34 @@ class Owner:
 
     def end_unwinding(self) -> None:
         """All its steps have been undone."""
+
+
+def calling_step(log: Log) -> tuple[Log, int] | None:
+    """The async step on whose behalf the caller runs: the log of its record, and the place of its outcome there.
+
+    An async step does not announce itself in the context, which would cost more than all the rest of it.  It is found
+    by its frame on the stack of the task, and so only by what runs in the same task; a task or thread that it has
+    started works beside it.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in ASYNC_STEPS:
+            variables = frame.f_locals
+            found: Log = variables["log"]
+            if _is_within(found, log) and "place" in variables:
+                return found, variables["place"]
+        frame = frame.f_back
+    return None
+
+
+def _is_within(inner: Log, log: Log) -> bool:
+    """Whether `inner` is `log`, or that of a lane of its owner, of whatever depth."""
+    owner: Owner | None = inner[OWNER]
+    while owner is not None:
+        if owner.log is log:
+            return True
+        owner = owner.outer
+    return False
 
 
 def running_step() -> Step[Any] | None:

@@ -41,7 +41,7 @@ class Adding:
     """Something that steps can be added to, to run later."""
 
     @overload
-    def add(self, action: SupportsAction, /) -> Step[None]: ...
+    def add(self, action: SupportsAction) -> Step[None]: ...
     @overload
     def add(self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
     @overload
@@ -126,7 +126,7 @@ class Adding:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Step[R]: ...
-    def add(self, fn: Any, /, *args: Any, **kwargs: Any) -> Step[Any]:
+    def add(self, *args: Any, **kwargs: Any) -> Step[Any]:
         """Queue a step, and return it.
 
         Queued steps run in the order in which they were added.  A `Step` among the arguments stands for the result of
@@ -142,7 +142,11 @@ class Adding:
             TypeError: if `fn` is none of these, or the arguments do not fit.
             IllegalOperation: if no step can be added any more.
         """
-        definition, args = definition_of(fn, args, kwargs)
+        if not args:
+            args = (kwargs.pop("action"),) if "action" in kwargs else ()  # as the parameter was called in 0.8
+        if not args:
+            raise TypeError("add() takes a function and its arguments, or an action object")
+        definition, args = definition_of(args[0], args[1:], kwargs)
         return self._add(Step(definition, definition.enter(*args, **kwargs), StepState.QUEUED))
 
     def _add(self, step: Step[Any]) -> Step[Any]:  # noqa: ARG002 - abstract
@@ -160,7 +164,7 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
             raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
         if args or kwargs:
             raise TypeError(f"{type(fn).__qualname__} is an action object, whose execute() takes no arguments")
-        return _definition_of_class(type(fn)), (fn,)  # pyright: ignore[reportUnknownArgumentType]
+        return _definition_of_object(fn), (fn,)
     if callable(fn):
         check_arguments(fn, args, kwargs)
         definition = Definition(fn)
@@ -181,16 +185,19 @@ _execute, _rollback = methodcaller("execute"), methodcaller("rollback")
 _definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
 
 
-def _definition_of_class(cls: type) -> Definition:
+def _definition_of_object(action: SupportsAction) -> Definition:
     """What is fixed about the action objects of a class: a step is given the object as its only value."""
+    cls = type(action)
     definition = _definitions.get(cls)
     if definition is None:
-        definition = _definitions[cls] = Definition(_execute, name=cls.__qualname__)
+        definition = _definitions[cls] = Definition(_execute, name=display_name(cls))
+        definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
         definition.run = lambda entry: _execute(entry[0])
         definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
         definition.size = 3
         definition.handler = _ObjectHandler(_rollback)
+        definition.handler.is_async = is_async(action.rollback)
     return definition
 
 

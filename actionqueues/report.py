@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .definition import Definition
+from .errors import shown
 from .step import Step
 
 __all__ = ["HookFailure", "Report", "UndoFailure"]
@@ -89,21 +90,21 @@ class Report:
             "name": self.name,
             "state": str(self.state),
             "undone": self.undone,
-            "failures": [{"step": step.name, "error": repr(error)} for step, error in self.failures],
-            "conflicts": [{"step": step.name, "error": repr(error)} for step, error in self.conflicts],
+            "failures": [{"step": step.name, "error": shown(error)} for step, error in self.failures],
+            "conflicts": [{"step": step.name, "error": shown(error)} for step, error in self.conflicts],
             "skipped": [step.name for step in self.skipped],
             "not_undone": [step.name for step in self.not_undone],
             "abandoned": [step.name for step in self.abandoned],
             "dropped": [step.name for step in self.dropped],
-            "hook_failures": [{"hook": name, "error": repr(error)} for name, error in self.hook_failures],
+            "hook_failures": [{"hook": name, "error": shown(error)} for name, error in self.hook_failures],
         }
 
     @property
     def outcomes(self) -> str:
         """What rollbacks have done so far, in words; empty if there was none."""
         words = [f"{len(self.undone_steps)} undone"] if self.undone_steps else []
-        words += [f"undo of {step.name} failed ({error!r})" for step, error in self.failures]
-        words += [f"conflict in {step.name} ({error!r})" for step, error in self.conflicts]
+        words += [f"undo of {step.name} failed ({shown(error)})" for step, error in self.failures]
+        words += [f"conflict in {step.name} ({shown(error)})" for step, error in self.conflicts]
         for label, steps in (
             ("skipped", self.skipped),
             ("not undone", self.not_undone),
@@ -112,7 +113,7 @@ class Report:
         ):
             if steps:
                 words.append(f"{label}: {', '.join(step.name for step in steps)}")
-        words += [f"commit hook {name} failed ({error!r})" for name, error in self.hook_failures]
+        words += [f"commit hook {name} failed ({shown(error)})" for name, error in self.hook_failures]
         return ", ".join(words)
 
     def __str__(self) -> str:

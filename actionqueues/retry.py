@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import TypeAlias, cast
 
 from .errors import ActionRetryException
 
-__all__ = ["Policy", "Retry", "bounded", "next_wait"]
+__all__ = ["LONGEST_WAIT", "Policy", "Retry", "bounded", "check_policy", "is_condition", "next_wait"]
 
 #: ``(attempt, error) -> seconds | None``: `attempt` is the number of attempts made so far (1 after the first one has
 #: failed), `error` what the last one raised; None means to give up.
 Policy: TypeAlias = Callable[[int, BaseException], "float | None"]
+
+#: More than a thread can sleep, and longer than anybody means to wait: 31 years.
+LONGEST_WAIT = 1_000_000_000
 
 _On: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]"
 
@@ -43,11 +46,13 @@ class Retry:
         wait_exp_base: the factor from one wait to the next, without the jitter.
         on: which errors are worth another attempt: an exception class, a tuple of them, or a predicate that is given
             the `Exception`.  `KeyboardInterrupt`, `SystemExit` and cancellations are not, unless a class named here
-            covers them.
+            covers them; in a rollback they never are.
 
     Raises:
         TypeError, ValueError: for arguments that make no sense, when it is made.
     """
+
+    __module__ = "actionqueues"
 
     attempts: int | None = 10
     timeout: float | None = 45.0
@@ -58,16 +63,9 @@ class Retry:
     on: _On = Exception
 
     def __post_init__(self) -> None:
-        if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
-            raise ValueError(f"Retry(attempts=...) must be a whole number from 1, or None, not {self.attempts!r}")
-        for name in ("timeout", "wait_initial", "wait_max", "wait_jitter", "wait_exp_base"):
-            value: object = getattr(self, name)
-            if value is None and name == "timeout":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"Retry({name}=...) must be a number, not {value!r}")
-            if not (value >= 0 and isfinite(value)):
-                raise ValueError(f"Retry({name}=...) must be a finite number, 0 or more, not {value!r}")
+        _check_bounds("Retry", self.attempts, self.timeout)
+        for name in ("wait_initial", "wait_max", "wait_jitter", "wait_exp_base"):
+            _check_seconds(f"Retry({name}=...)", getattr(self, name))
         if not is_condition(self.on):
             raise TypeError(
                 f"Retry(on=...) must be an exception class, a tuple of them, or a predicate, not {self.on!r}"
@@ -92,11 +90,12 @@ class Retry:
         """The wait after the `attempt`-th failed attempt, in seconds, by the formula above."""
         import random  # here, because importing it takes longer than importing this package
 
+        jitter = random.uniform(0, self.wait_jitter)  # noqa: S311 - it spreads load
         try:
-            backoff = self.wait_initial * self.wait_exp_base ** (attempt - 1)
+            backoff = self.wait_initial * self.wait_exp_base ** (attempt - 1) if self.wait_initial else 0
+            return min(self.wait_max, backoff + jitter)
         except OverflowError:
             return self.wait_max
-        return min(self.wait_max, backoff + random.uniform(0, self.wait_jitter))  # noqa: S311 - it spreads load
 
 
 def is_condition(on: object) -> bool:
@@ -118,23 +117,35 @@ class _Bounded:
     timeout: float | None
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
-        if self.attempts is not None and attempt >= self.attempts:
-            return None
-        return self.policy(attempt, error)
+        return self.policy(attempt, error) if self.attempts is None or attempt < self.attempts else None
 
 
 def bounded(policy: Policy, *, attempts: int | None = None, timeout: float | None = None) -> Policy:
-    """Put a bound on another library's policy: `attempts` in all, and `timeout` seconds from the first one's start.
+    """Put a bound on a policy: `attempts` in all, and `timeout` seconds from the start of the first one.
 
-    The bounds mean what they mean in `Retry`, and are checked as strictly.
+    The bounds mean what they mean in `Retry`, and add to those that the policy has itself::
 
         @action(retry=bounded(lambda attempt, error: backoff(attempt), timeout=30))
 
     Raises:
         TypeError, ValueError: for arguments that make no sense.
     """
-    Retry(attempts=attempts, timeout=timeout)
+    _check_bounds("bounded", attempts, timeout)
     return _Bounded(check_policy(policy, "bounded(policy)"), attempts, timeout)
+
+
+def _check_bounds(what: str, attempts: object, timeout: object) -> None:
+    if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1):
+        raise ValueError(f"{what}(attempts=...) must be a whole number from 1, or None, not {attempts!r}")
+    if timeout is not None:
+        _check_seconds(f"{what}(timeout=...)", timeout)
+
+
+def _check_seconds(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number, not {value!r}")
+    if not 0 <= value < inf:
+        raise ValueError(f"{what} must be a finite number, 0 or more, not {value!r}")
 
 
 def check_policy(policy: object, where: str) -> Policy:
@@ -163,17 +174,37 @@ def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed
         TypeError: if the policy returned something that is no number of seconds.
         Exception: whatever the policy itself raises.
     """
-    asked = error.ms_backoff / 1000 if isinstance(error, ActionRetryException) else None
-    if policy is None:
-        return asked
+    asked: float | None = None
+    if isinstance(error, ActionRetryException):
+        asked = _sleepable(error.ms_backoff / 1000, "ActionRetryException asks for a wait of")
+    wait = asked if policy is None else _granted(policy, attempt, error, asked)
+    limit = _timeout(policy)
+    return None if wait is None or elapsed + wait > limit else wait
+
+
+def _granted(policy: Policy, attempt: int, error: BaseException, asked: float | None) -> float | None:
+    if isinstance(policy, _Bounded):
+        within = policy.attempts is None or attempt < policy.attempts
+        return _granted(policy.policy, attempt, error, asked) if within else None
     if isinstance(policy, Retry):
-        wait = policy(attempt, error) if asked is None else asked if policy.bounds(attempt) else None
-    else:
-        answer = policy(attempt, error) if isinstance(error, Exception) else None
-        if answer is None:
-            return None
-        if type(answer) not in (int, float) or not 0 <= answer < inf:
-            raise TypeError(f"the retry policy {policy!r} returned {answer!r}: not None, nor seconds from 0 up")
-        wait = answer if asked is None else asked
-    limit = policy.timeout if isinstance(policy, Retry | _Bounded) else None
-    return None if wait is None or (limit is not None and elapsed + wait > limit) else wait
+        if asked is None:
+            return policy(attempt, error)
+        return asked if policy.bounds(attempt) else None
+    wait = policy(attempt, error) if isinstance(error, Exception) else None
+    if wait is None:
+        return None
+    _sleepable(wait, f"{policy!r} returned")
+    return wait if asked is None else asked
+
+
+def _timeout(policy: Policy | None) -> float:
+    """The tightest of the time limits of a policy, or infinity."""
+    if isinstance(policy, _Bounded):
+        return min(inf if policy.timeout is None else policy.timeout, _timeout(policy.policy))
+    return policy.timeout if isinstance(policy, Retry) and policy.timeout is not None else inf
+
+
+def _sleepable(wait: object, what: str) -> float:
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
+        raise TypeError(f"{what} {wait!r}: not None, nor seconds from 0 to {LONGEST_WAIT:_}")
+    return wait

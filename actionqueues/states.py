@@ -59,8 +59,6 @@ class TransactionState(StrEnum):
 class QueueState(StrEnum):
     """How far a classic `ActionQueue` has come."""
 
-    __module__ = "actionqueues"
-
     INIT = "init"  #: empty
     ADD = "add"  #: has actions
     EXECUTE = "execute"  #: executing, or stopped by an exception

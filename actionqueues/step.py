@@ -2,10 +2,11 @@
 
 Calls are recorded in a *log*, a flat list with one writer::
 
-    [barrier, thread, owner, *record, *record, ...]
+    [barrier, thread, owner, running, *record, *record, ...]
 
 `barrier` is true while calls may not be recorded directly; `thread` identifies the writer; `owner` is the block that
-the log belongs to.  A record is made before the body starts::
+the log belongs to; `running` counts the async steps that are running, and is None where there can be none.  A record is
+made before the body starts::
 
     *values, outcome, definition
 
@@ -22,7 +23,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
-from .errors import IllegalOperation
+from .errors import IllegalOperation, shown
 from .states import STEP_TRANSITIONS, StepState, check_transition
 
 if TYPE_CHECKING:
@@ -37,7 +38,20 @@ else:
 
     R_co = TypeVar("R_co", covariant=True)
 
-__all__ = ["BARRIER", "FIRST", "NO_LOG", "OUTCOME", "OWNER", "PENDING", "THREAD", "Entry", "Log", "Step", "step_at"]
+__all__ = [
+    "BARRIER",
+    "FIRST",
+    "NO_LOG",
+    "OUTCOME",
+    "OWNER",
+    "PENDING",
+    "RUNNING",
+    "THREAD",
+    "Entry",
+    "Log",
+    "Step",
+    "step_at",
+]
 
 Entry: TypeAlias = list[Any]
 Log: TypeAlias = list[Any]
@@ -46,10 +60,11 @@ Log: TypeAlias = list[Any]
 BARRIER: Final = 0
 THREAD: Final = 1
 OWNER: Final = 2
-FIRST: Final = 3
+RUNNING: Final = 3
+FIRST: Final = 4
 
 #: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
-NO_LOG: Log = [True, 0, None]
+NO_LOG: Log = [True, 0, None, None]
 
 #: The place of the outcome in an entry.
 OUTCOME: Final = -2
@@ -186,6 +201,12 @@ class Step(Generic[R_co]):
             self.settle()
         return self.entry[OUTCOME]
 
+    @property
+    def wait(self) -> float:
+        """Seconds until the next attempt, which has been granted."""
+        assert self.tries is not None  # noqa: S101 - the one that granted it
+        return self.tries.wait
+
     def settle(self) -> None:
         """Take over what has become of a running step: the frame that made the call knows nothing but its record."""
         log, place = self._log, self._place
@@ -207,7 +228,7 @@ class Step(Generic[R_co]):
 
     def __repr__(self) -> str:
         attempts = f" after {self.attempts} attempts" if self.attempts > 1 else ""
-        error = f": {self.error!r}" if self.error is not None else ""
+        error = f": {shown(self.error)}" if self.error is not None else ""
         return f"<Step {self.name} {self.state}{attempts}{error}>"
 
 

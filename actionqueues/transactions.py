@@ -1,4 +1,4 @@
-"""`transaction()`: the block for sync code, and the decorator."""
+"""`transaction()`, and the two shells of a block: `Transaction` for sync code, `AsyncTransaction` for async code."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from .block import Block
+from .concurrency import Signal, cancel_steps
 from .decorated import in_transaction
-from .drivers import roll_back, run_hooks
+from .drivers import roll_back, roll_back_async, run_hooks, run_hooks_async
 from .errors import IllegalOperation
 from .hooks import HookRun
-from .owner import current, get_current
+from .owner import Owner, current, get_current
 from .queueing import fill_in
 from .retry import Policy, check_policy
+from .runner import close, lanes_changed
 from .states import TransactionState
-from .step import BARRIER, FIRST, NO_LOG
+from .step import BARRIER, FIRST, NO_LOG, OWNER, Log
 
-__all__ = ["Transaction", "transaction"]
+__all__ = ["AsyncTransaction", "Transaction", "transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
 _COMMITTED = TransactionState.COMMITTED
-new, set_current = object.__new__, current.set
+_new, _set_current = object.__new__, current.set
 
 
 class Transaction(Block):
@@ -34,12 +36,12 @@ class Transaction(Block):
 
     def __enter__(self) -> Self:
         if self._state is not _NEW or get_current() is not None:
-            self._enter()
+            self._enter(None)
             return self
         # The common case again, in line: an outermost block of one step should not cost much more than the step.
         try:
-            log = self.log = [False, get_ident(), self]
-            self._token = set_current(log)
+            log = self.log = [False, get_ident(), self, None]
+            self._token = _set_current(log)
             self._state = _OPEN
             return self
         except BaseException:
@@ -64,6 +66,8 @@ class Transaction(Block):
             elif self._state is _OPEN:
                 self.execute()
                 self._check_commit()
+                close(self)
+                self._wait()
                 self._commit()
             self._detach()
         except BaseException as error:
@@ -79,21 +83,22 @@ class Transaction(Block):
         finally:
             self._detach()
 
+    def _wait(self) -> None:
+        """Wait for the steps in other threads."""
+        with lanes_changed:
+            while self.busy:
+                lanes_changed.wait()
+
     def _roll_back(self, error: BaseException | None) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
         if self._state is not _OPEN and self._state is not _ROLLING_BACK:
             return
         rollback = self._begin_rollback()
         try:
-            roll_back(rollback, lambda: rollback.unwind(self))
+            roll_back(rollback, lambda: rollback.unwind(self), self._wait)
         finally:
-            if len(self.log) == FIRST or rollback.guard.broken is not None:
-                self._end_rollback(rollback)
-                if error is not None:
-                    rollback.note_on(error)
-        interrupt = rollback.interrupt()
-        if interrupt is not None:
-            raise interrupt
+            self._finish_rollback(rollback, error)
+        self._raise_interrupt(rollback)
 
     def execute(self) -> None:
         """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
@@ -101,7 +106,7 @@ class Transaction(Block):
         Raises:
             BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
         """
-        self._must_be_open("execute()")
+        self._must_be_mine("execute()")
         queue = self._queue
         while queue:
             fill_in(queue[0])
@@ -114,21 +119,31 @@ class Transaction(Block):
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
         """
-        self._must_be_open("rollback()")
+        self._must_be_mine("rollback()")
         self._roll_back(None)
         self._raise_problems()
 
     def savepoint(self, name: str | None = None) -> Transaction:
         """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it."""
-        self._must_be_open("savepoint()")
-        inner = Savepoint()
-        inner.name = name or "savepoint"
-        inner._outer = self
-        return inner
+        return _savepoint(self, name)
+
+    async def __aenter__(self) -> AsyncTransaction:
+        # Entering decides which of the two it is; so that `q`, made before the block, is the same object in it.
+        this: Any = self
+        this.__class__ = AsyncTransaction
+        this._enter(0)
+        return this  # type: ignore[no-any-return]
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        # `async with` has looked this up before it entered.
+        this: Any = self
+        await AsyncTransaction.__aexit__(this, exc_type, exc, traceback)
 
     def __call__(self, fn: F, /) -> F:
-        """Open a fresh block like this one for each call of `fn`."""
-        if self._state is not TransactionState.NEW:
+        """Open a fresh block like this one for each call of `fn`, sync or async."""
+        if self._state is not _NEW:
             raise IllegalOperation(f"decorate with {self.label}", f"it is {self.state}", "use a fresh transaction(...)")
         return in_transaction(fn, self._fresh, self._retry)
 
@@ -137,14 +152,117 @@ class Transaction(Block):
         return transaction(self.name, independent=self._independent, outermost=self._outermost)
 
 
-class Savepoint(Transaction):
+class _Savepoint(Transaction):
     """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
+
+    def __enter__(self) -> Self:
+        self._enter(None)
+        return self
+
+
+class AsyncTransaction(Block):
+    """One block of async code whose steps, sync and async, are undone if it fails.
+
+    Made by ``async with transaction() as q:``; serves one block, in one event loop.
+    """
 
     __module__ = "actionqueues"
 
-    def __enter__(self) -> Self:
-        self._enter()
-        return self
+    awaits = True
+    _ended: Signal | None = None
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        try:
+            if exc is not None:
+                await self._roll_back(exc)
+            elif self._state is _OPEN:
+                await self.execute()
+                self._check_commit()
+                close(self)
+                await self._wait()
+                self._commit()
+            self._detach()
+        except BaseException as error:
+            try:
+                await self._roll_back(error)
+            finally:
+                self._detach()
+            raise
+        if self._hooks is not None and self._state is _COMMITTED:
+            await run_hooks_async(HookRun(self._due_hooks(), self.report))
+
+    def ended(self) -> None:
+        """A step has ended after the log was closed."""
+        if self._ended is not None:
+            self._ended.set()
+
+    async def _wait(self) -> None:
+        """Wait for the steps that are running in other tasks and threads."""
+        while self.busy:
+            self._ended = Signal()
+            if self.busy:
+                await self._ended.wait()
+
+    async def _roll_back(self, error: BaseException | None) -> None:
+        """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
+        if self._state is not _OPEN and self._state is not _ROLLING_BACK:
+            return
+        rollback = self._begin_rollback()
+        if self.busy:
+            cancel_steps(self._holds)
+        try:
+            await roll_back_async(rollback, lambda: rollback.unwind(self), self._wait)
+        finally:
+            self._finish_rollback(rollback, error)
+        self._raise_interrupt(rollback)
+
+    def _holds(self, log: Log) -> bool:
+        """Whether a log is this block's, or that of a step or block in it."""
+        owner: Owner | None = log[OWNER]
+        while owner is not None and owner is not self:
+            owner = owner.outer
+        return owner is self
+
+    async def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+        """
+        self._must_be_mine("execute()")
+        queue = self._queue
+        while queue:
+            fill_in(queue[0])
+            step = queue.popleft()
+            if step.definition.is_async:
+                await self.run_here_async(step)
+            else:
+                self.run_here(step)
+
+    async def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+        """
+        self._must_be_mine("rollback()")
+        await self._roll_back(None)
+        self._raise_problems()
+
+    def savepoint(self, name: str | None = None) -> Transaction:
+        """A block inside this one that can be undone by itself: ``async with q.savepoint():``."""
+        return _savepoint(self, name)
+
+
+def _savepoint(outer: Block, name: str | None) -> Transaction:
+    outer._must_be_open("savepoint()")
+    inner = _Savepoint()
+    inner.name = name or "savepoint"
+    inner.outer = outer
+    return inner
 
 
 @overload
@@ -179,7 +297,7 @@ def transaction(
         if independent or outermost or retry is not None:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
         return Transaction()(name)
-    made: Transaction = new(Transaction)  # and not Transaction(), which would cost a frame
+    made: Transaction = _new(Transaction)  # and not Transaction(), which would cost a frame
     made._state = _NEW
     made._token = None
     made.plain = True

@@ -129,6 +129,21 @@ async def hooks_of_a_block_without_failures_run_at_its_end(w: World) -> None:
         await w.step("a")
 
 
+AGAIN_ENTERED = (
+    "IllegalOperation: cannot enter the transaction 'block': it is committed; a transaction object serves one block; "
+    "make another one for the next"
+)
+
+
+@scenario("+a", "committed", AGAIN_ENTERED)
+async def a_transaction_serves_one_block(w: World) -> None:
+    block = w.block()
+    async with block:
+        await w.step("a")
+    async with block:
+        await w.step("b")
+
+
 # ---------------------------------------------------------------- the queue
 
 

@@ -8,13 +8,16 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NamedTuple
 
 import actionqueues
-from actionqueues import RollbackConflict, TransactionState, action
+from actionqueues import RollbackConflict, Step, TransactionState, action
+from actionqueues.block import Block
+from actionqueues.interrupts import InterruptGuard
 from actionqueues.owner import current, undoing
 
 _PACKAGE = os.path.dirname(os.path.abspath(actionqueues.__file__)) + os.sep
@@ -30,56 +33,75 @@ class Place(NamedTuple):
 
 @dataclass
 class World:
-    """What the steps have done, and whether their undos came in the right order, once each."""
+    """What the steps have done, and when it was undone."""
 
     present: set[str] = field(default_factory=set)
-    started: list[str] = field(default_factory=list)
-    undone: list[str] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
     hooks: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    block: Any = None
     attempts: Counter[str] = field(default_factory=Counter)
-    _stack: list[str] = field(default_factory=list)
+    block: Block | None = None
 
     def start(self, name: str) -> None:
         self.attempts[name] += 1
-        if name not in self.started:
-            self.started.append(name)
-            self._stack.append(name)
+        if self.attempts[name] == 1:
+            self.events.append(("do", name))
         self.present.add(name)
 
     def undo(self, name: str) -> None:
-        if name in self.undone:
-            self.wrong.append(f"{name} was undone twice")
-        self.undone.append(name)
-        if name in self._stack:
-            if self._stack[-1] != name:
-                self.wrong.append(f"{name} was undone before {self._stack[-1]}")
-            self._stack.remove(name)
+        self.events.append(("undo", name))
         self.present.discard(name)
+
+    def names(self, what: str) -> list[str]:
+        return [name for event, name in self.events if event == what]
 
     @property
     def committed(self) -> bool:
         return self.block is not None and self.block.state is TransactionState.COMMITTED
 
-    def differences(self, reference: World) -> list[str]:
-        """What is not as it must be after an interrupt, given the same run without one."""
-        wrong = list(self.wrong)
+    def disorder(self, lost: set[str]) -> list[str]:
+        """What was undone twice, or before something that had been started after it."""
+        wrong: list[str] = []
+        stack: list[str] = []
+        seen: set[str] = set()
+        for event, name in self.events:
+            if event == "do":
+                stack.append(name)
+                continue
+            if name in seen:
+                wrong.append(f"{name} was undone twice")
+            seen.add(name)
+            if name in stack:  # otherwise its body never ran, though it was about to
+                if after := set(stack[stack.index(name) + 1 :]) - lost:
+                    wrong.append(f"{name} was undone before {after}")
+                stack.remove(name)
+        return wrong
+
+    def differences(self, reference: World | None, lost: set[str]) -> list[str]:
+        """What is not as it must be after an interrupt; if it committed, given the same run without one."""
+        wrong = self.disorder(lost)
         if self.committed:
+            if reference is None:
+                return wrong
             if self.present != reference.present:
-                wrong.append(f"committed, but there is {self.present}")
-            if self.undone != reference.undone:
-                wrong.append(f"committed, but {self.undone} were undone")
+                wrong.append(f"committed, but there is {sorted(self.present)}")
+            if self.names("undo") != reference.names("undo"):
+                wrong.append(f"committed, but {self.names('undo')} were undone")
             if self.hooks != reference.hooks:
                 wrong.append(f"committed, but of the hooks ran {self.hooks}")
         else:
-            if self.present:
-                wrong.append(f"not undone: {self.present}")
-            if missing := set(self.started) - set(self.undone):
-                wrong.append(f"no undo was called for {missing}")
+            if left := self.present - lost:
+                wrong.append(f"not undone: {sorted(left)}")
+            if missing := set(self.names("do")) - set(self.names("undo")) - lost:
+                wrong.append(f"no undo was called for {sorted(missing)}")
             if self.hooks:
                 wrong.append(f"not committed, but the hooks {self.hooks} ran")
         return wrong
+
+    def lost(self) -> set[str]:
+        """The one step whose undo was hit by an interrupt that could not be kept, if it is reported."""
+        reported = [] if self.block is None else [failure.step.args for failure in self.block.report.failures]
+        hit = set(self.names("do")) - set(self.names("undo"))
+        return hit if len(hit) == 1 and any(hit & set(map(str, args)) for args in reported) else set()
 
 
 @action
@@ -146,7 +168,7 @@ def stubborn(world: World, name: str) -> None:
 
 
 @stubborn.rollback(retry=lambda attempt, error: 0.0 if attempt < 3 else None)
-def unstubborn(world: World, step: actionqueues.Step[None]) -> None:
+def unstubborn(world: World, step: Step[None]) -> None:
     step.saved["tries"] = step.saved.get("tries", 0) + 1
     if step.saved["tries"] == 2:  # the last but one, and the one that has an effect
         world.undo(step.args[1])
@@ -185,7 +207,7 @@ class Shop:
 
     @sell.rollback
     def buy_back(self, world: World, name: str) -> None:
-        world.wrong.append("the undo of the base class was called")
+        raise AssertionError("the subclass has another one")
 
 
 class Corner(Shop):
@@ -212,6 +234,7 @@ class Tracer:
         self.at = at
         self.lines = 0
         self.places: list[Place] = []
+        self.kept = False  # whether the package had taken over SIGINT when the last one was sent
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> Any:
         return self._line if is_own(frame) else None
@@ -221,6 +244,7 @@ class Tracer:
             self.lines += 1
             if self.lines in self.at:
                 self.places.append(place_of(frame))
+                self.kept = getattr(signal.getsignal(signal.SIGINT), "__func__", None) is InterruptGuard._pressed
                 signal.raise_signal(signal.SIGINT)
         return self._line
 
@@ -254,16 +278,52 @@ class Outcome(NamedTuple):
 
     places: list[Place]
     raised: BaseException | None
-    wrong: list[str]
-    lines: int
+    committed: bool
+    kept: bool
+    disorder: list[str]
+    wrong: list[str]  # the disorder included
+
+
+class Stop(Exception):
+    """What a signal handler of the program's own raises."""
 
 
 Scenario = Callable[[World], None]
-Handler = Callable[[int, FrameType | None], object]
+SignalHandler = Callable[[int, FrameType | None], object]
 
 
-def run(scenario: Scenario, reference: World, *at: int, handler: Handler = signal.default_int_handler) -> Outcome:
+def run(scenario: Scenario, reference: World, *at: int) -> Outcome:
     """Run a scenario with interrupts at these lines; what is wrong afterwards, and set it right for the next run."""
+    world, tracer, raised, given_back = _run(scenario, signal.default_int_handler, at)
+    wrong = world.differences(reference, set())
+    if not isinstance(raised, KeyboardInterrupt):
+        wrong.append(f"what came out is {raised!r}")
+    if not given_back:
+        wrong.append("the handler of SIGINT has not been given back")
+    if _clean_up(current):
+        wrong.append("the block is still the current one")
+    if _clean_up(undoing):
+        wrong.append("a rollback is still the current one")
+    return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(set()), wrong)
+
+
+def run_with(handler: SignalHandler, scenario: Scenario, at: int) -> Outcome:
+    """The same with a handler of the program's own, which raises: no interrupt can be kept then."""
+    world, tracer, raised, given_back = _run(scenario, handler, (at,))
+    lost = world.lost()
+    wrong = world.differences(None, lost)
+    if isinstance(raised, AttributeError | IndexError | TypeError | AssertionError):
+        wrong.append(f"what came out is {raised!r}")
+    if not given_back:
+        wrong.append("the handler of SIGINT has been replaced")
+    _clean_up(current)
+    _clean_up(undoing)
+    return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(lost), wrong)
+
+
+def _run(
+    scenario: Scenario, handler: SignalHandler, at: tuple[int, ...]
+) -> tuple[World, Tracer, BaseException | None, bool]:
     world = World()
     raised: BaseException | None = None
     tracer = Tracer(*at)
@@ -274,32 +334,22 @@ def run(scenario: Scenario, reference: World, *at: int, handler: Handler = signa
                 scenario(world)
             except BaseException as error:
                 raised = error
-        wrong = world.differences(reference) if tracer.places else list(world.wrong)
-        if tracer.places and type(raised) not in (KeyboardInterrupt, Stop):
-            wrong.append(f"what came out is {raised!r}")
-        if signal.getsignal(signal.SIGINT) is not handler:
-            wrong.append("the handler of SIGINT has not been given back")
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if current.get() is not None:
-        wrong.append("the block is still the current one")
-        current.set(None)
-    if undoing.get() is not None:
-        wrong.append("a rollback is still the current one")
-        undoing.set(None)
-    return Outcome(tracer.places, raised, wrong, tracer.lines)
+        given_back = signal.signal(signal.SIGINT, signal.default_int_handler) is handler
+    return world, tracer, raised, given_back
 
 
-class Stop(Exception):
-    """What a signal handler of the program's own raises."""
+def _clean_up(variable: ContextVar[Any]) -> bool:
+    """Whether something was left in a context variable; now it is not."""
+    left = variable.get() is not None
+    variable.set(None)
+    return left
 
 
 def reference_of(scenario: Scenario) -> World:
     """The same without an interrupt."""
     world = World()
-    try:
+    with suppress(Exception):
         scenario(world)
-    except Exception as error:
-        world.attempts[repr(error)] += 1
-    assert not world.wrong
+    assert world.disorder(set()) == []
     return world

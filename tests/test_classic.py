@@ -109,6 +109,25 @@ def test_each_failed_rollback_is_logged_with_its_traceback(trail: Trail, caplog:
     assert "in _play" in caplog.text
 
 
+def test_an_error_that_cannot_be_shown_stops_nothing_and_is_logged_all_the_same(
+    trail: Trail, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unprintable(Exception):
+        def __repr__(self) -> str:
+            raise RuntimeError("it cannot be shown")
+
+        __str__ = __repr__
+
+    error = Unprintable()
+    queue = queue_of(Scripted("a", trail), Scripted("b", trail, (), [error]))
+    queue.execute()
+    queue.rollback()
+    assert trail[2:] == ["undo b", "undo a"]
+    assert [failure.error for failure in queue.report.failures] == [error]
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [error]
+    assert "undo of Scripted failed" in repr(queue)
+
+
 def test_a_rollback_that_succeeds_logs_nothing(trail: Trail, caplog: pytest.LogCaptureFixture) -> None:
     queue = queue_of(Scripted("a", trail))
     queue.execute()

@@ -18,6 +18,7 @@ from actionqueues import Retry, Transaction, action, transaction
 
 T = TypeVar("T")
 Program: TypeAlias = "Callable[[World], Coroutine[Any, Any, None]]"
+Outcome: TypeAlias = tuple[BaseException | None, Any]
 AT_ONCE = Retry(attempts=3, wait_initial=0, wait_jitter=0)
 SCENARIOS: list[Scenario] = []
 
@@ -74,6 +75,14 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("an operation of the sync world has suspended")
 
 
+def settle(outcome: Outcome) -> Any:
+    """Raise or return what a body has come to: outside its coroutine, which would not let a `StopIteration` pass."""
+    error, result = outcome
+    if error is not None:
+        raise error
+    return result
+
+
 @dataclass
 class Caught:
     """Swallows an `Exception`, leaves its name in the trail, and fails if there is none."""
@@ -122,20 +131,17 @@ class World:
         """
         failures, undo_failures = iter(fails), iter(undo_fails)
 
-        async def run(value: Any) -> str:
+        async def run(value: Any) -> Outcome:
             self.say(f"+{name}" if value is None else f"+{name}({value})")
             if body is not None:
                 await body(value)
-            for failure in failures:
-                raise failure
-            return name.upper()
+            return next(failures, None), name.upper()
 
-        async def unwind(step: Any) -> None:
+        async def unwind(step: Any) -> Outcome:
             self.say(f"-{name}")
             if callable(undo):
                 await undo(step)
-            for failure in undo_failures:
-                raise failure
+            return next(undo_failures, None), None
 
         function, handler = self.functions(run, unwind, needs_result)
         function.__name__ = function.__qualname__ = name
@@ -149,17 +155,17 @@ class World:
         """The function and the handler of an action."""
 
         def function(value: Any = None) -> Any:
-            return drive(run(value))
+            return settle(drive(run(value)))
 
         if needs_result:
 
             def needing(result: Any, step: Any) -> None:
-                drive(unwind(step))
+                settle(drive(unwind(step)))
 
             return function, needing
 
         def handler(step: Any) -> None:
-            drive(unwind(step))
+            settle(drive(unwind(step)))
 
         return function, handler
 
@@ -234,18 +240,18 @@ class AsyncWorld(MixedWorld):
     def functions(self, run: Any, unwind: Any, needs_result: bool) -> tuple[Any, Any]:
         async def function(value: Any = None) -> Any:
             await asyncio.sleep(0)
-            return await run(value)
+            return settle(await run(value))
 
         if needs_result:
 
             async def needing(result: Any, step: Any) -> None:
-                await unwind(step)
+                settle(await unwind(step))
 
             return function, needing
 
         async def handler(step: Any) -> None:
             await asyncio.sleep(0)
-            await unwind(step)
+            settle(await unwind(step))
 
         return function, handler
 

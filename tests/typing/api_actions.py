@@ -53,6 +53,16 @@ async def fetch_plain(x: int) -> bytes:
     return b""
 
 
+@action(timeout=3.0, retry=Retry(attempts=2))
+async def fetch_timed(x: int) -> bytes:
+    return b""
+
+
+@action(timeout=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def timeout_on_sync(x: int) -> bytes:
+    return b""
+
+
 @action
 def identity(x: T) -> T:
     return x
@@ -95,6 +105,7 @@ many(1, z="")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 action(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 action(retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 action(retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+action(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 action(irreversible="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 wrong: action[[str], str] = create  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 wrong_result: int = create(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
@@ -103,6 +114,8 @@ wrong_result: int = create(1)  # type: ignore[assignment]  # pyright: ignore[rep
 async def await_it() -> None:
     assert_type(await fetch(1), bytes)
     assert_type(await fetch_plain(x=1), bytes)
+    assert_type(await fetch_timed(x=1), bytes)
+    await fetch_timed("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     fetch(1)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
 
 
@@ -142,6 +155,7 @@ classic = actionqueue.ActionQueue()
 assert_type(classic, actionqueue.ActionQueue)
 assert_type(actionqueues.ActionQueue(), actionqueue.ActionQueue)
 assert_type(classic.add(Mine()), Step[None])
+assert_type(classic.add(action=Mine()), Step[None])
 assert_type(classic.add(create, 1), Step[str])
 assert_type(classic.execute(), None)
 assert_type(classic.rollback(), None)
@@ -181,6 +195,11 @@ def uncreate2(step: Step[str], *, hard: bool = False) -> int:
 @fetch.rollback()
 async def unfetch(step: Step[bytes]) -> int:
     return 1
+
+
+@create.rollback
+def uncreate3(step: Step, error: BaseException | None = None) -> None:
+    assert_type(step.result, Any)
 
 
 assert_type(uncreate(x=1, result="x"), None)

@@ -6,6 +6,7 @@ from typing import Any, NoReturn, TypeVar, assert_type
 
 from actionqueues import (
     Action,
+    AsyncTransaction,
     Report,
     Retry,
     Step,
@@ -232,6 +233,36 @@ def block_data(q: Transaction) -> None:
     q.state = TransactionState.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     q.savepoint(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     q.execute(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+class AsyncDuck:
+    async def execute(self) -> int:
+        return 1
+
+    async def rollback(self) -> None: ...
+
+
+async def ablock(shop: Shop) -> int:
+    async with transaction("name") as q:
+        assert_type(q, AsyncTransaction)
+        assert_type(q.add(fetch, 1), Step[bytes])
+        assert_type(q.add(create, q.add(len, "x")), Step[str])
+        assert_type(q.add(shop.acharge, amount=1), Step[str])
+        assert_type(q.add(AsyncDuck()), Step[None])
+        assert_type(await q.execute(), None)
+        assert_type(q.state, TransactionState)
+        assert_type(q.report, Report)
+        q.on_rollback(aplain, 1)
+        q.on_commit(fetch, 1)
+        async with q.savepoint() as inner:
+            assert_type(inner, AsyncTransaction)
+        assert_type(await q.rollback(), None)
+        q.execute()  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+        q.add(fetch, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        q.on_commit(fetch, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        with q:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+            pass
+        return 3
 
 
 def block_unreachable() -> int:

@@ -1,0 +1,347 @@
+"""SIGINT at every line of the package's own code: nothing is left behind, nothing is undone twice, nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from functools import cache
+from types import FrameType
+
+import pytest
+
+from actionqueues import Action, ActionQueue, current_transaction, transaction
+from actionqueues.states import QueueState
+
+from .sweeping import (
+    Corner,
+    Outcome,
+    Place,
+    Scenario,
+    SignalHandler,
+    Stop,
+    World,
+    contested,
+    fail,
+    flaky,
+    hopeless,
+    make,
+    nest,
+    put,
+    reference_of,
+    run,
+    run_with,
+    stubborn,
+)
+
+#: What pure Python cannot close, since the interrupt comes before the code that could do something about it.
+GAPS = {
+    Place("Transaction.__exit__", "try:"): "the block has ended, and its end has not begun",
+    Place("in_transaction.<locals>.wrapper", "with block:"): "the same, seen from the line that calls `__exit__`",
+    Place("ActionQueue.execute", "try:"): "the queue has become the current one, and the `try` has not begun",
+    Place("ActionQueue.execute", "current.reset(token)"): "the `finally` itself is interrupted",
+    Place("ActionQueue.rollback", "self._state_machine.transition_to_rollback()"): "the rollback has not begun",
+}
+
+
+def commits(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        make(world, "b")
+        Corner().sell(world, "c")
+
+
+def fails(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        make(world, "b")
+        Corner().sell(world, "c")
+        stubborn(world, "d")
+        put(world, "e")
+        raise LookupError
+
+
+def savepoints(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        with q.savepoint():
+            put(world, "b")
+            with transaction():
+                make(world, "c")
+        try:
+            with transaction():
+                put(world, "d")
+                put(world, "e")
+                raise LookupError
+        except LookupError:
+            put(world, "f")
+        with transaction() as inner:
+            put(world, "g")
+            inner.rollback()
+        put(world, "h")
+
+
+def savepoints_then_fails(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        with q.savepoint():
+            put(world, "b")
+            with transaction():
+                make(world, "c")
+            put(world, "d")
+        put(world, "e")
+        raise LookupError
+
+
+def savepoint_then_caught(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        with q.savepoint():
+            put(world, "a")
+        try:
+            fail(world, "b")
+        except LookupError:
+            put(world, "c")
+
+
+def queued(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        q.add(put, world, "a")
+        q.add(make, world, "b")
+        q.execute()
+        q.on_rollback(world.undo, "c")
+        world.start("c")
+        q.add(make, world, "d")
+
+
+def queued_fails(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        q.add(make, world, "b")
+        q.add(fail, world, "c")
+        q.add(put, world, "d")
+
+
+def caught(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        try:
+            fail(world, "b")
+        except LookupError:
+            put(world, "c")
+
+
+def doomed(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        with transaction():
+            hopeless(world, "b")
+            put(world, "c")
+            raise LookupError
+
+
+def retried(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        flaky(world, "b")
+        put(world, "c")
+
+
+def hooks(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        q.on_commit(world.hooks.append, "first")
+        put(world, "a")
+        with q.savepoint() as inner:
+            inner.on_commit(world.hooks.append, "second")
+        q.on_commit(world.hooks.append, "third")
+
+
+def explicit(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        make(world, "b")
+        q.rollback()
+
+
+def nested(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        nest(world, "a", 3)
+        put(world, "b")
+
+
+def nested_fails(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        nest(world, "a", 2)
+        raise LookupError
+
+
+def undos_fail(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        hopeless(world, "b")
+        contested(world, "c")
+        put(world, "d")
+        raise LookupError
+
+
+@transaction
+def decorated(world: World) -> None:
+    world.block = current_transaction()
+    put(world, "a")
+    make(world, "b")
+
+
+class Work(Action):
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+
+    def execute(self) -> None:
+        self.world.start(self.name)
+
+    def rollback(self) -> None:
+        self.world.undo(self.name)
+
+
+def classic(world: World) -> None:
+    queue = ActionQueue()
+    queue.add(Work(world, "a"))
+    queue.add(Work(world, "b"))
+    queue.add(put, world, "c")
+    try:
+        queue.execute()
+        raise LookupError
+    except BaseException:
+        if queue.state is not QueueState.ADD:
+            queue.rollback()
+        raise
+
+
+SCENARIOS: list[Scenario] = [
+    commits,
+    fails,
+    savepoints,
+    savepoints_then_fails,
+    savepoint_then_caught,
+    queued,
+    queued_fails,
+    caught,
+    doomed,
+    retried,
+    hooks,
+    explicit,
+    nested,
+    nested_fails,
+    undos_fail,
+    decorated,
+    classic,
+]
+
+
+@pytest.fixture(autouse=True)
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of undos fail here, and each is logged."""
+    monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
+
+
+@cache
+def sweep(scenario: Scenario) -> list[Outcome]:
+    """One run for each line, with an interrupt there."""
+    reference = reference_of(scenario)
+    outcomes: list[Outcome] = []
+    while (outcome := run(scenario, reference, len(outcomes) + 1)).places:
+        outcomes.append(outcome)
+    return outcomes
+
+
+def told(outcomes: list[Outcome]) -> list[str]:
+    return [f"{' and '.join(f'{p.function}: {p.text}' for p in o.places)} -> {'; '.join(o.wrong)}" for o in outcomes]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(scenario: Scenario) -> None:
+    outcomes = sweep(scenario)
+    assert len(outcomes) > 40
+    assert told([o for o in outcomes if o.wrong and o.places[0] not in GAPS]) == []
+
+
+@pytest.mark.parametrize("place", GAPS, ids=lambda place: f"{place.function} {place.text}")
+def test_each_known_gap_is_one(place: Place) -> None:
+    assert any(o.wrong for scenario in SCENARIOS for o in sweep(scenario) if place in o.places)
+
+
+def test_the_block_that_would_commit_is_interrupted_on_both_sides_of_the_commit() -> None:
+    raised = [o for o in sweep(commits) if isinstance(o.raised, KeyboardInterrupt) and not o.wrong]
+    assert {o.committed for o in raised} == {False, True}
+
+
+@pytest.mark.parametrize("scenario", [fails, commits, savepoints, queued_fails, caught, retried, explicit, undos_fail])
+def test_a_second_interrupt_never_undoes_anything_twice_or_out_of_order(scenario: Scenario) -> None:
+    reference = reference_of(scenario)
+    lines = len(sweep(scenario))
+    both = 0
+    for first in range(1, lines, 3):
+        for later in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
+            outcome = run(scenario, reference, first, first + later)
+            both += len(outcome.places) == 2
+            assert outcome.disorder == []
+            if outcome.kept and not GAPS.keys() & set(outcome.places):
+                # It came while something was being undone.  Otherwise it may have hit what deals with the first one.
+                assert told([outcome] if outcome.wrong else []) == []
+    assert both > lines
+
+
+def _raise_interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _raise_stop(_signum: int, _frame: FrameType | None) -> None:
+    raise Stop
+
+
+@pytest.mark.parametrize("own", [_raise_interrupt, _raise_stop])
+@pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s is not classic])
+def test_a_handler_of_the_programs_own_that_raises_costs_at_most_the_undo_that_it_hits(
+    scenario: Scenario, own: SignalHandler
+) -> None:
+    wrong: list[Outcome] = []
+    line = 1
+    while (outcome := run_with(own, scenario, line)).places:
+        if outcome.wrong and not GAPS.keys() & set(outcome.places):
+            wrong.append(outcome)
+        line += 1
+    assert told(wrong) == []
+
+
+def test_the_sweep_leaves_a_trace_function_as_it_was() -> None:
+    seen: list[str] = []
+
+    def tracer(_frame: FrameType, event: str, _arg: object) -> None:
+        seen.append(event)
+
+    def called() -> None: ...
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        run(commits, World(), 1)
+        assert sys.gettrace() is tracer
+        called()
+    finally:
+        sys.settrace(before)
+    assert "call" in seen
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

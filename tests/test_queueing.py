@@ -1,0 +1,397 @@
+"""Queued steps: what can be queued, what a step stands for, and an undo for what was done by hand."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actionqueues import (
+    ActionRetryException,
+    AsyncActionInSyncBlock,
+    IllegalOperation,
+    Retry,
+    Step,
+    action,
+    current_step,
+    transaction,
+)
+
+from .world import Boom, World
+
+
+@pytest.fixture
+def w() -> World:
+    return World()
+
+
+class Shop:
+    """Has an action of each kind; each tells what it was called on."""
+
+    def __init__(self, trail: list[str]) -> None:
+        self.trail = trail
+
+    @action
+    def sell(self, item: str) -> str:
+        self.trail.append(f"sell {item}")
+        return item.upper()
+
+    @sell.rollback
+    def take_back(self, item: str, result: str) -> None:
+        self.trail.append(f"take back {item} {result}")
+
+    @action
+    @classmethod
+    def audit(cls, trail: list[str]) -> str:
+        trail.append(f"audit {cls.__name__}")
+        return cls.__name__
+
+    @action
+    @staticmethod
+    def ring(trail: list[str]) -> str:
+        trail.append("ring")
+        return "ring"
+
+
+class Branch(Shop):
+    """Inherits them."""
+
+
+class Tool:
+    """An action object, which is undone whatever its `execute` has come to."""
+
+    def __init__(self, trail: list[str], error: Exception | None = None) -> None:
+        self.trail = trail
+        self.error = error
+
+    def execute(self) -> str:
+        self.trail.append("execute")
+        if self.error is not None:
+            raise self.error
+        return "made"
+
+    def rollback(self) -> None:
+        self.trail.append("rollback")
+
+
+def test_methods_of_every_kind_can_be_queued(w: World) -> None:
+    branch = Branch(w.trail)
+    with pytest.raises(Boom), transaction() as q:
+        steps: list[Step[str]] = [
+            q.add(branch.sell, "cup"),
+            q.add(Shop.sell, branch, "can"),
+            q.add(Branch.audit, w.trail),
+            q.add(branch.ring, w.trail),
+        ]
+        q.execute()
+        assert [step.result for step in steps] == ["CUP", "CAN", "Branch", "ring"]
+        assert [step.name for step in steps] == ["Shop.sell", "Shop.sell", "Shop.audit", "Shop.ring"]
+        raise Boom("body")
+    assert w.trail == ["sell cup", "sell can", "audit Branch", "ring", "take back can CAN", "take back cup CUP"]
+
+
+CALLABLES: list[tuple[Callable[[], Any], str]] = [
+    (functools.partial(operator.add, 1, 2), "add"),
+    (lambda: 3, "<lambda>"),
+    (functools.partial(lambda one, two: one + two, 1, two=2), "<lambda>"),
+    (functools.partial(functools.partial(max, 3), 2), "max"),
+]
+
+
+@pytest.mark.parametrize(("call", "name"), CALLABLES, ids=["partial", "lambda", "keywords", "nested partial"])
+def test_any_callable_can_be_queued_and_has_nothing_to_undo(call: Callable[[], Any], name: str) -> None:
+    with pytest.raises(Boom), transaction() as q:
+        step = q.add(call)
+        q.execute()
+        assert step.result == 3
+        raise Boom("body")
+    assert q.report.not_undone == [step]
+    assert step.state == "not undone"
+    assert step.name == name
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_action_object_is_undone_whatever_its_execute_came_to(fails: bool, w: World) -> None:
+    error = Boom("tool")
+    with pytest.raises(Boom), transaction() as q:
+        step = q.add(Tool(w.trail, error if fails else None))
+        q.execute()
+        raise error
+    assert w.trail == ["execute", "rollback"]
+    assert (step.name, step.state, step.error) == ("Tool", "undone", error if fails else None)
+
+
+def test_an_action_object_may_ask_for_another_attempt(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    tool = Tool(w.trail, ActionRetryException(250))
+
+    def stop(seconds: float) -> None:
+        waits.append(seconds)
+        tool.error = None
+
+    monkeypatch.setattr("actionqueues.drivers.sleep", stop)
+    with transaction() as q:
+        step = q.add(tool)
+    assert (w.trail, waits, step.attempts, step.error) == (["execute", "execute"], [0.25], 2, None)
+
+
+# ---------------------------------------------------------------- placeholders
+
+
+def test_a_step_stands_for_its_result_wherever_it_is_an_argument() -> None:
+    seen: list[Any] = []
+
+    @action
+    def collect(one: Any, two: Any = 2, *rest: Any, key: Any = None, **more: Any) -> None:
+        seen.append((one, two, rest, key, more))
+
+    with transaction() as q:
+        three = q.add(operator.add, 1, 2)
+        q.add(collect, three, three, 0, three, key=three, other=three)
+        q.add(collect, 0, two=three)
+        q.add(lambda *args, **kwargs: seen.append((args, kwargs)), three, kept=three)
+    assert seen == [(3, 3, (0, 3), 3, {"other": 3}), (0, 3, (), None, {}), ((3,), {"kept": 3})]
+
+
+def test_a_step_inside_a_container_stays_a_step() -> None:
+    seen: list[Any] = []
+    with transaction() as q:
+        q.add(seen.append, [step := q.add(operator.add, 1, 2)])
+    assert seen == [[step]]
+
+
+def test_a_handler_and_a_second_attempt_see_the_result_and_not_the_step(w: World) -> None:
+    values: list[Any] = []
+
+    @action(retry=Retry(attempts=2, wait_initial=0, wait_jitter=0))
+    def use(value: int) -> None:
+        values.append(value)
+        raise Boom("use")
+
+    @use.rollback
+    def undo(value: int, step: Step[Any]) -> None:
+        values.append((value, step.args, step.arguments))
+
+    with pytest.raises(Boom), transaction() as q:
+        q.add(use, q.add(operator.add, 1, 2))
+    assert values == [3, 3, (3, (3,), {"value": 3})]
+
+
+def test_none_is_a_result() -> None:
+    with transaction() as q:
+        step = q.add(repr, q.add([].clear))
+    assert step.result == "None"
+
+
+def test_a_step_of_an_ended_transaction_still_stands_for_its_result() -> None:
+    seen: list[Any] = []
+    with transaction() as first:
+        step = first.add(operator.add, 1, 2)
+    with transaction() as q:
+        q.add(seen.append, step)
+    assert seen == [3]
+
+
+@pytest.mark.parametrize("state", ["failed", "undone", "dropped"])
+def test_a_step_without_a_result_cannot_stand_for_it(state: str, w: World) -> None:
+    if state == "dropped":
+        with transaction() as other:
+            step = other.add(w.define("a"))
+            other.rollback()
+    else:
+        a = w.define("a", fails=[Boom("a")], undo=state == "undone")
+        with transaction() as other:
+            step = other.add(a)
+            with pytest.raises(Boom):
+                other.execute()
+    state = "not undone" if state == "failed" else state
+    assert step.state == state
+    with pytest.raises(IllegalOperation) as caught, transaction() as q:
+        q.add(print, step)
+    assert str(caught.value) == (
+        f"cannot run print: one of its arguments is the result of a, which is {state}; queue a before it, in the same "
+        "transaction, and let it succeed"
+    )
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_the_result_of_a_step_that_has_not_run_cannot_be_read(dropped: bool, w: World) -> None:
+    with transaction() as q:
+        step = q.add(w.define("a"))
+        if dropped:
+            q.rollback()
+        with pytest.raises(IllegalOperation) as caught:
+            print(step.result)
+    assert str(caught.value) == (
+        f"cannot read the result of a: it is {'dropped' if dropped else 'queued'}; call q.execute() first, or pass the "
+        "step itself to a later q.add(...)"
+    )
+
+
+def test_the_result_of_a_failed_step_is_none(w: World) -> None:
+    with transaction() as q:
+        step = q.add(w.define("a", fails=[Boom("a")]))
+        with pytest.raises(Boom):
+            q.execute()
+    assert (step.result, step.has_result, step.state) == (None, False, "undone")
+
+
+# ---------------------------------------------------------------- when they run
+
+
+def test_a_step_added_by_a_queued_step_runs_after_the_others(w: World) -> None:
+    with transaction() as q:
+
+        async def add(_: Any) -> None:
+            q.add(w.define("c"))
+
+        q.add(w.define("a", body=add))
+        q.add(w.define("b"))
+    assert w.trail == ["+a", "+b", "+c"]
+
+
+def test_execute_runs_each_queued_step_once(w: World) -> None:
+    with transaction() as q:
+        q.add(w.define("a"))
+        q.execute()
+        q.execute()
+        q.add(w.define("b"))
+    assert w.trail == ["+a", "+b"]
+
+
+def test_a_queued_step_tells_how_far_it_has_come(w: World) -> None:
+    states: list[str] = []
+    step_of_a: list[Step[Any]] = []
+
+    async def note(_: Any) -> None:
+        assert current_step() is step_of_a[0]
+        states.append(str(current_step().state))
+
+    with pytest.raises(Boom), transaction() as q:
+        step_of_a.append(step := q.add(w.define("a", body=note)))
+        states += [step.state, str(step.attempts)]
+        q.execute()
+        states += [step.state, str(step.attempts)]
+        raise Boom("body")
+    assert [*states, step.state] == ["queued", "0", "running", "done", "1", "undone"]
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_the_queue_of_an_outer_block_can_be_run_inside_an_inner_one(independent: bool, w: World) -> None:
+    with pytest.raises(Boom), transaction() as outer:
+        outer.add(w.define("a", body=lambda _: w.step("b")))
+        with transaction(independent=independent):
+            outer.execute()
+            w.define("c")()
+        raise Boom("body")
+    assert w.trail == ["+a", "+b", "+c", *([] if independent else ["-c"]), "-b", "-a"]
+
+
+# ---------------------------------------------------------------- arguments that do not fit
+
+
+def test_arguments_that_do_not_fit_are_refused_when_they_are_added(w: World) -> None:
+    def plain(one: int, *, two: int) -> None:
+        """Takes one and two."""
+
+    decorated = action(plain)
+    with transaction() as q:
+        for fn in (plain, decorated):
+            with pytest.raises(TypeError, match=r"plain\(.*'two'|missing.*'two'"):
+                q.add(fn, 1)  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match=r"takes 1 positional|positional argument"):
+            q.on_rollback(plain, 1, 2)  # type: ignore[call-arg]
+    assert repr(q) == "<Transaction 'transaction' committed>"
+
+
+def test_an_async_callable_is_refused_before_a_coroutine_is_made() -> None:
+    async def fetch() -> None:
+        """Must not be called."""
+
+    class Fetch:
+        async def __call__(self) -> None:
+            """Must not be called."""
+
+    with transaction("sync") as q:
+        for fn, name in (
+            (fetch, "fetch"),
+            (action(fetch), "fetch"),
+            (functools.partial(fetch), "fetch"),
+            (Fetch(), "Fetch"),
+        ):
+            text = f"{name} is async, and the transaction 'sync' cannot await it; use `async with transaction\\(\\):`"
+            for register in (q.add, q.on_commit, q.on_rollback):
+                with pytest.raises(AsyncActionInSyncBlock, match=text):
+                    register(fn)
+    assert q.report.as_dict() == {**transaction("sync").report.as_dict(), "state": "committed"}
+
+
+# ---------------------------------------------------------------- undone by hand
+
+
+def test_an_undo_by_hand_is_called_with_its_arguments() -> None:
+    calls: list[Any] = []
+
+    def undo(*args: Any, **kwargs: Any) -> None:
+        calls.append((args, kwargs))
+
+    with pytest.raises(Boom), transaction() as q:
+        q.on_rollback(undo)
+        q.on_rollback(undo, 1, two=2)
+        raise Boom("body")
+    assert calls == [((1,), {"two": 2}), ((), {})]
+    assert q.report.undone == ["undo", "undo"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_undo_by_hand_is_called_only_if_the_block_fails(fails: bool, w: World) -> None:
+    with w.caught(), transaction() as q:
+        q.on_rollback(w.say, "undo")
+        if fails:
+            raise Boom("body")
+    assert w.trail == (["undo", "!Boom"] if fails else ["!nothing"])
+
+
+def test_an_undo_registered_in_a_step_that_fails_is_called_before_the_handler_of_that(w: World) -> None:
+    with transaction() as q:
+
+        async def body(_: Any) -> None:
+            q.on_rollback(w.say, "by hand")
+            raise Boom("a")
+
+        with pytest.raises(Boom):
+            w.define("a", body=body)()
+        w.say("caught")
+    assert w.trail == ["+a", "by hand", "-a", "caught"]
+
+
+def test_an_undo_by_hand_may_be_an_action_which_then_is_called_once(w: World) -> None:
+    with pytest.raises(Boom), transaction() as q:
+        q.on_rollback(w.define("a"))
+        raise Boom("body")
+    assert w.trail == ["+a"]
+    assert q.report.undone == ["a"]
+
+
+def test_an_undo_by_hand_that_fails_is_reported_under_its_name() -> None:
+    def unlink() -> None:
+        raise Boom("unlink")
+
+    with pytest.raises(Boom, match="body") as caught, transaction() as q:
+        q.on_rollback(unlink)
+        raise Boom("body")
+    assert caught.value.__notes__ == ["actionqueues: the undo of unlink failed: Boom('unlink')"]
+    assert [failure.step.name for failure in q.report.failures] == ["unlink"]
+
+
+def test_an_undo_recorded_for_an_outer_block_inside_an_inner_one_has_its_place_in_the_order(w: World) -> None:
+    with pytest.raises(Boom), transaction() as outer:
+        with transaction():
+            w.define("a")()
+            outer.on_rollback(w.say, "by hand")
+            w.define("b")()
+        raise Boom("body")
+    assert w.trail == ["+a", "+b", "-b", "by hand", "-a"]
