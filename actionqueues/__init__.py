@@ -3,7 +3,6 @@
 from .action import Action as Action
 from .action import action as action
 from .actionqueue import ActionQueue as ActionQueue
-from .block import current_transaction as current_transaction
 from .errors import ActionQueuesError as ActionQueuesError
 from .errors import ActionRetryException as ActionRetryException
 from .errors import AsyncActionInSyncBlock as AsyncActionInSyncBlock
@@ -25,6 +24,7 @@ from .states import TransactionState as TransactionState
 from .step import Step as Step
 from .transactions import AsyncTransaction as AsyncTransaction
 from .transactions import Transaction as Transaction
+from .transactions import current_transaction as current_transaction
 from .transactions import transaction as transaction
 
 __all__ = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial, update_wrapper
+from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from math import inf
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
 
-from .definition import Definition, function_of
+from .definition import Definition, definition_behind, function_of
 from .errors import NoTransaction
 from .handler import Handler
 from .owner import get_current
@@ -66,6 +66,7 @@ class Action:
 
 
 _Action: TypeAlias = Action
+_MISSING: Any = object()
 
 
 class _Anything:
@@ -97,6 +98,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         TypeError: for a function or options that cannot work, when it is decorated.
     """
 
+    __module__ = "actionqueues"
     Action: TypeAlias = _Action
     _ready = False  # until the proxy has been set up
 
@@ -122,8 +124,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         transaction_required: bool = ...,
         timeout: float,
     ) -> _AsyncDecorator: ...
-    def __new__(cls, fn: Any = None, /, **options: Any) -> Any:
-        if fn is None:
+    def __new__(cls, fn: Any = _MISSING, /, **options: Any) -> Any:
+        if fn is _MISSING:
             return partial(cls, **_checked(**options))
         options = _checked(**options)
         required = options.pop("transaction_required")
@@ -136,7 +138,11 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         call.__actionqueues__ = definition
         # A class for each action, since `__get__` is on the way of each call of a method, and reading attributes of a
         # proxy costs more than all the rest of it.
-        namespace: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__get__": _getter(call, kind)}
+        namespace: dict[str, Any] = {
+            "__slots__": (),
+            "__module__": cls.__module__,
+            "__get__": _getter(call, kind, definition.is_async),
+        }
         if _PURE:
             namespace["__call__"] = _caller(call)
         own: Any = type("action", (cls,), namespace)
@@ -182,7 +188,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     def rollback(self, handler: H, /) -> H: ...
     @overload
     def rollback(self, /, *, retry: Policy | None = ...) -> Callable[[H], H]: ...
-    def rollback(self, handler: Any = None, /, *, retry: Policy | None = None) -> Any:
+    def rollback(self, handler: Any = _MISSING, /, *, retry: Policy | None = None) -> Any:
         """Make a function the rollback handler of this action, and return it unchanged.
 
         The names of its parameters say what it is given: any parameter of the action, ``result``, ``error``, ``step``,
@@ -199,7 +205,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             TypeError: if it asks for something that cannot be supplied, is async while the action is not, or is the
                 second one of this action.
         """
-        if handler is None:
+        if handler is _MISSING:
             return partial(self.rollback, retry=retry)
         definition = self._self_definition
         function = function_of(handler)
@@ -237,24 +243,32 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         def __class__(self):
             return type(self._self_definition.function)
 
+        @property
+        def __dict__(self):
+            return self._self_definition.function.__dict__
+
+        @property
+        def __annotations__(self):
+            return self._self_definition.function.__annotations__
+
         def __getattr__(self, name):
             return getattr(self._self_definition.function, name)
 
         def __setattr__(self, name, value):
             if name.startswith("_self_"):
                 super().__setattr__(name, value)
-            else:
-                setattr(self._self_definition.function, name, value)
+                return
+            setattr(self._self_definition.function, name, value)
+            if name in WRAPPER_ASSIGNMENTS:  # the proxy shows those of what it calls
+                setattr(self._self_definition.frame, name, value)
 
         def __delattr__(self, name):
             delattr(self._self_definition.function, name)
 
     def __eq__(self, other: object) -> bool:
         mine = self._self_definition
-        theirs = getattr(other, "__actionqueues__", None)
-        if isinstance(theirs, Definition):
-            return bool(theirs.function == mine.function)
-        return bool(mine.function == other)
+        theirs = definition_behind(other)
+        return bool(mine.function == (other if theirs is None else theirs.function))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -304,11 +318,17 @@ def _caller(call: Callable[..., Any]) -> Callable[..., Any]:
     return __call__
 
 
-def _getter(call: Callable[..., Any], kind: type | None) -> Callable[..., Any]:
-    """The `__get__` of an action: bound methods are those of its generated frame."""
+def _getter(call: Callable[..., Any], kind: type | None, is_async: bool) -> Callable[..., Any]:
+    """The `__get__` of an action: bound methods are those of its generated frame.
+
+    Those of an async one are bound to the action itself, which `inspect.iscoroutinefunction` knows to be async.
+    """
 
     def get(self: object, instance: object, _owner: object = None) -> object:
         return self if instance is None else MethodType(call, instance)
+
+    def get_async(self: Any, instance: object, _owner: object = None) -> object:
+        return self if instance is None else MethodType(self, instance)
 
     def get_class(_self: object, instance: object, owner: object = None) -> object:
         return MethodType(call, type(instance) if owner is None else owner)
@@ -316,7 +336,9 @@ def _getter(call: Callable[..., Any], kind: type | None) -> Callable[..., Any]:
     def get_static(self: object, _instance: object, _owner: object = None) -> object:
         return self
 
-    return get_static if kind is staticmethod else get_class if kind is classmethod else get
+    if kind is not None:
+        return get_static if kind is staticmethod else get_class
+    return get_async if is_async else get
 
 
 _OPTIONS: dict[str, Any] = {"retry": None, "irreversible": False, "transaction_required": False, "timeout": None}
@@ -337,7 +359,7 @@ def _checked(**options: Any) -> dict[str, Any]:
 
 def _define(function: Any, *, retry: Policy | None, irreversible: bool, timeout: float | None) -> Definition:
     """The definition of an action, or the reason why it can be none."""
-    if isinstance(getattr(function, "__actionqueues__", None), Definition):
+    if definition_behind(function) is not None:
         raise TypeError(f"{display_name(function)} is an action already: decorate it once")
     if not callable(function):
         raise TypeError(f"@action decorates a function, not {function!r}; options go by keyword: @action(retry=...)")

@@ -15,7 +15,7 @@ from .queueing import Adding, fill_in
 from .report import Report
 from .runner import Runner
 from .states import QueueState
-from .step import BARRIER, FIRST, NO_LOG, THREAD, Step
+from .step import BARRIER, FIRST, THREAD, Step
 
 __all__ = ["ActionQueue", "ActionRetryException"]
 
@@ -96,7 +96,7 @@ class ActionQueue(Runner, Adding):
             IllegalOperation: if nothing has been executed, or it has been rolled back before.
         """
         if self._executing:
-            advice = "let execute() come to its end first: raise an exception in the action, and roll back where it is caught"
+            advice = "raise an exception in the action, and roll back where that is caught"
             raise IllegalOperation("roll back this queue", "it is being executed", advice)
         self._state_machine.transition_to_rollback()
         self.log[BARRIER] = True
@@ -121,7 +121,7 @@ class ActionQueue(Runner, Adding):
                 rollback.abandon(self)
             if len(self.log) == FIRST:
                 self._state_machine.transition_to_rollback_complete()
-                self.log = NO_LOG
+                self.release()
 
     def execute_with_retries(self, action: T, f: Callable[[T], object]) -> None:
         """Call ``f(action)``, again as often as it raises `ActionRetryException`, after the wait that this names.

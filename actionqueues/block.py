@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Token
 from typing import Any, ParamSpec
 
@@ -17,22 +17,21 @@ from .errors import (
     AsyncActionInSyncBlock,
     IllegalOperation,
     NestedTransaction,
-    NoTransaction,
     RollbackFailed,
     TransactionClosed,
     TransactionDoomed,
 )
 from .hooks import Hook
-from .owner import current, get_current, running_step
+from .owner import current, get_current, running_step, undoing
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
 from .retry import Policy
 from .runner import Lane, Runner, close, lanes_changed
 from .signature import display_name, is_async
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import FIRST, NO_LOG, OWNER, THREAD, Entry, Log, Step
+from .step import FIRST, OWNER, THREAD, Entry, Log, Step
 
-__all__ = ["Block", "current_transaction"]
+__all__ = ["Block"]
 
 P = ParamSpec("P")
 
@@ -57,6 +56,7 @@ class Block(Runner, Adding):
 
     name = "transaction"
     undo_at_once = True
+    _kind = "Transaction"
     _independent = False
     _outermost = False
     _retry: Policy | None = None
@@ -133,10 +133,8 @@ class Block(Runner, Adding):
         self._record(undo_entry(fn, args, kwargs))
 
     def _record(self, entry: Entry) -> None:
-        """Record something that is done, where the running step belongs if there is one in this block."""
-        log = get_current()
-        around: Runner = self if log is None else log[OWNER]
-        owner = (around if around.block is self else self).owner_here()
+        """Record something that is done, where the running code belongs if that is in this block."""
+        owner = self._here().owner_here()
         if owner.log[THREAD] == get_ident():
             owner.log += entry
         else:
@@ -144,6 +142,15 @@ class Block(Runner, Adding):
             lane.log += entry
             with lanes_changed:
                 owner.enter_lane(lane)
+
+    def _here(self) -> Runner:
+        """The innermost owner in this transaction that the running code belongs to."""
+        log = get_current()
+        around: Runner | None = None if log is None else log[OWNER]
+        owner = around
+        while owner is not None and owner is not self:
+            owner = owner.outer
+        return self if owner is None or around is None else around
 
     def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
@@ -158,7 +165,7 @@ class Block(Runner, Adding):
         self._must_be_open(f"on_commit({display_name(fn)})")
         self._check_async(fn)
         check_arguments(fn, args, kwargs)
-        self._hook_list().append(Hook(fn, args, kwargs, running_step()))
+        self._hook_list().append(Hook(fn, args, kwargs, running_step(self._here())))
 
     def _hook_list(self) -> list[Hook | Block]:
         self.plain = False
@@ -177,12 +184,21 @@ class Block(Runner, Adding):
             raise IllegalOperation(f"use {self.label}", "it has not been entered", "write `with transaction() as q:`")
         if self._state is not _OPEN:
             raise TransactionClosed(what, self.label, self._state)
+        if undoing.get() is not None and get_current() is None:
+            advice = "a handler only undoes; it may open a transaction of its own"
+            raise IllegalOperation(f"use {self.label}", "a rollback handler of a step in it is running", advice)
 
     def _must_be_mine(self, what: str) -> None:
         self._must_be_open(what)
         if self.log[THREAD] != get_ident():
             advice = "call it in the thread that entered the block, or wrap it in an action"
             raise IllegalOperation(f"call {what} of {self.label}", "another thread has entered it", advice)
+
+    def _must_be_between_steps(self) -> None:
+        step = running_step(self._here())
+        if step is not None:
+            advice = "raise an exception in it instead: leaving the block with that rolls back"
+            raise IllegalOperation(f"roll back {self.label}", f"the step {step.name} of it is running", advice)
 
     # -- entering and leaving
 
@@ -232,6 +248,16 @@ class Block(Runner, Adding):
                 if log is not None and log[OWNER] is self:
                     current.set(self.surrounding)
             self._token = None
+            if self.surrounding is not None:
+                self._skip_left()
+
+    def _skip_left(self) -> None:
+        """If blocks around this one have been left before it, make the innermost that has not the current one."""
+        log = around = get_current()
+        while log is not None and isinstance(log[OWNER], Block) and log[OWNER]._token is None:
+            log = log[OWNER].surrounding
+        if log is not around:
+            current.set(log)
 
     def _move(self, state: TransactionState) -> None:
         check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
@@ -255,11 +281,7 @@ class Block(Runner, Adding):
         if self.outer is None:
             self._move(TransactionState.COMMITTED)
             close(self)
-            if self._links is not None or self.lanes is not None:
-                self.settle()
-                self.lanes = None
-            del log[FIRST:]
-            self.log = NO_LOG
+            self.release()
         else:
             self._move(TransactionState.RELEASED)  # a lane of the outer one from now on like any other
             close(self)
@@ -268,14 +290,19 @@ class Block(Runner, Adding):
             if len(log) == FIRST and not self.lanes:
                 self.outer.leave_lane(self)
 
-    def _due_hooks(self) -> Iterator[Hook]:
-        """The hooks to be called after the commit, in order."""
-        for hook in self._hooks or ():
+    def _take_hooks(self) -> list[Hook]:
+        """The hooks to be called after the commit, in order; the transaction lets go of them."""
+        due: list[Hook] = []
+        pending: list[Hook | Block] = [self]
+        while pending:
+            hook = pending.pop()
             if isinstance(hook, Hook):
                 if hook.due:
-                    yield hook
-            elif hook.state is TransactionState.RELEASED:
-                yield from hook._due_hooks()
+                    due.append(hook)
+            elif hook._state in (TransactionState.RELEASED, TransactionState.COMMITTED):
+                pending.extend(reversed(hook._hooks or ()))
+                hook._hooks = None
+        return due
 
     # -- ending badly
 
@@ -293,12 +320,13 @@ class Block(Runner, Adding):
             self._move(_ROLLING_BACK)
             close(self)
 
-    def end_unwinding(self) -> None:
+    def end_unwinding(self, *, failed: bool) -> None:
         """Left open, it has been undone as a part of the rollback of the outer one."""
         if self._state is _ROLLING_BACK:
             self._drop_queue()
-            self._move(TransactionState.ROLLED_BACK)
-            self.log = NO_LOG
+            clean = self.report.clean and not failed
+            self._move(TransactionState.ROLLED_BACK if clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
+        self.release()
 
     def _end_rollback(self, rollback: Rollback) -> None:
         """Everything has been undone that could be."""
@@ -307,10 +335,9 @@ class Block(Runner, Adding):
             rollback.abandon(self)
             report.abandoned += rollback.abandoned
         self._drop_queue()
-        failed = rollback.problems or rollback.abandoned
-        self._move(TransactionState.ROLLED_BACK_WITH_FAILURES if failed else TransactionState.ROLLED_BACK)
+        self._move(TransactionState.ROLLED_BACK if report.clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
         report.state = self._state
-        self.log = NO_LOG
+        self.release()
         if self.outer is not None and self._parent is not None:
             self.outer.leave_lane(self)
             self._parent.report.include(report)
@@ -334,7 +361,7 @@ class Block(Runner, Adding):
         if len(self.log) == FIRST or rollback.guard.broken is not None:
             self._end_rollback(rollback)
             if error is not None:
-                rollback.note_on(error)
+                rollback.note_on(error, [*(self._doom or ()), *rollback.problems])
 
     def _raise_interrupt(self, rollback: Rollback) -> None:
         interrupt = rollback.interrupt()
@@ -359,19 +386,4 @@ class Block(Runner, Adding):
         if self._state is _OPEN and self.root._doom:
             parts.append("doomed")
         outcomes = self.report.outcomes
-        return f"<{type(self).__name__} {', '.join(parts)}{': ' + outcomes if outcomes else ''}>"
-
-
-def current_transaction() -> Block:
-    """The transaction that a step called here would belong to: the innermost open block.
-
-    For code that has no ``q``, such as the body of a function decorated with ``@transaction``.
-
-    Raises:
-        NoTransaction: outside any block.
-    """
-    log = get_current()
-    block: Block | None = None if log is None else log[OWNER].block
-    if block is None:
-        raise NoTransaction("current_transaction()")
-    return block
+        return f"<{self._kind} {', '.join(parts)}{': ' + outcomes if outcomes else ''}>"

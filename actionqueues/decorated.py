@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
 
+from .definition import function_of
 from .drivers import pause, pause_async
 from .engine import Attempts
 from .retry import Policy
@@ -27,15 +28,16 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
     Raises:
         TypeError: if `function` is none, or a generator function, whose body would run after the block.
     """
-    if not callable(function):
+    plain = function_of(function)
+    if not callable(plain):
         raise TypeError(f"transaction() takes a name, or a function to decorate, not {function!r}")
-    if is_generator(function):
+    if is_generator(plain):
         raise TypeError(
-            f"@transaction cannot decorate the generator function {display_name(function)}: its body would run after "
+            f"@transaction cannot decorate the generator function {display_name(plain)}: its body would run after "
             "the block has ended; open the block inside it"
         )
 
-    if is_async(function):
+    if is_async(plain):
         return _decorate_async(function, fresh, policy)
 
     def wrapper(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -50,8 +52,20 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
                     raise
             pause(attempts.wait)
 
-    decorated: Any = wrapt.decorator(wrapper)(function)
-    return cast("F", decorated)
+    return cast("F", _Decorated(function, wrapper))
+
+
+class _Decorated(wrapt.FunctionWrapper[..., Any]):
+    """Pickled and copied like the function: by its qualified name."""
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        return str(self.__qualname__)
+
+    def __copy__(self) -> _Decorated:
+        return self
+
+    def __deepcopy__(self, memo: object) -> _Decorated:
+        return self
 
 
 def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Policy | None) -> F:
@@ -70,8 +84,7 @@ def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Polic
     def wrapper(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return call(wrapped, args, kwargs)
 
-    decorated: Any = wrapt.decorator(wrapper)(function)
-    return cast("F", decorated)
+    return cast("F", _Decorated(function, wrapper))
 
 
 def _undone(block: Transaction) -> bool:

@@ -16,7 +16,7 @@ from .retry import Policy
 from .signature import ANY, display_name, is_async, parameters_of
 from .step import PENDING, Entry, Log, step_at
 
-__all__ = ["Definition", "function_of"]
+__all__ = ["Definition", "definition_behind", "function_of"]
 
 _Function: TypeAlias = Callable[..., Any]
 
@@ -28,6 +28,7 @@ class Definition:
         function: the undecorated callable.
         name: its name in messages and reports.
         parameters: what it takes.
+        frame: the function that makes a step of a call; None for what has not been decorated.
         run: calls the function with the arguments of an entry.
         retry: the policy of the body, or None.
         timeout: after how many seconds an attempt of the body is given up, or None.
@@ -47,6 +48,7 @@ class Definition:
         self.handler: Handler | None = None
         self.quick: Callable[[Log, int], object] | None = None
         self.parameters = ANY
+        self.frame: FunctionType | None = None
         self.size = 4
         self.run: Callable[[Entry], Any] = lambda entry: function(*entry[0], **entry[1])
         self._overrides: WeakKeyDictionary[type, Handler] | None = None
@@ -79,6 +81,7 @@ class Definition:
             frame.__defaults__ = parameters.defaults or None
             frame.__kwdefaults__ = parameters.keyword_defaults or None
         self.enter, self.run = enter, run  # type: ignore[method-assign]
+        self.frame = call
         return call
 
     def undo_with(self, handler: Handler) -> None:
@@ -143,6 +146,16 @@ class Definition:
     def arguments(self, entry: Entry) -> dict[str, Any]:
         """The arguments of an entry by name."""
         return dict(zip(self.parameters.names, entry, strict=False))
+
+
+def definition_behind(fn: Any) -> Definition | None:
+    """The definition of an action or of the frame of one; not of what wraps one, whose attributes look the same."""
+    cls: type = type(fn)
+    if hasattr(cls, "__actionqueues__"):
+        definition: Definition = fn.__actionqueues__
+        return definition
+    found = getattr(fn, "__dict__", {}).get("__actionqueues__") if cls is FunctionType else None
+    return found if isinstance(found, Definition) and found.frame is fn else None
 
 
 def function_of(attribute: Any) -> Any:

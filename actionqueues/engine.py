@@ -13,12 +13,13 @@ each handler is called: however often an unwinding is interrupted and begun agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutine
 from time import monotonic
 from typing import Any, TypeAlias, cast
 
-from .errors import RollbackConflict, add_note, log_error, shown
+from .errors import RollbackConflict
 from .handler import Handler
 from .interrupts import InterruptGuard
 from .owner import Owner
@@ -26,8 +27,18 @@ from .report import Report, UndoFailure
 from .retry import Policy, next_wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, THREAD, Step, step_at
+from .telling import add_note, log_error, shown
 
-__all__ = ["Attempts", "Await", "Rollback", "Undo", "Unwinding", "Wait", "failing"]
+__all__ = [
+    "Attempts",
+    "Await",
+    "Failing",
+    "Rollback",
+    "Undo",
+    "Unwinding",
+    "Wait",
+    "failing",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +131,24 @@ class Rollback:
         """The step that is being undone."""
         return None if self.owner is None else step_at(self.owner.log, self.end)
 
-    def unwind(self, owner: Owner, start: int = FIRST, thread: int | None = None) -> Unwinding:
-        """Undo what is in the log of `owner` from `start` on, and in its lanes that began then, backwards.
+    def unwind(self, owner: Owner, start: int = FIRST, lanes_from: int = FIRST, thread: int | None = None) -> Unwinding:
+        """Undo what is in the log of `owner` from `start` on, and in its lanes, backwards.
 
         Args:
             owner: whose steps.
             start: the place of the first record to be undone.
+            lanes_from: undo the lanes that began at this place or later.
             thread: leave lanes alone that were begun by other threads: they are no part of a step of this one.
         """
         if self.owner is not None:  # this goes on with one that was interrupted
             self.owner.left = self.left
-        stack = [(owner, start)]
+        stack = [(owner, start, lanes_from, 0)]
         undone = self.report.undone_steps.append
         while stack:
-            owner, start = stack[-1]
+            owner, start, lanes_from, before = stack[-1]
             log, lanes = owner.log, owner.lanes
             end = self.left = len(log) if owner.left is None else owner.left
-            lane = _lane_after(lanes, max(end, start), thread)
+            lane = _lane_after(lanes, max(end, lanes_from), thread)
             self.owner = owner
             while lane is None and end > start:
                 doer = log[end - 1]
@@ -147,26 +159,28 @@ class Rollback:
                     yield from self._undo(step_at(log, end))
                 else:
                     try:
-                        quick(log, place)
+                        value = quick(log, place)
                     except BaseException as error:
-                        step = step_at(log, end)
-                        yield from self._undo(step, error)
+                        yield from self._undo(step_at(log, end), error)
                     else:
-                        undone(doer)
+                        if value is not None and iscoroutine(value):
+                            yield from self._undo(step_at(log, end), _unawaited(value, doer.name))
+                        else:
+                            undone(doer)
                 end = place
                 if lanes:
-                    lane = _lane_after(lanes, max(end, start), thread)
+                    lane = _lane_after(lanes, max(end, lanes_from), thread)
             owner.left = self.left
             self.owner = None
             if lane is not None:
                 lane.begin_unwinding()
-                stack.append((lane, FIRST))
+                stack.append((lane, FIRST, FIRST, len(self.problems)))
             else:
                 del log[start:]
                 owner.left = None
                 stack.pop()
                 if stack:
-                    owner.end_unwinding()
+                    owner.end_unwinding(failed=len(self.problems) > before)
                     stack[-1][0].leave_lane(owner)
 
     def unwind_step(self, owner: Owner, place: int, lane: Owner | None, *, whole: bool) -> Unwinding:
@@ -213,6 +227,8 @@ class Rollback:
                 else:
                     if handler.is_async:
                         error = yield Await(cast("Coroutine[Any, Any, object]", value), handler.name)
+                    elif iscoroutine(value):
+                        error = _unawaited(value, step.name)
                 if error is None:
                     step.move(StepState.UNDONE)
                     self.report.undone_steps.append(step)
@@ -275,11 +291,11 @@ class Rollback:
         del log[FIRST:]
         for lane in reversed(owner.lanes or ()):
             self.abandon(lane)
-            lane.end_unwinding()
+            lane.end_unwinding(failed=True)
 
-    def note_on(self, error: BaseException) -> None:
+    def note_on(self, error: BaseException, problems: Sequence[UndoFailure]) -> None:
         """Tell, on the exception that goes on, what could not be undone."""
-        for step, problem in self.problems:
+        for step, problem in problems:
             what = "conflict" if isinstance(problem, RollbackConflict) else "failed"
             add_note(error, f"the undo of {step.name} {what}: {shown(problem)}")
         if self.abandoned:
@@ -326,12 +342,18 @@ def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Un
     rollback = Rollback(owner.report)
     yield Undo(rollback, lambda: unwind(rollback))
     if rollback.problems:
-        rollback.note_on(error)
+        rollback.note_on(error, rollback.problems)
         owner.doom(rollback.problems)
     interrupt = rollback.interrupt()
     if interrupt is not None:
         raise interrupt
     return not rollback.problems
+
+
+def _unawaited(coroutine: Coroutine[Any, Any, object], name: str) -> TypeError:
+    """What is wrong with a handler that is a plain function and returns a coroutine."""
+    coroutine.close()
+    return TypeError(f"the rollback handler of {name} returned a coroutine instead of undoing; make it an `async def`")
 
 
 def _lane_after(lanes: list[Owner] | None, place: int, thread: int | None) -> Owner | None:

@@ -21,33 +21,7 @@ __all__ = [
     "RollbackFailed",
     "TransactionClosed",
     "TransactionDoomed",
-    "add_note",
-    "log_error",
-    "shown",
 ]
-
-
-def shown(error: BaseException) -> str:
-    """The `repr` of an exception of the user's, whatever that does."""
-    try:
-        return repr(error)
-    except Exception:
-        return f"<{type(error).__qualname__}, whose repr() fails>"
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """Add a note to an exception of the user's, if it takes one."""
-    try:
-        error.add_note(f"actionqueues: {note}")
-    except Exception:
-        log_error(note, error)
-
-
-def log_error(message: str, error: BaseException) -> None:
-    """Log a failure that does not get out as an exception, with its traceback."""
-    from logging import getLogger  # here, because most programs never fail to roll back
-
-    getLogger("actionqueues").error(message, exc_info=error)
 
 
 class ActionQueuesError(Exception):
@@ -89,17 +63,22 @@ class NoTransaction(ActionQueuesError, RuntimeError):
 
     Attributes:
         name: what was called.
+        advice: what to do instead.
+        where: what there is none of, ``"transaction"`` or ``"step"``.
     """
 
     __module__ = "actionqueues"
 
-    def __init__(self, name: str, advice: str = "call it inside `with transaction():`") -> None:
-        super().__init__(name, advice)
+    def __init__(
+        self, name: str, advice: str = "call it inside `with transaction():`", where: str = "transaction"
+    ) -> None:
+        super().__init__(name, advice, where)
         self.name = name
         self.advice = advice
+        self.where = where
 
     def __str__(self) -> str:
-        return f"{self.name} was called outside any transaction; {self.advice}"
+        return f"{self.name} was called outside any {self.where}; {self.advice}"
 
 
 class NestedTransaction(ActionQueuesError, RuntimeError):
@@ -251,5 +230,6 @@ class ActionRetryException(Exception):
     __module__ = "actionqueues"
 
     def __init__(self, ms_backoff: float = 0) -> None:
-        # Nothing is handed on: `args` are what the constructor of a subclass was given, so that pickling works.
+        if type(self) is ActionRetryException:  # the `args` of a subclass are what its own constructor was given
+            self.args = (ms_backoff,)
         self.ms_backoff = ms_backoff

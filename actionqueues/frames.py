@@ -109,7 +109,7 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
 _UNDO = """
 def make(handler):
     def undo(log, place):
-        handler({picks})
+        return handler({picks})
 
     return undo
 """
@@ -177,7 +177,8 @@ def caller(shape: Shape, timed: bool, is_async: bool) -> Callable[..., tuple[Fun
         started=", started" if timed else "",
         unpacked=_arguments(shape, [f"entry[{i}]" for i in range(len(values))]),
     )
-    make = _compile(source, f"{'an async' if is_async else 'a'} step with {_label(shape)}")
+    kind = f"{'an async' if is_async else 'a'}{' retried' if timed else ''} step"
+    make = _compile(source, f"{kind} with {_label(shape)}")
     if is_async:
         ASYNC_STEPS.update(
             constant
@@ -235,4 +236,7 @@ def _undo_maker(positional: tuple[int, ...], keyword: tuple[int, ...]) -> Callab
     items = [f"log[place + {place}]" if place else "log[place]" for place in (*positional, *keyword)]
     picks = items[: len(positional)]
     picks += [f"{name}={item}" for name, item in zip(_keywords(len(keyword)), items[len(positional) :], strict=True)]
-    return _compile(_UNDO.format(picks=", ".join(picks)), f"an undo given items {positional + keyword} of the record")
+    by_keyword = f", {len(keyword)} of them by keyword" if keyword else ""
+    return _compile(
+        _UNDO.format(picks=", ".join(picks)), f"an undo given items {positional + keyword} of the record{by_keyword}"
+    )

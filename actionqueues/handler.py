@@ -85,12 +85,14 @@ class Handler:
         except ValueError:
             raise TypeError(f"{what} does not tell its parameters; wrap it in a function that names them") from None
         unknown: list[str] = []
+        named = {name: p.kind for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
         for name, parameter in parameters.items():
             if parameter.kind is Parameter.VAR_POSITIONAL:
-                left = [i for i, own in enumerate(of.names[: of.positional]) if own not in parameters]
+                left = [i for i, own in enumerate(of.names[: of.positional]) if own not in named]
                 self._rest.positional = (of.positional, left)
             elif parameter.kind is Parameter.VAR_KEYWORD:
-                self._rest.taken = frozenset(parameters)
+                own = of.names[of.positional :][: of.shape.keyword_only]
+                self._rest.taken = frozenset(n for n, kind in named.items() if kind != kind.POSITIONAL_ONLY or n in own)
             elif (source := self._source(parameter, of)) is None:
                 unknown.append(name)
             elif parameter.kind is Parameter.KEYWORD_ONLY:

@@ -50,11 +50,12 @@ class Hook:
 class HookRun:
     """The commit hooks of a transaction, being called."""
 
-    __slots__ = ("errors", "guard", "hooks", "interrupts", "report")
+    __slots__ = ("errors", "guard", "hooks", "interrupts", "label", "report")
 
-    def __init__(self, hooks: Iterable[Hook], report: Report) -> None:
+    def __init__(self, hooks: Iterable[Hook], report: Report, label: str) -> None:
         self.hooks = list(hooks)
         self.report = report
+        self.label = label
         self.guard = InterruptGuard()
         self.errors: list[Exception] = []
         self.interrupts: list[BaseException] = []
@@ -85,7 +86,7 @@ class HookRun:
         group = None
         if self.errors:
             names = ", ".join(name for name, error in self.report.hook_failures if isinstance(error, Exception))
-            message = f"the transaction {self.report.name!r} has committed, but these commit hooks failed: {names}"
+            message = f"{self.label} has committed, but these commit hooks failed: {names}"
             group = CommitHookFailed(message, self.errors)
         interrupt = self.guard.kept or next(iter(self.interrupts), None)
         if interrupt is not None:

@@ -19,7 +19,7 @@ from .definition import Definition
 from .errors import NoTransaction
 from .frames import ASYNC_STEPS
 from .report import Report, UndoFailure
-from .step import FIRST, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .step import FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
 
 __all__ = [
     "Owner",
@@ -101,12 +101,18 @@ class Owner:
             self._links = []
         self._links.append(step)
 
-    def settle(self) -> None:
-        """Tell them, before the log goes."""
-        for step in self._links or ():
-            step.settle()
-        for lane in self.lanes or ():
-            lane.settle()
+    def release(self) -> None:
+        """Let go of all that was recorded: tell the steps that were asked for what became of them, and drop the rest."""
+        owners: list[Owner] = [self]
+        while owners:
+            owner = owners.pop()
+            for step in owner._links or ():
+                step.settle()
+            owners += owner.lanes or ()
+            owner._links = owner.lanes = None
+            if owner.log is not NO_LOG:
+                del owner.log[FIRST:]
+                owner.log = NO_LOG
 
     def enter_lane(self, lane: Owner, position: int | None = None) -> None:
         """Let something work beside the log, from `position` on or from its end."""
@@ -123,7 +129,18 @@ class Owner:
     @property
     def busy(self) -> bool:
         """Whether a step is running beside it that its end has to wait for."""
-        return (self.log[RUNNING] or 0) > 0 or any(lane.busy for lane in self.lanes or ())
+        owners: list[Owner] = [self]
+        while owners:
+            owner = owners.pop()
+            if (owner.log[RUNNING] or 0) > 0 or owner.runs_elsewhere:
+                return True
+            owners += owner.lanes or ()
+        return False
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether it is the lane of a step that is running in another thread."""
+        return False
 
     def leave_lane(self, lane: Owner) -> None:
         """It has been undone."""
@@ -132,11 +149,16 @@ class Owner:
 
     def count_steps(self) -> int:
         """How many steps it holds, those of its lanes included."""
-        place, count = len(self.log), 0
-        while place > FIRST:
-            place -= self.log[place - 1].size
-            count += 1
-        return count + sum(lane.count_steps() for lane in self.lanes or ())
+        count = 0
+        owners: list[Owner] = [self]
+        while owners:
+            owner = owners.pop()
+            place = len(owner.log)
+            while place > FIRST:
+                place -= owner.log[place - 1].size
+                count += 1
+            owners += owner.lanes or ()
+        return count
 
     def running(self) -> Step[Any] | None:
         """The innermost step of it that the calling frame belongs to."""
@@ -174,8 +196,8 @@ class Owner:
     def begin_unwinding(self) -> None:
         """As a part of the rollback of the outer transaction, its own steps are about to be undone."""
 
-    def end_unwinding(self) -> None:
-        """All its steps have been undone."""
+    def end_unwinding(self, *, failed: bool) -> None:
+        """All its steps have been undone, except those whose undo `failed`."""
 
 
 def calling_step(log: Log) -> tuple[Log, int] | None:
@@ -206,15 +228,16 @@ def _is_within(inner: Log, log: Log) -> bool:
     return False
 
 
-def running_step() -> Step[Any] | None:
-    """The innermost step whose body is running here, or None."""
-    log = get_current()
-    while log is not None:
-        owner: Owner = log[OWNER]
+def running_step(within: Owner | None = None) -> Step[Any] | None:
+    """The innermost step whose body is running here, or None; only of the transaction of `within`, if that is given."""
+    log = get_current() if within is None else None
+    owner: Owner | None = within if log is None else log[OWNER]
+    while owner is not None:
         step = owner.running()
         if step is not None:
             return step
-        log = owner.surrounding
+        around = owner.surrounding
+        owner = owner.outer if within is not None else None if around is None else around[OWNER]
     return None
 
 
@@ -230,8 +253,6 @@ def current_step() -> Step[Any]:
     rollback = undoing.get()
     step = None if rollback is None else rollback.step
     if step is None:
-        advice = (
-            "an action called there is the plain function and no step; call the action inside `with transaction():`"
-        )
-        raise NoTransaction("current_step()", advice)
+        advice = "call it in the body or the rollback handler of an action that is called inside `with transaction():`"
+        raise NoTransaction("current_step()", advice, "step")
     return step

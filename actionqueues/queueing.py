@@ -10,14 +10,14 @@ from types import MethodType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
-from .definition import Definition
+from .definition import Definition, definition_behind
 from .errors import IllegalOperation
 from .handler import Handler
 from .signature import OBJECT, display_name, is_async
 from .states import StepState
 from .step import OUTCOME, PENDING, Entry, Step
 
-__all__ = ["Adding", "SupportsAction", "definition_of", "fill_in", "undo_entry"]
+__all__ = ["Adding", "SupportsAction", "check_arguments", "definition_of", "fill_in", "undo_entry"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +41,7 @@ class Adding:
     """Something that steps can be added to, to run later."""
 
     @overload
-    def add(self, action: SupportsAction) -> Step[None]: ...
+    def add(self, /, action: SupportsAction) -> Step[None]: ...
     @overload
     def add(self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
     @overload
@@ -126,7 +126,7 @@ class Adding:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Step[R]: ...
-    def add(self, *args: Any, **kwargs: Any) -> Step[Any]:
+    def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:  # type: ignore[misc]  # mypy misses that *args takes all
         """Queue a step, and return it.
 
         Queued steps run in the order in which they were added.  A `Step` among the arguments stands for the result of
@@ -156,15 +156,17 @@ class Adding:
 
 def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Definition, tuple[Any, ...]]:
     """The definition behind what a user gave to ``add``, and the positional arguments with the bound object, if any."""
-    definition = getattr(fn, "__actionqueues__", None)
-    if isinstance(definition, Definition):
-        return definition, (fn.__self__, *args) if isinstance(fn, MethodType) else args
+    definition = definition_behind(fn)
+    if definition is not None:
+        return definition, args
+    if type(fn) is MethodType and (definition := definition_behind(fn.__func__)) is not None:
+        return definition, (fn.__self__, *args)
     if callable(getattr(fn, "execute", None)) and callable(getattr(fn, "rollback", None)):
         if isinstance(fn, type):
             raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
         if args or kwargs:
             raise TypeError(f"{type(fn).__qualname__} is an action object, whose execute() takes no arguments")
-        return _definition_of_object(fn), (fn,)
+        return _definition_of_object(fn), (fn,)  # pyright: ignore[reportArgumentType]
     if callable(fn):
         check_arguments(fn, args, kwargs)
         definition = Definition(fn)

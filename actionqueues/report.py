@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .definition import Definition
-from .errors import shown
 from .step import Step
+from .telling import shown
 
 __all__ = ["HookFailure", "Report", "UndoFailure"]
 

@@ -176,7 +176,7 @@ def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed
     """
     asked: float | None = None
     if isinstance(error, ActionRetryException):
-        asked = _sleepable(error.ms_backoff / 1000, "ActionRetryException asks for a wait of")
+        asked = _sleepable(error.ms_backoff / 1000, "ActionRetryException asks for a wait in seconds of")
     wait = asked if policy is None else _granted(policy, attempt, error, asked)
     limit = _timeout(policy)
     return None if wait is None or elapsed + wait > limit else wait
@@ -193,7 +193,7 @@ def _granted(policy: Policy, attempt: int, error: BaseException, asked: float | 
     wait = policy(attempt, error) if isinstance(error, Exception) else None
     if wait is None:
         return None
-    _sleepable(wait, f"{policy!r} returned")
+    _sleepable(wait, f"the retry policy {policy!r} returned")
     return wait if asked is None else asked
 
 
@@ -205,6 +205,8 @@ def _timeout(policy: Policy | None) -> float:
 
 
 def _sleepable(wait: object, what: str) -> float:
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
-        raise TypeError(f"{what} {wait!r}: not None, nor seconds from 0 to {LONGEST_WAIT:_}")
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < inf:
+        raise TypeError(f"{what} {wait!r}: not None, nor seconds from 0 up")
+    if wait > LONGEST_WAIT:
+        raise TypeError(f"{what} {wait!r}: more than {LONGEST_WAIT:_} seconds")
     return wait

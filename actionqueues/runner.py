@@ -8,7 +8,6 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Sequence
 from threading import Condition, RLock
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .drivers import drive, drive_async, pause, pause_async
@@ -50,14 +49,14 @@ class Runner(Owner):
         """Run a step that was bound before: what the frame of a direct call does, for one that was queued."""
         step.move(StepState.RUNNING)
         step.attempts = 1
-        started = monotonic()
+        step.tries = Attempts(step.definition.retry)
         log = self.log
         place = len(log)
         try:
             log += (PENDING, step)
             result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
         except BaseException as error:
-            if self.failed(place, error, started):
+            if self.failed(place, error):
                 raise
         else:
             return result
@@ -75,7 +74,7 @@ class Runner(Owner):
         thread = get_ident()
 
         def unwind(rollback: Rollback, whole: bool) -> Unwinding:
-            return rollback.unwind(self, end - step.size if whole else end, thread)
+            return rollback.unwind(self, end - step.size if whole else end, end, thread)
 
         made = len(log) > end or self.lanes is not None
         return drive(failing(self, step, error, unwind, made=made, waiting=waiting))
@@ -167,7 +166,7 @@ class Runner(Owner):
         """Run an async step that was bound before."""
         step.move(StepState.RUNNING)
         step.attempts = 1
-        started = monotonic()
+        step.tries = Attempts(step.definition.retry)
         log = self.log
         place = len(log)
         try:
@@ -176,7 +175,7 @@ class Runner(Owner):
                 log += (PENDING, step)
                 result = log[place] = step.entry[OUTCOME] = await step.definition.run(step.entry)
             except BaseException as error:
-                if await self.failed_async(place, error, started):
+                if await self.failed_async(place, error):
                     raise
             else:
                 return result
@@ -241,9 +240,12 @@ ASYNC_STEPS.add(Runner.run_here_async.__code__)
 def close(owner: Owner) -> None:
     """Let no more steps be recorded, in the log or beside it."""
     with lanes_changed:
-        owner.log[BARRIER] = True
-        for lane in owner.lanes or ():
-            close(lane)
+        owners = [owner]
+        while owners:
+            owner = owners.pop()
+            if not owner.log[BARRIER]:
+                owner.log[BARRIER] = True
+                owners += owner.lanes or ()
 
 
 class Lane(Runner):
@@ -282,12 +284,15 @@ class Lane(Runner):
         return self.outer.block
 
     @property
-    def busy(self) -> bool:
-        """Whether its step, or one that it has made, is still running."""
-        step = self.step  # one in another thread has its record here; one in a task is counted by the outer log
-        if step is not None and len(self.log) > FIRST and self.log[FIRST + 1] is step:
-            return step.state is StepState.RUNNING or super().busy
-        return super().busy
+    def runs_elsewhere(self) -> bool:
+        """Whether its step is running in another thread; one in a task is counted by the outer log."""
+        step = self.step
+        mine = step is not None and len(self.log) > FIRST and self.log[FIRST + 1] is step
+        return mine and step is not None and step.state is StepState.RUNNING
+
+    def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
+        """All its steps have been undone."""
+        self.release()
 
     def ended(self) -> None:
         """A step has ended after the log was closed."""

@@ -61,13 +61,18 @@ def parameters_of(function: Callable[..., object]) -> Parameters:
 
 def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine: an ``async def``, a partial of one, an object called so."""
-    method = getattr(_unwrap_partial(function), "__call__", None)  # noqa: B004 - not whether, but which
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(method)
+    return any(inspect.iscoroutinefunction(each) for each in _called(function))
 
 
 def is_generator(function: object) -> bool:
-    """Whether calling `function` runs nothing yet: a generator function, sync or async."""
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    """Whether calling `function` runs nothing yet: a generator function, sync or async, or an object called so."""
+    return any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in _called(function))
+
+
+def _called(function: object) -> tuple[object, ...]:
+    """What is run when `function` is called: itself, and the method of its class that makes it callable."""
+    function = _unwrap_partial(function)
+    return (function,) if isinstance(function, type) else (function, getattr(function, "__call__", None))  # noqa: B004
 
 
 def _unwrap_partial(function: object) -> object:

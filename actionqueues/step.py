@@ -23,8 +23,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
-from .errors import IllegalOperation, shown
+from .errors import IllegalOperation
 from .states import STEP_TRANSITIONS, StepState, check_transition
+from .telling import shown
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -209,6 +210,8 @@ class Step(Generic[R_co]):
 
     def settle(self) -> None:
         """Take over what has become of a running step: the frame that made the call knows nothing but its record."""
+        if self._state is not StepState.RUNNING:
+            return
         log, place = self._log, self._place
         if log is not None and len(log) > place and log[place + 1] is self and log[place] is not PENDING:
             self.entry[OUTCOME] = log[place]

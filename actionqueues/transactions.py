@@ -5,13 +5,13 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from .block import Block
 from .concurrency import Signal, cancel_steps
 from .decorated import in_transaction
 from .drivers import roll_back, roll_back_async, run_hooks, run_hooks_async
-from .errors import IllegalOperation
+from .errors import IllegalOperation, NoTransaction
 from .hooks import HookRun
 from .owner import Owner, current, get_current
 from .queueing import fill_in
@@ -20,7 +20,7 @@ from .runner import close, lanes_changed
 from .states import TransactionState
 from .step import BARRIER, FIRST, NO_LOG, OWNER, Log
 
-__all__ = ["AsyncTransaction", "Transaction", "transaction"]
+__all__ = ["AsyncTransaction", "Transaction", "current_transaction", "transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -75,7 +75,7 @@ class Transaction(Block):
             self._recover(error)
             raise
         if self._hooks is not None and self._state is _COMMITTED:
-            run_hooks(HookRun(self._due_hooks(), self.report))
+            run_hooks(HookRun(self._take_hooks(), self.report, self.label))
 
     def _recover(self, error: BaseException) -> None:
         try:
@@ -108,9 +108,15 @@ class Transaction(Block):
         """
         self._must_be_mine("execute()")
         queue = self._queue
-        while queue:
-            fill_in(queue[0])
-            self.run_here(queue.popleft())
+        if not queue:
+            return
+        token = _set_current(self._here().log)  # it may be called inside a block that shares nothing with this one
+        try:
+            while queue:
+                fill_in(queue[0])
+                self._here().run_here(queue.popleft())
+        finally:
+            current.reset(token)
 
     def rollback(self) -> None:
         """Undo everything now and close the transaction; the block then ends without an exception.
@@ -120,6 +126,7 @@ class Transaction(Block):
             TransactionClosed: if the transaction has already ended.
         """
         self._must_be_mine("rollback()")
+        self._must_be_between_steps()
         self._roll_back(None)
         self._raise_problems()
 
@@ -128,7 +135,9 @@ class Transaction(Block):
         return _savepoint(self, name)
 
     async def __aenter__(self) -> AsyncTransaction:
-        # Entering decides which of the two it is; so that `q`, made before the block, is the same object in it.
+        if self._state is not _NEW:
+            self._enter(None)  # which says so
+        # Entering decides which of the two it is, so that `q`, if it was made before the block, is the same object.
         this: Any = self
         this.__class__ = AsyncTransaction
         this._enter(0)
@@ -155,9 +164,24 @@ class Transaction(Block):
 class _Savepoint(Transaction):
     """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
 
+    _kind = "Savepoint"
+
     def __enter__(self) -> Self:
         self._enter(None)
         return self
+
+
+class _Retried(Transaction):
+    """What `transaction` returns if it is given a policy: only a function can be called again."""
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "transaction(retry=...) is for decorating a function, which can be called again; a block cannot: put "
+            "its lines into a function, or give the policy to the actions"
+        )
+
+    async def __aenter__(self) -> NoReturn:
+        self.__enter__()
 
 
 class AsyncTransaction(Block):
@@ -169,7 +193,19 @@ class AsyncTransaction(Block):
     __module__ = "actionqueues"
 
     awaits = True
+    _kind = "AsyncTransaction"
     _ended: Signal | None = None
+
+    def __enter__(self) -> NoReturn:
+        self._enter(0)
+        raise AssertionError  # pragma: no cover - it has been entered before
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Not reached."""
+
+    async def __aenter__(self) -> Self:
+        self._enter(0)
+        return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
@@ -191,7 +227,7 @@ class AsyncTransaction(Block):
                 self._detach()
             raise
         if self._hooks is not None and self._state is _COMMITTED:
-            await run_hooks_async(HookRun(self._due_hooks(), self.report))
+            await run_hooks_async(HookRun(self._take_hooks(), self.report, self.label))
 
     def ended(self) -> None:
         """A step has ended after the log was closed."""
@@ -233,13 +269,20 @@ class AsyncTransaction(Block):
         """
         self._must_be_mine("execute()")
         queue = self._queue
-        while queue:
-            fill_in(queue[0])
-            step = queue.popleft()
-            if step.definition.is_async:
-                await self.run_here_async(step)
-            else:
-                self.run_here(step)
+        if not queue:
+            return
+        token = _set_current(self._here().log)  # likewise
+        try:
+            while queue:
+                fill_in(queue[0])
+                owner = self._here().owner_here()
+                step = queue.popleft()
+                if step.definition.is_async:
+                    await owner.run_here_async(step)
+                else:
+                    owner.run_here(step)
+        finally:
+            current.reset(token)
 
     async def rollback(self) -> None:
         """Undo everything now and close the transaction; the block then ends without an exception.
@@ -249,6 +292,7 @@ class AsyncTransaction(Block):
             TransactionClosed: if the transaction has already ended.
         """
         self._must_be_mine("rollback()")
+        self._must_be_between_steps()
         await self._roll_back(None)
         self._raise_problems()
 
@@ -311,4 +355,20 @@ def transaction(
         made._outermost = True
     if retry is not None:
         made._retry = check_policy(retry, "transaction(retry=...)")
+        made.__class__ = _Retried
     return made
+
+
+def current_transaction() -> Transaction | AsyncTransaction:
+    """The transaction that a step called here would belong to: the innermost open block.
+
+    For code that has no ``q``, such as the body of a function decorated with ``@transaction``.
+
+    Raises:
+        NoTransaction: outside any block.
+    """
+    log = get_current()
+    block: Any = None if log is None else log[OWNER].block
+    if block is None:
+        raise NoTransaction("current_transaction()")
+    return cast("Transaction | AsyncTransaction", block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 from functools import cache
 from types import FrameType
 
@@ -282,6 +283,16 @@ def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(sc
 @pytest.mark.parametrize("place", GAPS, ids=lambda place: f"{place.function} {place.text}")
 def test_each_known_gap_is_one(place: Place) -> None:
     assert any(o.wrong for scenario in SCENARIOS for o in sweep(scenario) if place in o.places)
+
+
+def test_no_interrupt_keeps_the_other_threads_from_going_on() -> None:
+    assert all(sweep(scenario) for scenario in SCENARIOS)
+    other = World()
+    thread = threading.Thread(target=savepoint_then_caught, args=(other,), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it waits for something that an interrupt has left locked"
+    assert other.present == {"a", "c"}
 
 
 def test_the_block_that_would_commit_is_interrupted_on_both_sides_of_the_commit() -> None:

@@ -324,7 +324,7 @@ def test_ten_thousand_savepoints_one_after_the_other(fails: bool) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_hundreds_of_savepoints_inside_each_other(fails: bool) -> None:
     trail: list[int] = []
-    depth = 900
+    depth = 400
     with contextlib.suppress(Broken), transaction():
         with ExitStack() as inner:
             for number in range(depth):
@@ -337,7 +337,7 @@ def test_hundreds_of_savepoints_inside_each_other(fails: bool) -> None:
 
 def test_the_innermost_of_hundreds_of_savepoints_takes_the_others_with_it() -> None:
     trail: list[int] = []
-    depth = 900
+    depth = 400
     with contextlib.suppress(Broken), transaction() as q, ExitStack() as inner:
         for number in range(depth):
             inner.enter_context(transaction())

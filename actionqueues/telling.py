@@ -1,0 +1,30 @@
+"""What is told of the user's exceptions: in notes, in the log, in reports; whatever these exceptions do."""
+
+from __future__ import annotations
+
+__all__ = ["add_note", "log_error", "shown"]
+
+
+def shown(error: BaseException) -> str:
+    """The `repr` of an exception of the user's, whatever that does."""
+    try:
+        return repr(error)
+    except Exception:
+        return f"<{type(error).__qualname__}, whose repr() fails>"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an exception of the user's, once, if it takes one."""
+    try:
+        text = f"actionqueues: {note}"
+        if text not in getattr(error, "__notes__", ()):
+            error.add_note(text)
+    except Exception:
+        log_error(note, error)
+
+
+def log_error(message: str, error: BaseException) -> None:
+    """Log a failure that does not get out as an exception, with its traceback."""
+    from logging import getLogger  # here, because most programs never fail to roll back
+
+    getLogger("actionqueues").error(message, exc_info=error)
