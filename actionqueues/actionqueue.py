@@ -10,7 +10,7 @@ from .aqstatemachine import AQStateMachine
 from .drivers import pause, roll_back
 from .engine import Rollback
 from .errors import ActionRetryException, AsyncActionInSyncBlock, IllegalOperation
-from .owner import current
+from .owner import current, get_current
 from .queueing import Adding, fill_in
 from .report import Report
 from .runner import Runner
@@ -75,6 +75,7 @@ class ActionQueue(Runner, Adding):
         self._state_machine.transition_to_execute()
         self.log[THREAD] = get_ident()
         self._executing = True
+        self.surrounding = get_current()
         token = current.set(self.log)
         try:
             for step in self._actions:
@@ -98,13 +99,12 @@ class ActionQueue(Runner, Adding):
         if self._executing:
             advice = "raise an exception in the action, and roll back where that is caught"
             raise IllegalOperation("roll back this queue", "it is being executed", advice)
-        self._state_machine.transition_to_rollback()
-        self.log[BARRIER] = True
         rollback = Rollback(self.report)
         try:
+            self._state_machine.transition_to_rollback()
             self._undo_all(rollback)
-        except BaseException:  # an interrupt, between two lines of this class
-            self._undo_all(rollback)
+        except BaseException:
+            self._undo_all(rollback)  # an interrupt has come between two lines of this class
             raise
         interrupt = rollback.interrupt()
         if interrupt is not None:
@@ -114,6 +114,9 @@ class ActionQueue(Runner, Adding):
         """Undo what has not been undone yet."""
         if self.state is not QueueState.ROLLBACK:
             return
+        self.log[BARRIER] = True
+        if get_current() is self.log:
+            current.set(self.surrounding)  # an interrupt has kept `execute` from it
         try:
             roll_back(rollback, lambda: rollback.unwind(self))
         finally:

@@ -26,7 +26,7 @@ from .owner import current, get_current, running_step, undoing
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
 from .retry import Policy
-from .runner import Lane, Runner, close, lanes_changed
+from .runner import Lane, Runner, close
 from .signature import display_name, is_async
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
 from .step import FIRST, OWNER, THREAD, Entry, Log, Step
@@ -140,8 +140,7 @@ class Block(Runner, Adding):
         else:
             lane = Lane(owner, None)
             lane.log += entry
-            with lanes_changed:
-                owner.enter_lane(lane)
+            owner.enter_lane(lane)
 
     def _here(self) -> Runner:
         """The innermost owner in this transaction that the running code belongs to."""
@@ -231,11 +230,10 @@ class Block(Runner, Adding):
         if outer is not None and outer.block is not None:
             if self.awaits and not outer.block.awaits:
                 raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
-            with lanes_changed:
-                outer.check_open(self.label)
-                self._parent = outer.block
-                self.plain = False
-                outer.enter_lane(self)
+            self._parent = outer.block
+            self.plain = False
+            outer.enter_lane(self)
+            outer.check_open(self.label)  # after it has been entered: who closes the log then looks for lanes
 
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""
@@ -282,6 +280,7 @@ class Block(Runner, Adding):
             self._move(TransactionState.COMMITTED)
             close(self)
             self.release()
+            self._hooks = None
         else:
             self._move(TransactionState.RELEASED)  # a lane of the outer one from now on like any other
             close(self)
@@ -290,8 +289,8 @@ class Block(Runner, Adding):
             if len(log) == FIRST and not self.lanes:
                 self.outer.leave_lane(self)
 
-    def _take_hooks(self) -> list[Hook]:
-        """The hooks to be called after the commit, in order; the transaction lets go of them."""
+    def _due_hooks(self) -> list[Hook]:
+        """The hooks to be called once it has committed, in order."""
         due: list[Hook] = []
         pending: list[Hook | Block] = [self]
         while pending:
@@ -299,9 +298,8 @@ class Block(Runner, Adding):
             if isinstance(hook, Hook):
                 if hook.due:
                     due.append(hook)
-            elif hook._state in (TransactionState.RELEASED, TransactionState.COMMITTED):
+            elif hook is self or hook._state is TransactionState.RELEASED:
                 pending.extend(reversed(hook._hooks or ()))
-                hook._hooks = None
         return due
 
     # -- ending badly
@@ -333,7 +331,6 @@ class Block(Runner, Adding):
         report = rollback.report
         if rollback.guard.broken is not None:
             rollback.abandon(self)
-            report.abandoned += rollback.abandoned
         self._drop_queue()
         self._move(TransactionState.ROLLED_BACK if report.clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
         report.state = self._state
@@ -361,7 +358,7 @@ class Block(Runner, Adding):
         if len(self.log) == FIRST or rollback.guard.broken is not None:
             self._end_rollback(rollback)
             if error is not None:
-                rollback.note_on(error, [*(self._doom or ()), *rollback.problems])
+                rollback.note_on(error, () if isinstance(error, TransactionDoomed) else self._doom or ())
 
     def _raise_interrupt(self, rollback: Rollback) -> None:
         interrupt = rollback.interrupt()

@@ -48,6 +48,7 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
                 with block:
                     return wrapped(*args, **kwargs)
             except BaseException as error:
+                block._recover(error)  # if an interrupt has come between here and there
                 if attempts is None or not _undone(block) or not attempts.another(error):
                     raise
             pause(attempts.wait)

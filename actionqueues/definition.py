@@ -150,7 +150,7 @@ class Definition:
 
 def definition_behind(fn: Any) -> Definition | None:
     """The definition of an action or of the frame of one; not of what wraps one, whose attributes look the same."""
-    cls: type = type(fn)
+    cls: type = type(fn)  # pyright: ignore[reportUnknownVariableType]
     if hasattr(cls, "__actionqueues__"):
         definition: Definition = fn.__actionqueues__
         return definition

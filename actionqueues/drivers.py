@@ -19,7 +19,6 @@ __all__ = [
     "pause_async",
     "roll_back",
     "roll_back_async",
-    "run_hooks",
     "run_hooks_async",
 ]
 
@@ -82,21 +81,26 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Calla
         unwind: its unwinding.
         before: is called first, under the same protection.
     """
-    outside = current.set(None)
-    inside = undoing.set(rollback)
     try:
-        rollback.guard.begin()
-        if before is not None:
-            before()
-        while True:
-            try:
-                return drive(unwind())
-            except KeyboardInterrupt as interrupt:
-                rollback.interrupted(interrupt)  # by a signal handler of the program's own: go on with the rest
+        rollback.guard.begin()  # first, so that nothing can come between the lines that follow
+        outside = current.set(None)
+        inside = undoing.set(rollback)
+        try:
+            if before is not None:
+                before()
+            while True:
+                try:
+                    return drive(unwind())
+                except KeyboardInterrupt as interrupt:
+                    rollback.interrupted(interrupt)  # by a signal handler of the program's own: go on with the rest
+                except BaseException as error:
+                    rollback.interrupted(error)
+                    raise
+        finally:
+            undoing.reset(inside)
+            current.reset(outside)
     finally:
         rollback.guard.end()
-        undoing.reset(inside)
-        current.reset(outside)
 
 
 async def roll_back_async(
@@ -111,33 +115,28 @@ async def roll_back_async(
     """
 
     async def protected() -> None:
-        outside = current.set(None)
-        inside = undoing.set(rollback)
         try:
             rollback.guard.begin()
-            if before is not None:
-                await before()
-            while True:
-                try:
-                    return await drive_async(unwind())
-                except KeyboardInterrupt as interrupt:
-                    rollback.interrupted(interrupt)
+            outside = current.set(None)
+            inside = undoing.set(rollback)
+            try:
+                if before is not None:
+                    await before()
+                while True:
+                    try:
+                        return await drive_async(unwind())
+                    except KeyboardInterrupt as interrupt:
+                        rollback.interrupted(interrupt)
+                    except BaseException as error:
+                        rollback.interrupted(error)
+                        raise
+            finally:
+                undoing.reset(inside)
+                current.reset(outside)
         finally:
             rollback.guard.end()
-            undoing.reset(inside)
-            current.reset(outside)
 
     await shielded(protected)
-
-
-def run_hooks(run: HookRun) -> None:
-    """Call the commit hooks, all of them, and raise what they raised; Ctrl-C does not cut them short either."""
-    try:
-        run.guard.begin()
-        drive(run.calls())
-    finally:
-        run.guard.end()
-    run.result()
 
 
 async def run_hooks_async(run: HookRun) -> None:

@@ -93,7 +93,7 @@ class Attempts:
             add_note(error, f"not retried, because the retry policy failed: {shown(broken)}")
             return False
         if wait is None:
-            if self.made > 1:
+            if self.made > 1 and isinstance(error, Exception):
                 add_note(error, f"gave up after {self.made} attempts in {elapsed:.3g} s")
             return False
         self.wait = wait
@@ -107,21 +107,21 @@ class Rollback:
         report: where the outcomes go.
         guard: what keeps Ctrl-C away meanwhile.
         owner: whose step is being undone right now.
-        end: the place behind the record of that step.
-        left: the place behind what is left of that log.
+        end: the place behind the record of that step; None before there is one.
+        alone: whether only that record is being undone, and stays in the log.
         interrupts: what was raised that is no `Exception`; the first is to be raised once everything is undone.
         problems: the undos that failed.
         abandoned: the steps that a third Ctrl-C has left.
     """
 
-    __slots__ = ("abandoned", "end", "guard", "interrupts", "left", "owner", "problems", "report")
+    __slots__ = ("abandoned", "alone", "end", "guard", "interrupts", "owner", "problems", "report")
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.guard = InterruptGuard()
         self.owner: Owner | None = None
-        self.end = FIRST
-        self.left: int | None = None
+        self.end: int | None = None
+        self.alone = False
         self.interrupts: list[BaseException] = []
         self.problems: list[UndoFailure] = []
         self.abandoned: list[Step[Any]] = []
@@ -129,7 +129,7 @@ class Rollback:
     @property
     def step(self) -> Step[Any] | None:
         """The step that is being undone."""
-        return None if self.owner is None else step_at(self.owner.log, self.end)
+        return None if self.owner is None or self.end is None else step_at(self.owner.log, self.end)
 
     def unwind(self, owner: Owner, start: int = FIRST, lanes_from: int = FIRST, thread: int | None = None) -> Unwinding:
         """Undo what is in the log of `owner` from `start` on, and in its lanes, backwards.
@@ -140,20 +140,19 @@ class Rollback:
             lanes_from: undo the lanes that began at this place or later.
             thread: leave lanes alone that were begun by other threads: they are no part of a step of this one.
         """
-        if self.owner is not None:  # this goes on with one that was interrupted
-            self.owner.left = self.left
+        self._resume()
         stack = [(owner, start, lanes_from, 0)]
         undone = self.report.undone_steps.append
         while stack:
             owner, start, lanes_from, before = stack[-1]
             log, lanes = owner.log, owner.lanes
-            end = self.left = len(log) if owner.left is None else owner.left
+            end = len(log)
             lane = _lane_after(lanes, max(end, lanes_from), thread)
-            self.owner = owner
+            self.owner, self.end = owner, None
             while lane is None and end > start:
+                self.end = end  # from here on it counts as tried
                 doer = log[end - 1]
-                self.end = end
-                self.left = place = end - doer.size  # from here on it counts as tried
+                place = end - doer.size
                 quick = doer.quick
                 if quick is None or log[end - 2] is PENDING:
                     yield from self._undo(step_at(log, end))
@@ -170,18 +169,24 @@ class Rollback:
                 end = place
                 if lanes:
                     lane = _lane_after(lanes, max(end, lanes_from), thread)
-            owner.left = self.left
-            self.owner = None
+            del log[end:]
+            self.owner = self.end = None
             if lane is not None:
                 lane.begin_unwinding()
                 stack.append((lane, FIRST, FIRST, len(self.problems)))
             else:
-                del log[start:]
-                owner.left = None
                 stack.pop()
                 if stack:
                     owner.end_unwinding(failed=len(self.problems) > before)
                     stack[-1][0].leave_lane(owner)
+
+    def _resume(self) -> None:
+        """If an unwinding has been interrupted, take out of the log what it has tried."""
+        owner, end = self.owner, self.end
+        if owner is not None and end is not None and not self.alone:
+            del owner.log[end - owner.log[end - 1].size :]
+        self.owner = self.end = None
+        self.alone = False
 
     def unwind_step(self, owner: Owner, place: int, lane: Owner | None, *, whole: bool) -> Unwinding:
         """Undo one async step, whose outcome belongs at `place`: what it has made, in its lane, and itself, if `whole`.
@@ -191,9 +196,11 @@ class Rollback:
         if lane is not None:
             yield from self.unwind(lane)
         if whole:
-            self.owner, self.end, self.left = owner, place + 2, None
+            self.alone = True
+            self.owner, self.end = owner, place + 2
             yield from self._undo(step_at(owner.log, place + 2))
-            self.owner = None
+            self.owner = self.end = None
+            self.alone = False
 
     def _undo(self, step: Step[Any], error: BaseException | None = None) -> Unwinding:
         """Undo one step, or say why not; `error` is what a first attempt of its handler has already raised."""
@@ -231,7 +238,7 @@ class Rollback:
                         error = _unawaited(value, step.name)
                 if error is None:
                     step.move(StepState.UNDONE)
-                    self.report.undone_steps.append(step)
+                    self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
                     return
             broken = self.guard.broken
             if broken is not None and error is broken:
@@ -257,19 +264,23 @@ class Rollback:
         what = "met a conflict" if conflict else "failed"
         log_error(f"{self.report.name}: the undo of {step.name} {what}: {shown(error)}", error)
 
-    def interrupted(self, interrupt: KeyboardInterrupt) -> None:
-        """An interrupt has come out of the unwinding itself; what was being undone then counts as tried.
+    def interrupted(self, interrupt: BaseException) -> None:
+        """Something has come out of the unwinding itself; what was being undone then counts as tried.
 
-        That is the work of a signal handler that is not the guard's; the second one gets out at once.
+        That is the work of a signal handler that is not the guard's.  The second Ctrl-C through one gets out at once.
         """
         step = self.step
-        if self.guard.broken is not None or any(isinstance(each, KeyboardInterrupt) for each in self.interrupts):
-            self.guard.broken = interrupt
-            raise interrupt
-        if step is None or step.state not in UNDOABLE:
-            self.interrupts.append(interrupt)
-        else:
+        self._resume()
+        known = step is not None and step.state in UNDOABLE
+        second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
+        if step is not None and known:
             self._failed(step, interrupt)
+        elif not isinstance(interrupt, Exception):
+            self.interrupts.append(interrupt)
+        if self.guard.broken is None and second and isinstance(interrupt, KeyboardInterrupt):
+            self.guard.broken = interrupt
+        if self.guard.broken is not None:
+            raise interrupt
 
     def interrupt(self) -> BaseException | None:
         """What has to be raised now that everything is undone, because it would be lost otherwise."""
@@ -279,28 +290,34 @@ class Rollback:
 
     def abandon(self, owner: Owner) -> None:
         """A third Ctrl-C has cut it short: account for what is left."""
-        if self.owner is not None:
-            self.owner.left, self.owner = self.left, None
-        log = owner.log
-        place = len(log) if owner.left is None else owner.left
-        while place > FIRST:
-            step = step_at(log, place)
-            place -= step.size
-            if step.state in UNDOABLE:
-                self.abandoned.append(step)
-        del log[FIRST:]
-        for lane in reversed(owner.lanes or ()):
-            self.abandon(lane)
-            lane.end_unwinding(failed=True)
+        self._resume()
+        owners = [owner]
+        while owners:
+            owner = owners.pop()
+            while len(owner.log) > FIRST:
+                step = step_at(owner.log, len(owner.log))
+                del owner.log[-step.size :]
+                if step.state in UNDOABLE:
+                    self.abandoned.append(step)
+                    self.report.abandoned.append(step)
+            for lane in owner.lanes or ():
+                lane.end_unwinding(failed=True)
+                owners.append(lane)
 
-    def note_on(self, error: BaseException, problems: Sequence[UndoFailure]) -> None:
-        """Tell, on the exception that goes on, what could not be undone."""
-        for step, problem in problems:
-            what = "conflict" if isinstance(problem, RollbackConflict) else "failed"
-            add_note(error, f"the undo of {step.name} {what}: {shown(problem)}")
+    def note_on(self, error: BaseException, earlier: Sequence[UndoFailure] = ()) -> None:
+        """Tell, on the exception that goes on, what could not be undone, in this rollback or earlier."""
+        for failure in earlier:
+            add_note(error, _told(failure), once=True)
+        for failure in self.problems:
+            add_note(error, _told(failure))
         if self.abandoned:
             names = ", ".join(step.name for step in self.abandoned)
             add_note(error, f"the rollback was cut short by a third Ctrl-C; not undone: {names}")
+
+
+def _told(failure: UndoFailure) -> str:
+    what = "conflict" if isinstance(failure.error, RollbackConflict) else "failed"
+    return f"the undo of {failure.step.name} {what}: {shown(failure.error)}"
 
 
 def failing(
@@ -342,7 +359,7 @@ def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Un
     rollback = Rollback(owner.report)
     yield Undo(rollback, lambda: unwind(rollback))
     if rollback.problems:
-        rollback.note_on(error, rollback.problems)
+        rollback.note_on(error)
         owner.doom(rollback.problems)
     interrupt = rollback.interrupt()
     if interrupt is not None:

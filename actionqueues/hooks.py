@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
 
 from .engine import Await
@@ -52,8 +52,8 @@ class HookRun:
 
     __slots__ = ("errors", "guard", "hooks", "interrupts", "label", "report")
 
-    def __init__(self, hooks: Iterable[Hook], report: Report, label: str) -> None:
-        self.hooks = list(hooks)
+    def __init__(self, report: Report, label: str) -> None:
+        self.hooks: list[Hook] = []
         self.report = report
         self.label = label
         self.guard = InterruptGuard()

@@ -65,7 +65,6 @@ class Owner:
         lanes: what works beside that log, in order of start.
         position: as a lane of another owner, how long the log of that was when it began.
         outer: as a lane, whose lane it is.
-        left: the place behind what is left to be undone; None for the end of the log.
         report: where outcomes go.
         surrounding: the log that was current when it began, or None.
         plain: whether it has nothing but records in its log.
@@ -78,7 +77,6 @@ class Owner:
     lanes: list[Owner] | None = None
     position = FIRST
     outer: Any = None  # an `Owner`; declared as what it is where it is known
-    left: int | None = None
     surrounding: Log | None = None
     undo_at_once = False
     plain: bool

@@ -126,7 +126,7 @@ class Adding:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Step[R]: ...
-    def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:  # type: ignore[misc]  # mypy misses that *args takes all
+    def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:
         """Queue a step, and return it.
 
         Queued steps run in the order in which they were added.  A `Step` among the arguments stands for the result of

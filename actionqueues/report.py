@@ -60,7 +60,7 @@ class Report:
     def __init__(self, name: str, state: str) -> None:
         self.name = name
         self.state = state
-        self.undone_steps: list[Definition | Step[Any]] = []
+        self.undone_steps: list[Definition] = []
         self.failures: list[UndoFailure] = []
         self.conflicts: list[UndoFailure] = []
         self.skipped: list[Step[Any]] = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Sequence
-from threading import Condition, RLock
 from typing import TYPE_CHECKING, Any
 
 from .drivers import drive, drive_async, pause, pause_async
@@ -22,10 +21,7 @@ from .step import BARRIER, FIRST, OUTCOME, OWNER, PENDING, RUNNING, THREAD, Entr
 if TYPE_CHECKING:
     from .block import Block
 
-__all__ = ["Lane", "Runner", "close", "lanes_changed"]
-
-#: Held while a lane of another thread is begun, ended, or waited for.
-lanes_changed = Condition(RLock())
+__all__ = ["Lane", "Runner", "close"]
 
 
 class Runner(Owner):
@@ -109,19 +105,18 @@ class Runner(Owner):
                 return owner.run_here(step)
             finally:
                 current.reset(token)
-        with lanes_changed:
-            self.check_open(step.name)
-            lane = Lane(self, step)
-            self.enter_lane(lane)
-        token = current.set(lane.log)
+        lane = Lane(self, step)
+        self.enter_lane(lane)
         try:
-            return lane.run_here(step)
+            self.check_open(step.name)  # after it has been entered: who closes the log then looks for lanes
+            token = current.set(lane.log)
+            try:
+                return lane.run_here(step)
+            finally:
+                current.reset(token)
         finally:
-            current.reset(token)
-            with lanes_changed:
-                if len(lane.log) == FIRST:
-                    self.leave_lane(lane)
-                lanes_changed.notify_all()
+            if len(lane.log) == FIRST:
+                self.leave_lane(lane)
             self.ended()
 
     def owner_here(self) -> Runner:
@@ -239,13 +234,12 @@ ASYNC_STEPS.add(Runner.run_here_async.__code__)
 
 def close(owner: Owner) -> None:
     """Let no more steps be recorded, in the log or beside it."""
-    with lanes_changed:
-        owners = [owner]
-        while owners:
-            owner = owners.pop()
-            if not owner.log[BARRIER]:
-                owner.log[BARRIER] = True
-                owners += owner.lanes or ()
+    owners = [owner]
+    while owners:
+        owner = owners.pop()
+        if not owner.log[BARRIER]:
+            owner.log[BARRIER] = True
+            owners += owner.lanes or ()
 
 
 class Lane(Runner):
@@ -255,6 +249,7 @@ class Lane(Runner):
 
     def __init__(self, outer: Runner, step: Step[Any] | None) -> None:
         self.outer = outer
+        self.foreign = outer.log[THREAD] != get_ident()
         self.step = step
         self.name = outer.name
         self.log = [False, get_ident(), self, 0 if outer.awaits else None]
@@ -286,9 +281,7 @@ class Lane(Runner):
     @property
     def runs_elsewhere(self) -> bool:
         """Whether its step is running in another thread; one in a task is counted by the outer log."""
-        step = self.step
-        mine = step is not None and len(self.log) > FIRST and self.log[FIRST + 1] is step
-        return mine and step is not None and step.state is StepState.RUNNING
+        return self.foreign and self.step is not None and self.step.state in (StepState.QUEUED, StepState.RUNNING)
 
     def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
         """All its steps have been undone."""

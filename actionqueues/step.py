@@ -213,7 +213,7 @@ class Step(Generic[R_co]):
         if self._state is not StepState.RUNNING:
             return
         log, place = self._log, self._place
-        if log is not None and len(log) > place and log[place + 1] is self and log[place] is not PENDING:
+        if log is not None and len(log) > place + 1 and log[place + 1] is self and log[place] is not PENDING:
             self.entry[OUTCOME] = log[place]
             self._log = None
         if self.entry[OUTCOME] is not PENDING:

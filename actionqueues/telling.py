@@ -13,11 +13,11 @@ def shown(error: BaseException) -> str:
         return f"<{type(error).__qualname__}, whose repr() fails>"
 
 
-def add_note(error: BaseException, note: str) -> None:
-    """Add a note to an exception of the user's, once, if it takes one."""
+def add_note(error: BaseException, note: str, *, once: bool = False) -> None:
+    """Add a note to an exception of the user's, if it takes one; `once`, if it has not got it already."""
+    text = f"actionqueues: {note}"
     try:
-        text = f"actionqueues: {note}"
-        if text not in getattr(error, "__notes__", ()):
+        if not (once and text in getattr(error, "__notes__", ())):
             error.add_note(text)
     except Exception:
         log_error(note, error)

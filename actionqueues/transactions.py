@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable
+from threading import Event
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from .block import Block
 from .concurrency import Signal, cancel_steps
 from .decorated import in_transaction
-from .drivers import roll_back, roll_back_async, run_hooks, run_hooks_async
+from .drivers import drive, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation, NoTransaction
 from .hooks import HookRun
 from .owner import Owner, current, get_current
 from .queueing import fill_in
 from .retry import Policy, check_policy
-from .runner import close, lanes_changed
+from .runner import close
 from .states import TransactionState
 from .step import BARRIER, FIRST, NO_LOG, OWNER, Log
 
@@ -33,6 +34,8 @@ class Transaction(Block):
     """One block of sync code whose steps are undone if it fails.  Made by `transaction()`; serves one block."""
 
     __module__ = "actionqueues"
+
+    _ended: Event | None = None
 
     def __enter__(self) -> Self:
         if self._state is not _NEW or get_current() is not None:
@@ -51,31 +54,51 @@ class Transaction(Block):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
+        # What keeps it from committing, and an interrupt between any two of these lines, leads to `_recover`; nothing is
+        # done twice.  The outer `try` is for an interrupt in the inner `except`.
         try:
-            if exc is None and self.plain and self._state is _OPEN:
-                # The common case again: nothing but finished steps.  What `_commit` and `_detach` do, in line.
-                self._state = _COMMITTED
-                log = self.log
-                log[BARRIER] = True
-                del log[FIRST:]
-                self.log = NO_LOG
+            try:
+                if exc is None and self.plain and self._state is _OPEN:
+                    # The common case again: nothing but finished steps.  What `_commit` and `_detach` do, in line.
+                    self._state = _COMMITTED
+                    log = self.log
+                    log[BARRIER] = True
+                    del log[FIRST:]
+                    self.log = NO_LOG
+                    self._detach()
+                    return
+                if exc is not None:
+                    self._roll_back(exc)
+                elif self._state is _OPEN:
+                    self._check_commit()
+                    self.execute()
+                    self._check_commit()
+                    close(self)
+                    self._wait()
+                    self._end_well()
                 self._detach()
-                return
-            if exc is not None:
-                self._roll_back(exc)
-            elif self._state is _OPEN:
-                self.execute()
-                self._check_commit()
-                close(self)
-                self._wait()
-                self._commit()
-            self._detach()
+            except BaseException as error:
+                self._recover(error)
+                raise
         except BaseException as error:
-            # What kept it from committing, or an interrupt between two of the lines above: nothing is done twice.
             self._recover(error)
             raise
-        if self._hooks is not None and self._state is _COMMITTED:
-            run_hooks(HookRun(self._take_hooks(), self.report, self.label))
+
+    def _end_well(self) -> None:
+        """Commit, and then call the hooks: no interrupt comes between them."""
+        if self._hooks is None or self.outer is not None:
+            self._commit()
+            return
+        run = HookRun(self.report, self.label)
+        try:
+            run.guard.begin()
+            run.hooks = self._due_hooks()
+            self._commit()
+            self._detach()
+            drive(run.calls())
+        finally:
+            run.guard.end()
+        run.result()
 
     def _recover(self, error: BaseException) -> None:
         try:
@@ -85,9 +108,16 @@ class Transaction(Block):
 
     def _wait(self) -> None:
         """Wait for the steps in other threads."""
-        with lanes_changed:
+        if self.busy:
+            self._ended = Event()
             while self.busy:
-                lanes_changed.wait()
+                self._ended.wait()
+                self._ended.clear()
+
+    def ended(self) -> None:
+        """A step in another thread has ended."""
+        if self._ended is not None:
+            self._ended.set()
 
     def _roll_back(self, error: BaseException | None) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
@@ -211,23 +241,40 @@ class AsyncTransaction(Block):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         try:
-            if exc is not None:
-                await self._roll_back(exc)
-            elif self._state is _OPEN:
-                await self.execute()
-                self._check_commit()
-                close(self)
-                await self._wait()
-                self._commit()
-            self._detach()
-        except BaseException as error:
             try:
-                await self._roll_back(error)
-            finally:
+                if exc is not None:
+                    await self._roll_back(exc)
+                elif self._state is _OPEN:
+                    self._check_commit()
+                    await self.execute()
+                    self._check_commit()
+                    close(self)
+                    await self._wait()
+                    await self._end_well()
                 self._detach()
+            except BaseException as error:
+                await self._recover(error)
+                raise
+        except BaseException as error:
+            await self._recover(error)
             raise
-        if self._hooks is not None and self._state is _COMMITTED:
-            await run_hooks_async(HookRun(self._take_hooks(), self.report, self.label))
+
+    async def _recover(self, error: BaseException) -> None:
+        try:
+            await self._roll_back(error)
+        finally:
+            self._detach()
+
+    async def _end_well(self) -> None:
+        """Commit, and then call the hooks: no interrupt comes between them."""
+        if self._hooks is None or self.outer is not None:
+            self._commit()
+            return
+        run = HookRun(self.report, self.label)
+        run.hooks = self._due_hooks()
+        self._commit()
+        self._detach()
+        await run_hooks_async(run)
 
     def ended(self) -> None:
         """A step has ended after the log was closed."""
