@@ -36,7 +36,7 @@ class ActionQueue(Runner, Adding):
     def __init__(self) -> None:
         self._actions: list[Step[Any]] = []
         self._state_machine = AQStateMachine()
-        self._executing = False
+        self._rollback: Rollback | None = None
         self.log = [False, get_ident(), self, None]
         self.plain = True
         self._report = Report(self.name, QueueState.INIT)
@@ -73,18 +73,20 @@ class ActionQueue(Runner, Adding):
             IllegalOperation: if nothing has been added, or it has been executed before.
         """
         self._state_machine.transition_to_execute()
-        self.log[THREAD] = get_ident()
-        self._executing = True
-        self.surrounding = get_current()
-        token = current.set(self.log)
         try:
+            self.log[THREAD] = get_ident()
+            self.surrounding = get_current()
+            current.set(self.log)
             for step in self._actions:
                 fill_in(step)
                 self.run_here(step)
         finally:
-            current.reset(token)
-            self._executing = False
+            self._detach()
         self._state_machine.transition_to_execute_complete()
+
+    def _detach(self) -> None:
+        if get_current() is self.log:
+            current.set(self.surrounding)
 
     def rollback(self) -> None:
         """Roll back every action whose `execute` was called, the one that raised included, in reverse order.
@@ -96,27 +98,26 @@ class ActionQueue(Runner, Adding):
             KeyboardInterrupt, SystemExit: if one was raised in a rollback, after all the others have run.
             IllegalOperation: if nothing has been executed, or it has been rolled back before.
         """
-        if self._executing:
-            advice = "raise an exception in the action, and roll back where that is caught"
-            raise IllegalOperation("roll back this queue", "it is being executed", advice)
-        rollback = Rollback(self.report)
         try:
-            self._state_machine.transition_to_rollback()
-            self._undo_all(rollback)
-        except BaseException:
-            self._undo_all(rollback)  # an interrupt has come between two lines of this class
+            self._roll_back(again=False)
+        except IllegalOperation:
             raise
-        interrupt = rollback.interrupt()
-        if interrupt is not None:
-            raise interrupt
+        except BaseException:  # what is to come out, or an interrupt between two lines
+            self._roll_back(again=True)
+            raise
 
-    def _undo_all(self, rollback: Rollback) -> None:
-        """Undo what has not been undone yet."""
-        if self.state is not QueueState.ROLLBACK:
+    def _roll_back(self, *, again: bool) -> None:
+        """Roll back, or go on with it where it was interrupted."""
+        if again and self.state is QueueState.ROLLBACK_COMPLETE:
             return
+        if not again or self.state is not QueueState.ROLLBACK:
+            if get_current() is self.log and self.running() is not None:
+                advice = "raise an exception in the action, and roll back where that is caught"
+                raise IllegalOperation("roll back this queue", "it is being executed", advice)
+            self._state_machine.transition_to_rollback()
+        rollback = self._rollback = self._rollback or Rollback(self.report)
         self.log[BARRIER] = True
-        if get_current() is self.log:
-            current.set(self.surrounding)  # an interrupt has kept `execute` from it
+        self._detach()  # if an interrupt has kept `execute` from it
         try:
             roll_back(rollback, lambda: rollback.unwind(self))
         finally:
@@ -125,6 +126,9 @@ class ActionQueue(Runner, Adding):
             if len(self.log) == FIRST:
                 self._state_machine.transition_to_rollback_complete()
                 self.release()
+        interrupt = rollback.interrupt()
+        if interrupt is not None:
+            raise interrupt
 
     def execute_with_retries(self, action: T, f: Callable[[T], object]) -> None:
         """Call ``f(action)``, again as often as it raises `ActionRetryException`, after the wait that this names.

@@ -129,7 +129,8 @@ class Rollback:
     @property
     def step(self) -> Step[Any] | None:
         """The step that is being undone."""
-        return None if self.owner is None or self.end is None else step_at(self.owner.log, self.end)
+        owner, end = self.owner, self.end
+        return None if owner is None or end is None or len(owner.log) < end else step_at(owner.log, end)
 
     def unwind(self, owner: Owner, start: int = FIRST, lanes_from: int = FIRST, thread: int | None = None) -> Unwinding:
         """Undo what is in the log of `owner` from `start` on, and in its lanes, backwards.
@@ -183,7 +184,7 @@ class Rollback:
     def _resume(self) -> None:
         """If an unwinding has been interrupted, take out of the log what it has tried."""
         owner, end = self.owner, self.end
-        if owner is not None and end is not None and not self.alone:
+        if owner is not None and end is not None and not self.alone and len(owner.log) >= end:
             del owner.log[end - owner.log[end - 1].size :]
         self.owner = self.end = None
         self.alone = False
@@ -291,7 +292,7 @@ class Rollback:
     def abandon(self, owner: Owner) -> None:
         """A third Ctrl-C has cut it short: account for what is left."""
         self._resume()
-        owners = [owner]
+        owners, ended = [owner], list[Owner]()
         while owners:
             owner = owners.pop()
             while len(owner.log) > FIRST:
@@ -300,9 +301,11 @@ class Rollback:
                 if step.state in UNDOABLE:
                     self.abandoned.append(step)
                     self.report.abandoned.append(step)
-            for lane in owner.lanes or ():
-                lane.end_unwinding(failed=True)
-                owners.append(lane)
+            lanes = list(owner.lanes or ())
+            ended += lanes
+            owners += lanes
+        for lane in ended:
+            lane.end_unwinding(failed=True)
 
     def note_on(self, error: BaseException, earlier: Sequence[UndoFailure] = ()) -> None:
         """Tell, on the exception that goes on, what could not be undone, in this rollback or earlier."""

@@ -19,6 +19,7 @@ from .definition import Definition
 from .errors import NoTransaction
 from .frames import ASYNC_STEPS
 from .report import Report, UndoFailure
+from .states import StepState
 from .step import FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
 
 __all__ = [
@@ -100,7 +101,7 @@ class Owner:
         self._links.append(step)
 
     def release(self) -> None:
-        """Let go of all that was recorded: tell the steps that were asked for what became of them, and drop the rest."""
+        """Let go of all that was recorded, having told the steps that were asked for what became of them."""
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
@@ -166,7 +167,9 @@ class Owner:
             while place > FIRST:
                 owner = log[place - 1]
                 if log[place - 2] is PENDING and not _definition(owner).is_async:
-                    return step_at(log, place)
+                    step = step_at(log, place)
+                    if step.state is StepState.RUNNING:
+                        return step
                 place -= owner.size
         if not log[RUNNING]:
             return None

@@ -54,8 +54,8 @@ class Transaction(Block):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        # What keeps it from committing, and an interrupt between any two of these lines, leads to `_recover`; nothing is
-        # done twice.  The outer `try` is for an interrupt in the inner `except`.
+        # What keeps it from committing, and an interrupt between any two of these lines, leads to `_recover`; nothing
+        # is done twice.  The outer `try` is for an interrupt in the inner `except`.
         try:
             try:
                 if exc is None and self.plain and self._state is _OPEN:

@@ -178,7 +178,8 @@ class Block:
         notes = self.undo_down_to(self.start)
         self.report.dropped += [record.item.name for record in self.queue]
         if self is self.root:
-            self.report.state = "rolled back with failures" if notes else "rolled back"
+            failed = self.report.failures or self.report.conflicts
+            self.report.state = "rolled back with failures" if failed else "rolled back"
         if error is not None:
             for note in notes:
                 error.add_note(note)
