@@ -19,11 +19,11 @@ from .owner import current_step as current_step
 from .report import Report as Report
 from .retry import Retry as Retry
 from .retry import bounded as bounded
+from .shells import AsyncTransaction as AsyncTransaction
+from .shells import Transaction as Transaction
 from .states import StepState as StepState
 from .states import TransactionState as TransactionState
 from .step import Step as Step
-from .transactions import AsyncTransaction as AsyncTransaction
-from .transactions import Transaction as Transaction
 from .transactions import current_transaction as current_transaction
 from .transactions import transaction as transaction
 

@@ -13,9 +13,9 @@ from .errors import ActionRetryException, AsyncActionInSyncBlock, IllegalOperati
 from .owner import current, get_current
 from .queueing import Adding, fill_in
 from .report import Report
-from .runner import Runner
+from .runner import Runner, close
 from .states import QueueState
-from .step import BARRIER, FIRST, THREAD, Step
+from .step import FIRST, THREAD, Step
 
 __all__ = ["ActionQueue", "ActionRetryException"]
 
@@ -37,7 +37,7 @@ class ActionQueue(Runner, Adding):
         self._actions: list[Step[Any]] = []
         self._state_machine = AQStateMachine()
         self._rollback: Rollback | None = None
-        self.log = [False, get_ident(), self, None]
+        self.log = [0, get_ident(), self, False]
         self.plain = True
         self._report = Report(self.name, QueueState.INIT)
 
@@ -116,7 +116,7 @@ class ActionQueue(Runner, Adding):
                 raise IllegalOperation("roll back this queue", "it is being executed", advice)
             self._state_machine.transition_to_rollback()
         rollback = self._rollback = self._rollback or Rollback(self.report)
-        self.log[BARRIER] = True
+        close(self)
         self._detach()  # if an interrupt has kept `execute` from it
         try:
             roll_back(rollback, lambda: rollback.unwind(self))

@@ -201,14 +201,15 @@ class Block(Runner, Adding):
 
     # -- entering and leaving
 
-    def _enter(self, running: int | None) -> None:
+    def _enter(self, *, awaits: bool) -> None:
         if self._state is not _NEW:
             again = "a transaction object serves one block; make another one for the next"
             raise IllegalOperation(f"enter {self.label}", f"it is {self._state}", again)
-        self.log = log = [False, get_ident(), self, running]
+        self.log = log = [0, get_ident(), self, awaits]
         try:
             self.surrounding = surrounding = get_current()
             if surrounding is not None or self.outer is not None:
+                self.plain = False
                 self._nest(surrounding)
             self._token = current.set(log)
             self._state = _OPEN
@@ -231,7 +232,6 @@ class Block(Runner, Adding):
             if self.awaits and not outer.block.awaits:
                 raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
             self._parent = outer.block
-            self.plain = False
             outer.enter_lane(self)
             outer.check_open(self.label)  # after it has been entered: who closes the log then looks for lanes
 

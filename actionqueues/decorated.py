@@ -15,7 +15,7 @@ from .signature import display_name, is_async, is_generator
 from .states import TransactionState
 
 if TYPE_CHECKING:
-    from .transactions import Transaction
+    from .shells import Transaction
 
 __all__ = ["in_transaction"]
 

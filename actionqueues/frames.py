@@ -29,7 +29,7 @@ class Shape(NamedTuple):
 
 # The frame of every step.  What each line is for:
 # - `current` is the bound `get` of a ContextVar: the log of the block around the call, or None.
-# - `log[0]` is true once the log takes no more records, `log[3]` while an async step is running; other threads are only
+# - `log[0]` is not 0 while an async step is running, and once the log takes no more records; other threads are only
 #   looked for if there are any at all, since that costs half of asking which one this is.
 # - The record is in the log before the body starts, so that whatever happens to this frame, the step is known to have
 #   been started.  It goes there by one operation, without an object of its own.
@@ -41,7 +41,7 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
         log = current()
         if log is None:
             return outside({arguments})
-        if log[0] or log[3] or threads() and log[1] != thread():
+        if log[0] or threads() and log[1] != thread():
             return log[2].elsewhere(log, [{values}PENDING, definition])
         place = len(log) + {count}{start}
         try:
@@ -65,7 +65,7 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
 
 # The frame of every async step, in two parts, so that a call in a sync block is refused before there is a coroutine.
 # - Its record is made when it is awaited: a call that is not awaited is no step.
-# - `log[3]` counts the async steps that are running: the end of the block waits for them.  While there is one, what is
+# - `log[0]` counts the async steps that are running: the end of the block waits for them.  While there is one, what is
 #   called is made by it or runs beside it; finding out which takes a look at the stack, so that is left to the owner.
 _ASYNC_CALL = """
 def make(definition, body, outside, current, thread, threads, clock, PENDING):
@@ -73,16 +73,16 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
         log = current()
         if log is None:
             return outside({arguments})
-        if log[3] is None:
+        if not log[3]:
             raise log[2].refusal(definition.name)
         return step(log{passed})
 
     async def step(log{passed}):
-        if log[0] or log[3] or threads() and log[1] != thread():
+        if log[0] or threads() and log[1] != thread():
             return await log[2].elsewhere_async(log, [{values}PENDING, definition])
         place = len(log) + {count}{start}
         try:
-            log[3] = 1
+            log[0] = 1
             try:
                 log += ({values}PENDING, definition)
                 result = log[place] = await body({arguments})
@@ -93,7 +93,7 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
                 return result
             return await log[2].again_async(place)
         finally:
-            log[3] -= 1
+            log[0] -= 1
             if log[0]:
                 log[2].ended()
 

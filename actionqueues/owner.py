@@ -20,7 +20,7 @@ from .errors import NoTransaction
 from .frames import ASYNC_STEPS
 from .report import Report, UndoFailure
 from .states import StepState
-from .step import FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, THREAD, Log, Step, step_at
 
 __all__ = [
     "Owner",
@@ -131,7 +131,7 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            if (owner.log[RUNNING] or 0) > 0 or owner.runs_elsewhere:
+            if owner.log[BARRIER] % CLOSED or owner.runs_elsewhere:
                 return True
             owners += owner.lanes or ()
         return False
@@ -171,7 +171,7 @@ class Owner:
                     if step.state is StepState.RUNNING:
                         return step
                 place -= owner.size
-        if not log[RUNNING]:
+        if not log[BARRIER] % CLOSED:
             return None
         called_by = calling_step(log)
         if called_by is not None:

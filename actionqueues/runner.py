@@ -16,7 +16,7 @@ from .frames import ASYNC_STEPS
 from .owner import Owner, calling_step, current
 from .report import Report, UndoFailure
 from .states import StepState
-from .step import BARRIER, FIRST, OUTCOME, OWNER, PENDING, RUNNING, THREAD, Entry, Log, Step, step_at
+from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, THREAD, Entry, Log, Step, step_at
 
 if TYPE_CHECKING:
     from .block import Block
@@ -96,7 +96,7 @@ class Runner(Owner):
     def elsewhere(self, log: Log, entry: Entry) -> Any:
         """Run a step that the frame could not record: `log` is closed, another thread's, or shared with async steps."""
         step: Step[Any] = Step(entry[-1], entry, StepState.QUEUED)
-        if log[THREAD] == get_ident() and not log[BARRIER]:
+        if log[THREAD] == get_ident() and log[BARRIER] < CLOSED:
             owner = self.owner_here()
             if owner is self:
                 return self.run_here(step)
@@ -121,7 +121,7 @@ class Runner(Owner):
 
     def owner_here(self) -> Runner:
         """To whom a step that is called here belongs: the async step that calls it, if there is one, or else this."""
-        called_by = calling_step(self.log) if self.log[RUNNING] else None
+        called_by = calling_step(self.log) if self.log[BARRIER] % CLOSED else None
         if called_by is None:
             return self
         log, place = called_by
@@ -145,7 +145,7 @@ class Runner(Owner):
 
     def check_open(self, what: str) -> None:
         """Refuse what comes too late."""
-        if self.log[BARRIER]:
+        if self.log[BARRIER] >= CLOSED:
             raise TransactionClosed(what, self.label, self.state)
 
     def refusal(self, name: str) -> AsyncActionInSyncBlock:
@@ -165,7 +165,7 @@ class Runner(Owner):
         log = self.log
         place = len(log)
         try:
-            log[RUNNING] += 1
+            log[BARRIER] += 1
             try:
                 log += (PENDING, step)
                 result = log[place] = step.entry[OUTCOME] = await step.definition.run(step.entry)
@@ -176,7 +176,7 @@ class Runner(Owner):
                 return result
             return await self.again_async(place)
         finally:
-            log[RUNNING] -= 1
+            log[BARRIER] -= 1
             if log[BARRIER]:
                 self.ended()
 
@@ -237,8 +237,8 @@ def close(owner: Owner) -> None:
     owners = [owner]
     while owners:
         owner = owners.pop()
-        if not owner.log[BARRIER]:
-            owner.log[BARRIER] = True
+        if owner.log[BARRIER] < CLOSED:
+            owner.log[BARRIER] += CLOSED
             owners += owner.lanes or ()
 
 
@@ -252,7 +252,7 @@ class Lane(Runner):
         self.foreign = outer.log[THREAD] != get_ident()
         self.step = step
         self.name = outer.name
-        self.log = [False, get_ident(), self, 0 if outer.awaits else None]
+        self.log = [0, get_ident(), self, outer.awaits]
         self.plain = True
         self.awaits = outer.awaits
         self.surrounding = outer.log

@@ -2,10 +2,11 @@
 
 Calls are recorded in a *log*, a flat list with one writer::
 
-    [barrier, thread, owner, running, *record, *record, ...]
+    [barrier, thread, owner, awaits, *record, *record, ...]
 
-`barrier` is true while calls may not be recorded directly; `thread` identifies the writer; `owner` is the block that
-the log belongs to; `running` counts the async steps that are running, and is None where there can be none.  A record is
+`barrier` is 0 while calls may be recorded directly: it counts the async steps that are running, and has `CLOSED` added
+to it once the log takes no more records.  `thread` identifies the writer, `owner` is the block that the log belongs to,
+and `awaits` says whether that can run async steps.  A record is
 made before the body starts::
 
     *values, outcome, definition
@@ -40,13 +41,14 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 __all__ = [
+    "AWAITS",
     "BARRIER",
+    "CLOSED",
     "FIRST",
     "NO_LOG",
     "OUTCOME",
     "OWNER",
     "PENDING",
-    "RUNNING",
     "THREAD",
     "Entry",
     "Log",
@@ -61,11 +63,14 @@ Log: TypeAlias = list[Any]
 BARRIER: Final = 0
 THREAD: Final = 1
 OWNER: Final = 2
-RUNNING: Final = 3
+AWAITS: Final = 3
 FIRST: Final = 4
 
+#: In the barrier of a log: it takes no more records.  More than any number of steps that can be running.
+CLOSED: Final = 1 << 60
+
 #: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
-NO_LOG: Log = [True, 0, None, None]
+NO_LOG: Log = [CLOSED, 0, None, False]
 
 #: The place of the outcome in an entry.
 OUTCOME: Final = -2

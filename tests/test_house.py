@@ -23,9 +23,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Each module imports from those above it only.
 ORDER = [
     "errors",
+    "telling",
     "states",
     "retry",
     "frames",
+    "concurrency",
     "signature",
     "step",
     "handler",
@@ -36,6 +38,7 @@ ORDER = [
     "engine",
     "hooks",
     "drivers",
+    "runner",
     "queueing",
     "aqstatemachine",
     "actionqueue",
@@ -43,6 +46,7 @@ ORDER = [
     "action",
     "block",
     "decorated",
+    "shells",
     "transactions",
     "__init__",
 ]

@@ -1,0 +1,342 @@
+"""The two shells of a block: `Transaction` for sync code, `AsyncTransaction` for async code."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable
+from threading import Event
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
+
+from .block import Block
+from .concurrency import Signal, cancel_steps
+from .decorated import in_transaction
+from .drivers import drive, roll_back, roll_back_async, run_hooks_async
+from .errors import IllegalOperation, NoTransaction
+from .hooks import HookRun
+from .owner import Owner, current, get_current
+from .queueing import fill_in
+from .retry import Policy, check_policy
+from .runner import close
+from .states import TransactionState
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
+
+__all__ = ["AsyncTransaction", "Transaction"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
+_COMMITTED = TransactionState.COMMITTED
+_set_current, _reset_current = current.set, current.reset
+
+
+class Transaction(Block):
+    """One block of sync code whose steps are undone if it fails.  Made by `transaction()`; serves one block."""
+
+    __module__ = "actionqueues"
+
+    _ended: Event | None = None
+
+    def __enter__(self) -> Self:
+        if self._state is not _NEW or get_current() is not None:
+            self._enter(awaits=False)
+            return self
+        # The common case again, in line: an outermost block of one step should not cost much more than the step.
+        try:
+            log = self.log = [0, get_ident(), self, False]
+            self._token = _set_current(log)
+            self._state = _OPEN
+            return self
+        except BaseException:
+            self._detach()
+            raise
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        # What keeps it from committing, and an interrupt between any two of these lines, leads to `_recover`; nothing
+        # is done twice.  The outer `try` is for an interrupt in the inner `except`.
+        try:
+            try:
+                if exc is None and self.plain and self._state is _OPEN:
+                    # The common case again: nothing but finished steps.  What `_commit` and `_detach` do, in line.
+                    self._state = _COMMITTED
+                    log = self.log
+                    log[BARRIER] = CLOSED
+                    del log[FIRST:]
+                    if exc is not None:
+                    self._roll_back(exc)
+                elif self._state is _OPEN:
+                    self._check_commit()
+                    self.execute()
+                    self._check_commit()
+                    close(self)
+                    self._wait()
+                    self._end_well()
+                self._detach()
+            except BaseException as error:
+                self._recover(error)
+                raise
+        except BaseException as error:
+            self._recover(error)
+            raise
+
+    def _end_well(self) -> None:
+        """Commit, and then call the hooks: no interrupt comes between them."""
+        if self._hooks is None or self.outer is not None:
+            self._commit()
+            return
+        run = HookRun(self.report, self.label)
+        try:
+            run.guard.begin()
+            run.hooks = self._due_hooks()
+            self._commit()
+            self._detach()
+            drive(run.calls())
+        finally:
+            run.guard.end()
+        run.result()
+
+    def _recover(self, error: BaseException) -> None:
+        try:
+            self._roll_back(error)
+        finally:
+            self._detach()
+
+    def _wait(self) -> None:
+        """Wait for the steps in other threads."""
+        if self.busy:
+            self._ended = Event()
+            while self.busy:
+                self._ended.wait()
+                self._ended.clear()
+
+    def ended(self) -> None:
+        """A step in another thread has ended."""
+        if self._ended is not None:
+            self._ended.set()
+
+    def _roll_back(self, error: BaseException | None) -> None:
+        """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
+        if self._state is not _OPEN and self._state is not _ROLLING_BACK:
+            return
+        rollback = self._begin_rollback()
+        try:
+            roll_back(rollback, lambda: rollback.unwind(self), self._wait)
+        finally:
+            self._finish_rollback(rollback, error)
+        self._raise_interrupt(rollback)
+
+    def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+        """
+        self._must_be_mine("execute()")
+        queue = self._queue
+        if not queue:
+            return
+        token = _set_current(self._here().log)  # it may be called inside a block that shares nothing with this one
+        try:
+            while queue:
+                fill_in(queue[0])
+                self._here().run_here(queue.popleft())
+        finally:
+            current.reset(token)
+
+    def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+        """
+        self._must_be_mine("rollback()")
+        self._must_be_between_steps()
+        self._roll_back(None)
+        self._raise_problems()
+
+    def savepoint(self, name: str | None = None) -> Transaction:
+        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it."""
+        return _savepoint(self, name)
+
+    async def __aenter__(self) -> AsyncTransaction:
+        if self._state is not _NEW:
+            self._enter(awaits=False)  # which says so
+        # Entering decides which of the two it is, so that `q`, if it was made before the block, is the same object.
+        this: Any = self
+        this.__class__ = AsyncTransaction
+        this._enter(awaits=True)
+        return this  # type: ignore[no-any-return]
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        # `async with` has looked this up before it entered.
+        this: Any = self
+        await AsyncTransaction.__aexit__(this, exc_type, exc, traceback)
+
+    def __call__(self, fn: F, /) -> F:
+        """Open a fresh block like this one for each call of `fn`, sync or async."""
+        if self._state is not _NEW:
+            raise IllegalOperation(f"decorate with {self.label}", f"it is {self.state}", "use a fresh transaction(...)")
+        return in_transaction(fn, self._fresh, self._retry)
+
+    def _fresh(self) -> Transaction:
+        """Another one with the same options."""
+        fresh = Transaction()
+        fresh.name, fresh._independent, fresh._outermost = self.name, self._independent, self._outermost
+        return fresh
+
+
+class _Savepoint(Transaction):
+    """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
+
+    _kind = "Savepoint"
+
+    def __enter__(self) -> Self:
+        self._enter(awaits=False)
+        return self
+
+
+class AsyncTransaction(Block):
+    """One block of async code whose steps, sync and async, are undone if it fails.
+
+    Made by ``async with transaction() as q:``; serves one block, in one event loop.
+    """
+
+    __module__ = "actionqueues"
+
+    awaits = True
+    _kind = "AsyncTransaction"
+    _ended: Signal | None = None
+
+    def __enter__(self) -> NoReturn:
+        self._enter(awaits=True)
+        raise AssertionError  # pragma: no cover - it has been entered before
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Not reached."""
+
+    async def __aenter__(self) -> Self:
+        self._enter(awaits=True)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        try:
+            try:
+                if exc is not None:
+                    await self._roll_back(exc)
+                elif self._state is _OPEN:
+                    self._check_commit()
+                    await self.execute()
+                    self._check_commit()
+                    close(self)
+                    await self._wait()
+                    await self._end_well()
+                self._detach()
+            except BaseException as error:
+                await self._recover(error)
+                raise
+        except BaseException as error:
+            await self._recover(error)
+            raise
+
+    async def _recover(self, error: BaseException) -> None:
+        try:
+            await self._roll_back(error)
+        finally:
+            self._detach()
+
+    async def _end_well(self) -> None:
+        """Commit, and then call the hooks: no interrupt comes between them."""
+        if self._hooks is None or self.outer is not None:
+            self._commit()
+            return
+        run = HookRun(self.report, self.label)
+        run.hooks = self._due_hooks()
+        self._commit()
+        self._detach()
+        await run_hooks_async(run)
+
+    def ended(self) -> None:
+        """A step has ended after the log was closed."""
+        if self._ended is not None:
+            self._ended.set()
+
+    async def _wait(self) -> None:
+        """Wait for the steps that are running in other tasks and threads."""
+        while self.busy:
+            self._ended = Signal()
+            if self.busy:
+                await self._ended.wait()
+
+    async def _roll_back(self, error: BaseException | None) -> None:
+        """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
+        if self._state is not _OPEN and self._state is not _ROLLING_BACK:
+            return
+        rollback = self._begin_rollback()
+        if self.busy:
+            cancel_steps(self._holds)
+        try:
+            await roll_back_async(rollback, lambda: rollback.unwind(self), self._wait)
+        finally:
+            self._finish_rollback(rollback, error)
+        self._raise_interrupt(rollback)
+
+    def _holds(self, log: Log) -> bool:
+        """Whether a log is this block's, or that of a step or block in it."""
+        owner: Owner | None = log[OWNER]
+        while owner is not None and owner is not self:
+            owner = owner.outer
+        return owner is self
+
+    async def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+        """
+        self._must_be_mine("execute()")
+        queue = self._queue
+        if not queue:
+            return
+        token = _set_current(self._here().log)  # likewise
+        try:
+            while queue:
+                fill_in(queue[0])
+                owner = self._here().owner_here()
+                step = queue.popleft()
+                if step.definition.is_async:
+                    await owner.run_here_async(step)
+                else:
+                    owner.run_here(step)
+        finally:
+            current.reset(token)
+
+    async def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+        """
+        self._must_be_mine("rollback()")
+        self._must_be_between_steps()
+        await self._roll_back(None)
+        self._raise_problems()
+
+    def savepoint(self, name: str | None = None) -> Transaction:
+        """A block inside this one that can be undone by itself: ``async with q.savepoint():``."""
+        return _savepoint(self, name)
+
+
+def _savepoint(outer: Block, name: str | None) -> Transaction:
+    outer._must_be_open("savepoint()")
+    inner = _Savepoint()
+    inner.name = name or "savepoint"
+    inner.outer = outer
+    return inner
