@@ -6,17 +6,16 @@ from _thread import get_ident
 from collections.abc import Callable
 from threading import Event
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, cast, overload
+from typing import Any, NoReturn, Self, TypeVar
 
 from .block import Block
 from .concurrency import Signal, cancel_steps
 from .decorated import in_transaction
 from .drivers import drive, roll_back, roll_back_async, run_hooks_async
-from .errors import IllegalOperation, NoTransaction
+from .errors import IllegalOperation
 from .hooks import HookRun
 from .owner import Owner, current, get_current
 from .queueing import fill_in
-from .retry import Policy, check_policy
 from .runner import close
 from .states import TransactionState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
@@ -64,7 +63,14 @@ class Transaction(Block):
                     log = self.log
                     log[BARRIER] = CLOSED
                     del log[FIRST:]
-                    if exc is not None:
+                    self.log = NO_LOG
+                    try:
+                        _reset_current(self._token)  # type: ignore[arg-type]  # it has been entered
+                        self._token = None
+                    except (ValueError, RuntimeError):
+                        self._detach()
+                    return
+                if exc is not None:
                     self._roll_back(exc)
                 elif self._state is _OPEN:
                     self._check_commit()
