@@ -65,7 +65,7 @@ class Transaction(Block):
                     del log[FIRST:]
                     self.log = NO_LOG
                     try:
-                        _reset_current(self._token)  # type: ignore[arg-type]  # it has been entered
+                        _reset_current(self._token)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # it has been entered
                         self._token = None
                     except (ValueError, RuntimeError):
                         self._detach()
