@@ -15,6 +15,8 @@ from .errors import RollbackFailed as RollbackFailed
 from .errors import TransactionClosed as TransactionClosed
 from .errors import TransactionDoomed as TransactionDoomed
 from .exceptionfactory import DoublingBackoffExceptionFactory as DoublingBackoffExceptionFactory
+from .interrupts import SignalHandling as SignalHandling
+from .interrupts import handle_signals as handle_signals
 from .owner import current_step as current_step
 from .report import Report as Report
 from .retry import Retry as Retry
@@ -43,6 +45,7 @@ __all__ = [
     "Retry",
     "RollbackConflict",
     "RollbackFailed",
+    "SignalHandling",
     "Step",
     "StepState",
     "Transaction",
@@ -53,5 +56,6 @@ __all__ = [
     "bounded",
     "current_step",
     "current_transaction",
+    "handle_signals",
     "transaction",
 ]

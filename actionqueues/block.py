@@ -1,205 +1,38 @@
-"""The block: one transaction, its savepoints, its queue and its hooks, whatever kind of code it runs in.
+"""`Block`: how a transaction is entered, commits, and is rolled back; the rest of what its two shells share.
 
-The shells for sync and async code derive from `Block`.  They differ in how they wait; what a transaction is, they have
-from here.
+The shells for sync and async code derive from it.  They differ in how they wait.
 """
 
 from __future__ import annotations
 
 from _thread import get_ident
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextvars import Token
-from typing import Any, ParamSpec
+from collections.abc import Sequence
 
+from .blockstate import BlockState
 from .engine import Rollback
 from .errors import (
     AsyncActionInSyncBlock,
     IllegalOperation,
     NestedTransaction,
     RollbackFailed,
-    TransactionClosed,
     TransactionDoomed,
 )
 from .hooks import Hook
-from .owner import current, get_current, running_step, undoing
-from .queueing import Adding, check_arguments, undo_entry
-from .report import Report, UndoFailure
-from .retry import Policy
-from .runner import Lane, Runner, close
-from .signature import display_name, is_async
+from .owner import current, get_current
+from .report import UndoFailure
+from .runner import Runner, close
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import FIRST, OWNER, THREAD, Entry, Log, Step
+from .step import FIRST, OWNER, Log
 
 __all__ = ["Block"]
-
-P = ParamSpec("P")
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
 
 
-class Block(Runner, Adding):
-    """What the transactions of sync and of async code share.
+class Block(BlockState):
+    """How a transaction begins and ends."""
 
-    Attributes:
-        name: the name it was given, or ``"transaction"``.
-    """
-
-    # What a transaction starts with.  What every one changes has a slot; the rest is kept in the class, since a block
-    # of one step should not cost much more than the step.
-    __slots__ = ("_state", "_token", "log", "plain")
-
-    log: Log
-    plain: bool
-    _state: TransactionState
-    _token: Token[Log | None] | None
-
-    name = "transaction"
-    undo_at_once = True
-    _kind = "Transaction"
-    _independent = False
-    _outermost = False
-    _retry: Policy | None = None
-    outer: Runner | None = None
-    _parent: Block | None = None  # what it is a savepoint of
-    _rollback: Rollback | None = None
-    _report: Report | None = None
-    _queue: deque[Step[Any]] | None = None
-    _hooks: list[Hook | Block] | None = None
-    _doom: list[UndoFailure] | None = None
-
-    def __init__(self) -> None:
-        self._state = _NEW
-        self._token = None
-        self.plain = True
-
-    @property
-    def state(self) -> TransactionState:
-        """How far it has come, or how it ended."""
-        return self._state
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        kind = "transaction" if self._parent is None else "savepoint"
-        return f"the {kind} {self.name!r}" if self.name not in ("transaction", "savepoint") else f"the {self.name}"
-
-    @property
-    def root(self) -> Block:
-        """The outermost transaction that it is a part of."""
-        root = self
-        while root._parent is not None:
-            root = root._parent
-        return root
-
-    @property
-    def block(self) -> Block:
-        """Itself."""
-        return self
-
-    @property
-    def report(self) -> Report:
-        """What has happened so far."""
-        report = self._report
-        if report is None:
-            report = self._report = Report(self.name, self.state)
-        report.state = self._state
-        return report
-
-    # -- what is done in it
-
-    def _add(self, step: Step[Any]) -> Step[Any]:
-        self._must_be_open(f"{step.name} was added, which")
-        handler = step.definition.handler
-        if not self.awaits and (step.definition.is_async or (handler is not None and handler.is_async)):
-            raise AsyncActionInSyncBlock(step.name, self.label)
-        self.plain = False
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.append(step)
-        return step
-
-    def on_rollback(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Record how to undo something that has just been done by hand.
-
-        It takes its place among the steps: what was done after it is undone before it.
-
-        Raises:
-            TypeError: if the arguments do not fit.
-            TransactionClosed: if the transaction has ended.
-        """
-        self._must_be_open(f"on_rollback({display_name(fn)})")
-        self._check_async(fn)
-        self._record(undo_entry(fn, args, kwargs))
-
-    def _record(self, entry: Entry) -> None:
-        """Record something that is done, where the running code belongs if that is in this block."""
-        owner = self._here().owner_here()
-        if owner.log[THREAD] == get_ident():
-            owner.log += entry
-        else:
-            lane = Lane(owner, None)
-            lane.log += entry
-            owner.enter_lane(lane)
-
-    def _here(self) -> Runner:
-        """The innermost owner in this transaction that the running code belongs to."""
-        log = get_current()
-        around: Runner | None = None if log is None else log[OWNER]
-        owner = around
-        while owner is not None and owner is not self:
-            owner = owner.outer
-        return self if owner is None or around is None else around
-
-    def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
-
-        Hooks are called in the order in which they were registered, all of them, outside the block.  If any raise, they
-        are raised together as `CommitHookFailed`.
-
-        Raises:
-            TypeError: if the arguments do not fit.
-            TransactionClosed: if the transaction has ended.
-        """
-        self._must_be_open(f"on_commit({display_name(fn)})")
-        self._check_async(fn)
-        check_arguments(fn, args, kwargs)
-        self._hook_list().append(Hook(fn, args, kwargs, running_step(self._here())))
-
-    def _hook_list(self) -> list[Hook | Block]:
-        self.plain = False
-        if self._hooks is None:
-            if self._parent is not None:
-                self._parent._hook_list().append(self)  # so that they keep their place among the outer ones
-            self._hooks = []
-        return self._hooks
-
-    def _check_async(self, fn: object) -> None:
-        if is_async(fn) and not self.awaits:
-            raise AsyncActionInSyncBlock(display_name(fn), self.label)
-
-    def _must_be_open(self, what: str) -> None:
-        if self._state is _NEW:
-            raise IllegalOperation(f"use {self.label}", "it has not been entered", "write `with transaction() as q:`")
-        if self._state is not _OPEN:
-            raise TransactionClosed(what, self.label, self._state)
-        if undoing.get() is not None and get_current() is None:
-            advice = "a handler only undoes; it may open a transaction of its own"
-            raise IllegalOperation(f"use {self.label}", "a rollback handler of a step in it is running", advice)
-
-    def _must_be_mine(self, what: str) -> None:
-        self._must_be_open(what)
-        if self.log[THREAD] != get_ident():
-            advice = "call it in the thread that entered the block, or wrap it in an action"
-            raise IllegalOperation(f"call {what} of {self.label}", "another thread has entered it", advice)
-
-    def _must_be_between_steps(self) -> None:
-        step = running_step(self._here())
-        if step is not None:
-            advice = "raise an exception in it instead: leaving the block with that rolls back"
-            raise IllegalOperation(f"roll back {self.label}", f"the step {step.name} of it is running", advice)
-
-    # -- entering and leaving
+    __slots__ = ()
 
     def _enter(self, *, awaits: bool) -> None:
         if self._state is not _NEW:
@@ -292,7 +125,7 @@ class Block(Runner, Adding):
     def _due_hooks(self) -> list[Hook]:
         """The hooks to be called once it has committed, in order."""
         due: list[Hook] = []
-        pending: list[Hook | Block] = [self]
+        pending: list[Hook | BlockState] = [self]
         while pending:
             hook = pending.pop()
             if isinstance(hook, Hook):
@@ -316,6 +149,7 @@ class Block(Runner, Adding):
         """Close to steps."""
         if self._state is _OPEN:
             self._move(_ROLLING_BACK)
+            self.ending = True
             close(self)
 
     def end_unwinding(self, *, failed: bool) -> None:
@@ -372,15 +206,3 @@ class Block(Runner, Adding):
             errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
             names = ", ".join(step.name for step, _ in rollback.problems)
             raise RollbackFailed(f"{self.label}: everything was rolled back, but the undo of {names} failed", errors)
-
-    def __repr__(self) -> str:
-        parts = [f"{self.name!r} {self._state}"]
-        if self._state is _OPEN:
-            count = self.count_steps()
-            parts.append(f"{count} step{'' if count == 1 else 's'}")
-        if self._queue:
-            parts.append(f"{len(self._queue)} queued")
-        if self._state is _OPEN and self.root._doom:
-            parts.append("doomed")
-        outcomes = self.report.outcomes
-        return f"<{self._kind} {', '.join(parts)}{': ' + outcomes if outcomes else ''}>"

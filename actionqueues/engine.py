@@ -348,12 +348,12 @@ def failing(
     """
     step.error = error
     assert step.tries is not None  # noqa: S101 - the caller knows when it was started
-    again = not waiting and step.tries.another(error)
+    again = not waiting and not owner.ending and step.tries.another(error)
     if again and (not made or (yield from _undoing(owner, error, lambda rollback: unwind(rollback, False)))):
         return False
     timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
     step.move(StepState.UNKNOWN if timed_out else StepState.FAILED)
-    if owner.undo_at_once:
+    if owner.undo_at_once and not owner.ending:
         yield from _undoing(owner, error, lambda rollback: unwind(rollback, True))
     return True
 

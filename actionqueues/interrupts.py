@@ -1,4 +1,4 @@
-"""Ctrl-C during a rollback: kept until everything has been undone, obeyed at once when pressed a third time.
+"""Ctrl-C and SIGTERM during a rollback: kept until everything has been undone, obeyed at once the third time.
 
 Python raises `KeyboardInterrupt` between any two bytecodes of the main thread, so a rollback can only be safe from it
 while the signal's handler does not raise.  The guard installs its own for the time of the rollback, and only if the
@@ -8,23 +8,27 @@ program left Python's default in place: a handler of the program's own (an event
 from __future__ import annotations
 
 import threading
-from types import FrameType
-from typing import TYPE_CHECKING
+from _thread import get_ident
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 # From `_signal`, whose functions `signal` wraps: the wrappers turn numbers into enum members and back, which costs more
 # than all the rest of rolling back a few steps, and importing them costs as much again.
 if TYPE_CHECKING:
-    from signal import SIGINT, default_int_handler, getsignal
+    from signal import SIGINT, SIGTERM, default_int_handler, getsignal
     from signal import signal as set_handler
 else:
-    from _signal import SIGINT, default_int_handler, getsignal
+    from _signal import SIGINT, SIGTERM, default_int_handler, getsignal
     from _signal import signal as set_handler
 
-__all__ = ["InterruptGuard"]
+__all__ = ["InterruptGuard", "SignalHandling", "handle_signals"]
+
+#: The guards that are on duty, innermost last.  Only ever touched by the main thread, which alone is sent signals.
+_on_duty: list[InterruptGuard] = []
 
 
 class InterruptGuard:
-    """Keeps Ctrl-C from cutting short what is done between `begin` and `end`.
+    """Keeps Ctrl-C, and the signals of `handle_signals`, from cutting short what is done between `begin` and `end`.
 
     Attributes:
         kept: the first interrupt that arrived, to be raised once everything is done; None if there was none.
@@ -34,15 +38,16 @@ class InterruptGuard:
     __slots__ = ("_installed", "_presses", "broken", "kept")
 
     def __init__(self) -> None:
-        self.kept: KeyboardInterrupt | None = None
-        self.broken: KeyboardInterrupt | None = None
+        self.kept: BaseException | None = None
+        self.broken: BaseException | None = None
         self._installed = False
         self._presses = 0
 
     def begin(self) -> None:
         """Take over Ctrl-C, where it could interrupt this thread and the program has not taken it itself."""
-        if threading.current_thread() is not threading.main_thread():
+        if get_ident() != threading.main_thread().ident:
             return
+        _on_duty.append(self)
         if getsignal(SIGINT) is default_int_handler:
             try:
                 set_handler(SIGINT, self._pressed)
@@ -56,11 +61,69 @@ class InterruptGuard:
             if getsignal(SIGINT) == self._pressed:
                 set_handler(SIGINT, default_int_handler)
             self._installed = False
+        if self in _on_duty:
+            _on_duty.remove(self)
 
-    def _pressed(self, _signum: int, _frame: FrameType | None) -> None:
+    def arrived(self, interrupt: BaseException) -> None:
+        """An interrupt has arrived: keep the first, raise the third."""
         self._presses += 1
         if self._presses == 1:
-            self.kept = KeyboardInterrupt()
+            self.kept = interrupt
         elif self._presses >= 3:
-            self.broken = KeyboardInterrupt("pressed three times: the rollback was cut short")
-            raise self.broken
+            self.broken = interrupt
+            raise interrupt
+
+    def _pressed(self, _signum: int, _frame: FrameType | None) -> None:
+        third = ("pressed three times: the rollback was cut short",) if self._presses >= 2 else ()
+        self.arrived(KeyboardInterrupt(*third))
+
+
+class SignalHandling:
+    """What `handle_signals` returns: ends the handling, when called for or at the end of a ``with`` block."""
+
+    __module__ = "actionqueues"
+
+    def __init__(self, signals: tuple[int, ...]) -> None:
+        self._before: dict[int, Any] = {}
+        for number in signals:
+            self._before[number] = set_handler(number, self._received)
+
+    def restore(self) -> None:
+        """Put back the handlers that were there before, unless somebody else has replaced these in the meantime."""
+        for number, before in self._before.items():
+            if getsignal(number) == self._received:
+                set_handler(number, before)
+        self._before = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.restore()
+
+    def _received(self, signum: int, _frame: FrameType | None) -> None:
+        ending = SystemExit(128 + signum)
+        if _on_duty:
+            _on_duty[-1].arrived(ending)
+        else:
+            raise ending
+
+
+def handle_signals(*signals: int) -> SignalHandling:
+    """Make the program end by `SystemExit` when it is sent SIGTERM, so that blocks roll back on the way out.
+
+    Without it, SIGTERM ends the process at once, and nothing is undone.  The exit status is 128 plus the number of the
+    signal, as shells report it.  During a rollback the signal is kept, like Ctrl-C, until everything has been undone; a
+    third one gets out at once.  As a function it lasts until `restore()` of what it returns; as a context manager,
+    ``with handle_signals():``, until the end of the block.
+
+    Args:
+        signals: the signals, ``signal.SIGTERM`` if none is given; others that make sense are ``SIGHUP``, and on Windows
+            ``SIGBREAK``.
+
+    Raises:
+        ValueError: outside the main thread, which alone may install signal handlers.
+    """
+    return SignalHandling(signals or (SIGTERM,))

@@ -69,6 +69,7 @@ class Owner:
         report: where outcomes go.
         surrounding: the log that was current when it began, or None.
         plain: whether it has nothing but records in its log.
+        ending: whether everything in it is about to be undone, so that a step that raises now is left to that.
         undo_at_once: whether a step that raises is undone before its exception goes on.
     """
 
@@ -80,6 +81,7 @@ class Owner:
     outer: Any = None  # an `Owner`; declared as what it is where it is known
     surrounding: Log | None = None
     undo_at_once = False
+    ending = False
     plain: bool
     _links: list[Step[Any]] | None = None
 

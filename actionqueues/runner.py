@@ -19,7 +19,7 @@ from .states import StepState
 from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, THREAD, Entry, Log, Step, step_at
 
 if TYPE_CHECKING:
-    from .block import Block
+    from .blockstate import BlockState
 
 __all__ = ["Lane", "Runner", "close"]
 
@@ -30,7 +30,7 @@ class Runner(Owner):
     awaits = False  # whether async steps can be run in it
 
     @property
-    def block(self) -> Block | None:
+    def block(self) -> BlockState | None:
         """The transaction that it belongs to, or is; None for a classic queue."""
         return None
 
@@ -274,7 +274,7 @@ class Lane(Runner):
         return self.outer.state
 
     @property
-    def block(self) -> Block | None:
+    def block(self) -> BlockState | None:
         """The transaction that it belongs to."""
         return self.outer.block
 
@@ -290,6 +290,11 @@ class Lane(Runner):
     def ended(self) -> None:
         """A step has ended after the log was closed."""
         self.outer.ended()
+
+    @property
+    def ending(self) -> bool:  # type: ignore[override]
+        """Whether everything in its block is about to be undone."""
+        return self.outer.ending
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""

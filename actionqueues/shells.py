@@ -64,8 +64,9 @@ class Transaction(Block):
                     log[BARRIER] = CLOSED
                     del log[FIRST:]
                     self.log = NO_LOG
+                    token: Any = self._token
                     try:
-                        _reset_current(self._token)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # it has been entered
+                        _reset_current(token)
                         self._token = None
                     except (ValueError, RuntimeError):
                         self._detach()

@@ -44,6 +44,7 @@ ORDER = [
     "actionqueue",
     "exceptionfactory",
     "action",
+    "blockstate",
     "block",
     "decorated",
     "shells",
