@@ -79,7 +79,7 @@ class Definition:
             specialize(frame, qualname, parameters.shape, parameters.names)
         for frame in (call, enter):
             frame.__defaults__ = parameters.defaults or None
-            frame.__kwdefaults__ = parameters.keyword_defaults or None
+            frame.__kwdefaults__ = dict(parameters.keyword_defaults) or None
         self.enter, self.run = enter, run  # type: ignore[method-assign]
         self.frame = call
         return call
@@ -145,7 +145,27 @@ class Definition:
 
     def arguments(self, entry: Entry) -> dict[str, Any]:
         """The arguments of an entry by name."""
+        declared = self.parameters.declared
+        if declared is not None:
+            try:
+                bound = declared.bind(*self.args(entry), **self.kwargs(entry))
+            except TypeError:
+                pass  # the wrapper supplies some of them itself
+            else:
+                bound.apply_defaults()
+                return dict(bound.arguments)
         return dict(zip(self.parameters.names, entry, strict=False))
+
+    def argument(self, entry: Entry, name: str) -> Any:
+        """One that is declared by the function under a wrapper."""
+        arguments = self.arguments(entry)
+        if name not in arguments:
+            raise TypeError(
+                f"{name!r} cannot be supplied: {self.name} was called with arguments that do not fit "
+                f"{self.name}{self.parameters.declared}; a wrapper supplies some itself, so let the handler take *args "
+                "and **kwargs"
+            )
+        return arguments[name]
 
 
 def definition_behind(fn: Any) -> Definition | None:

@@ -100,7 +100,8 @@ class Handler:
             else:
                 self._positional.append(source)
         if unknown:
-            offered = [*of.names, *(name for name in _OFFERED if name not in of.names)]
+            params = of.offered()
+            offered = [*params, *(name for name in _OFFERED if name not in params)]
             raise TypeError(
                 f"{what} asks for {' and '.join(map(repr, unknown))}, which cannot be supplied; name a parameter "
                 f"{', '.join(map(repr, offered[:-1]))} or {offered[-1]!r}, or give it a default"
@@ -110,6 +111,8 @@ class Handler:
         name, default = parameter.name, parameter.default
         if name in of.names:
             return _Item(of.names.index(name))
+        if of.declared is not None and name in of.declared.parameters:
+            return lambda step: step.definition.argument(step.entry, name)
         if name == "result":
             self.needs_result = default is Parameter.empty
             return _Item(len(of.names), default)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from inspect import Parameter
 from typing import Any
 
@@ -17,34 +17,60 @@ __all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "is_genera
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters of a callable, in the order of a frame: positional, keyword-only, ``*args``, ``**kwargs``."""
+    """The parameters of a callable, in the order of a frame: positional, keyword-only, ``*args``, ``**kwargs``.
+
+    Attributes:
+        names: all of them.
+        shape: how many there are of each kind.
+        defaults: of the last positional ones.
+        keyword_defaults: of the keyword-only ones.
+        declared: what a wrapper takes according to the function that it wraps (`functools.wraps`), where that differs
+            from what it takes itself; a wrapper that supplies an argument of its own makes it differ for good reason.
+    """
 
     names: tuple[str, ...]
     shape: Shape
-    defaults: tuple[Any, ...]
-    keyword_defaults: dict[str, Any]
+    defaults: tuple[Any, ...] = ()
+    keyword_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    declared: inspect.Signature | None = None
 
     @property
     def positional(self) -> int:
         """How many are passed by position."""
         return self.shape.positional_only + self.shape.positional
 
+    def offered(self) -> list[str]:
+        """The names of all parameters whose value in a call can be told."""
+        declared = () if self.declared is None else self.declared.parameters
+        return [*self.names, *(name for name in declared if name not in self.names)]
+
 
 #: Any arguments at all.
-ANY = Parameters(("args", "kwargs"), Shape(0, 0, 0, True, True), (), {})
+ANY = Parameters(("args", "kwargs"), Shape(0, 0, 0, True, True))
 
 #: An action object.
-OBJECT = Parameters(("action",), Shape(1, 0, 0, False, False), (), {})
+OBJECT = Parameters(("action",), Shape(1, 0, 0, False, False))
 
 
 def parameters_of(function: Callable[..., object]) -> Parameters:
-    """The parameters that `inspect.signature` reports; any, for the built-in callables that report none."""
+    """What `function` takes; any arguments, if it is a built-in callable that does not tell."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        declared = inspect.signature(function)
     except ValueError:
         return ANY
+    if not hasattr(function, "__wrapped__"):
+        return _parameters(declared)
+    try:
+        own = _parameters(inspect.signature(function, follow_wrapped=False))
+    except ValueError:  # a wrapper written in C, such as `functools.cache`
+        own = ANY
+    same = own.names == _parameters(declared).names
+    return own if same else replace(own, declared=declared)
+
+
+def _parameters(signature: inspect.Signature) -> Parameters:
     by_kind: dict[object, list[Parameter]] = defaultdict(list)
-    for parameter in parameters:
+    for parameter in signature.parameters.values():
         by_kind[parameter.kind].append(parameter)
     only, both, keyword = (
         by_kind[kind] for kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)

@@ -164,9 +164,10 @@ def test_outside_any_block_there_is_no_current_step(call: Callable[[], object]) 
     with pytest.raises(NoTransaction) as caught:
         call()
     assert str(caught.value) == (
-        "current_step() was called outside any transaction; an action called there is the plain function and no step; "
-        "call the action inside `with transaction():`"
+        "current_step() was called outside any step; call it in the body or the rollback handler of an action that is "
+        "called inside `with transaction():`"
     )
+    assert caught.value.where == "step"
 
 
 def test_in_a_block_but_in_no_step_the_message_does_not_deny_the_block() -> None:

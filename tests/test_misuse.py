@@ -118,7 +118,7 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         (
             "@action(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not "
-            "<class 'actionqueues.retry.Retry'>; make one: Retry(...)"
+            "<class 'actionqueues.Retry'>; make one: Retry(...)"
         ),
     ),
     (
@@ -212,7 +212,7 @@ def test_a_plain_call_has_no_current_step() -> None:
     def plain() -> None:
         current_step()
 
-    with pytest.raises(NoTransaction, match=r"^current_step\(\) was called outside any transaction; "):
+    with pytest.raises(NoTransaction, match=r"^current_step\(\) was called outside any step; "):
         plain()
 
 
