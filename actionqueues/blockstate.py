@@ -198,7 +198,9 @@ class BlockState(Runner, Adding):
             raise IllegalOperation(f"call {what} of {self.label}", "another thread has entered it", advice)
 
     def _must_be_between_steps(self) -> None:
-        step = running_step(self._here())
+        owner = self._here()
+        while (step := owner.running()) is None and owner is not self and owner.outer is not None:
+            owner = owner.outer
         if step is not None:
             advice = "raise an exception in it instead: leaving the block with that rolls back"
             raise IllegalOperation(f"roll back {self.label}", f"the step {step.name} of it is running", advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from _thread import _count, get_ident
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from .concurrency import limited
-from .frames import caller, specialize
+from .frames import caller, rename_keywords, specialize
 from .handler import Handler
 from .retry import Policy
 from .signature import ANY, display_name, is_async, parameters_of
@@ -71,16 +72,34 @@ class Definition:
         self.is_async = is_async(self.function)
         parameters = self.parameters = parameters_of(self.function)
         self.size = len(parameters.names) + 2
-        make = caller(parameters.shape, self.retry is not None, self.is_async)
-        body = self.function if self.timeout is None else limited(self.function, self.timeout)
-        call, enter, run = make(self, body, outside, current, get_ident, _count, monotonic, PENDING)
+        shape, names = parameters.shape, parameters.names
+        by_keyword = names[parameters.positional :][: shape.keyword_only]
+        codes = {
+            name: rename_keywords(code, by_keyword)
+            for name, code in caller(shape, self.retry is not None, self.is_async).items()
+        }
+        variables: dict[str, Any] = {
+            "__builtins__": builtins,
+            "__name__": getattr(self.function, "__module__", None),
+            "definition": self,
+            "body": self.function if self.timeout is None else limited(self.function, self.timeout),
+            "outside": outside,
+            "current": current,
+            "thread": get_ident,
+            "threads": _count,
+            "clock": monotonic,
+            "PENDING": PENDING,
+        }
+        if self.is_async:
+            variables["step"] = FunctionType(codes["step"], variables)
         qualname = getattr(self.function, "__qualname__", self.name)
-        for frame in (call, enter, run):
-            specialize(frame, qualname, parameters.shape, parameters.names)
+        call = specialize(codes["call"], variables, qualname, names)
+        enter = specialize(codes["enter"], variables, qualname, names)
         for frame in (call, enter):
             frame.__defaults__ = parameters.defaults or None
             frame.__kwdefaults__ = dict(parameters.keyword_defaults) or None
-        self.enter, self.run = enter, run  # type: ignore[method-assign]
+        self.enter = enter  # type: ignore[method-assign]
+        self.run = FunctionType(codes["run"], variables)
         self.frame = call
         return call
 

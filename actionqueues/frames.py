@@ -14,7 +14,7 @@ from functools import cache
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, cast
 
-__all__ = ["ASYNC_STEPS", "Shape", "caller", "specialize", "undoer"]
+__all__ = ["ASYNC_STEPS", "Shape", "caller", "rename_keywords", "specialize", "undoer"]
 
 
 class Shape(NamedTuple):
@@ -36,31 +36,22 @@ class Shape(NamedTuple):
 # - `log[place] = body(...)` stores the result in the statement that gets it: nothing can come between them.
 # - Everything else is done by the owner of the log, once something has gone wrong.
 _CALL = """
-def make(definition, body, outside, current, thread, threads, clock, PENDING):
-    def call({parameters}):
-        log = current()
-        if log is None:
-            return outside({arguments})
-        if log[0] or threads() and log[1] != thread():
-            return log[2].elsewhere(log, [{values}PENDING, definition])
-        place = len(log) + {count}{start}
-        try:
-            log += ({values}PENDING, definition)
-            result = log[place] = body({arguments})
-        except BaseException as error:
-            if log[2].failed(place, error{started}):
-                raise
-        else:
-            return result
-        return log[2].again(place)
-
-    def enter({parameters}):
-        return [{values}PENDING, definition]
-
-    def run(entry):
-        return body({unpacked})
-
-    return call, enter, run
+def call({parameters}):
+    log = current()
+    if log is None:
+        return outside({arguments})
+    if log[0] or threads() and log[1] != thread():
+        return log[2].elsewhere(log, [{values}PENDING, definition])
+    place = len(log) + {count}{start}
+    try:
+        log += ({values}PENDING, definition)
+        result = log[place] = body({arguments})
+    except BaseException as error:
+        if log[2].failed(place, error{started}):
+            raise
+    else:
+        return result
+    return log[2].again(place)
 """
 
 # The frame of every async step, in two parts, so that a call in a sync block is refused before there is a coroutine.
@@ -68,50 +59,47 @@ def make(definition, body, outside, current, thread, threads, clock, PENDING):
 # - `log[0]` counts the async steps that are running: the end of the block waits for them.  While there is one, what is
 #   called is made by it or runs beside it; finding out which takes a look at the stack, so that is left to the owner.
 _ASYNC_CALL = """
-def make(definition, body, outside, current, thread, threads, clock, PENDING):
-    def call({parameters}):
-        log = current()
-        if log is None:
-            return outside({arguments})
-        if not log[3]:
-            raise log[2].refusal(definition.name)
-        return step(log{passed})
+def call({parameters}):
+    log = current()
+    if log is None:
+        return outside({arguments})
+    if not log[3]:
+        raise log[2].refusal(definition.name)
+    return step(log{passed})
 
-    async def step(log{passed}):
-        if log[0] or threads() and log[1] != thread():
-            return await log[2].elsewhere_async(log, [{values}PENDING, definition])
-        place = len(log) + {count}{start}
+async def step(log{passed}):
+    if log[0] or threads() and log[1] != thread():
+        return await log[2].elsewhere_async(log, [{values}PENDING, definition])
+    place = len(log) + {count}{start}
+    try:
+        log[0] = 1
         try:
-            log[0] = 1
-            try:
-                log += ({values}PENDING, definition)
-                result = log[place] = await body({arguments})
-            except BaseException as error:
-                if await log[2].failed_async(place, error{started}):
-                    raise
-            else:
-                return result
-            return await log[2].again_async(place)
-        finally:
-            log[0] -= 1
-            if log[0]:
-                log[2].ended()
+            log += ({values}PENDING, definition)
+            result = log[place] = await body({arguments})
+        except BaseException as error:
+            if await log[2].failed_async(place, error{started}):
+                raise
+        else:
+            return result
+        return await log[2].again_async(place)
+    finally:
+        log[0] -= 1
+        if log[0]:
+            log[2].ended()
+"""
 
-    def enter({parameters}):
-        return [{values}PENDING, definition]
+# What is done to a step that is queued: its entry is made when it is added, its body is called later.
+_QUEUED = """
+def enter({parameters}):
+    return [{values}PENDING, definition]
 
-    def run(entry):
-        return body({unpacked})
-
-    return call, enter, run
+def run(entry):
+    return body({unpacked})
 """
 
 _UNDO = """
-def make(handler):
-    def undo(log, place):
-        return handler({picks})
-
-    return undo
+def undo(log, place):
+    return handler({picks})
 """
 
 
@@ -119,13 +107,13 @@ def make(handler):
 ASYNC_STEPS: set[CodeType] = set()
 
 
-def _compile(source: str, label: str) -> Callable[..., Any]:
+def _compile(source: str, label: str) -> dict[str, CodeType]:
+    """The code of the functions that a source defines."""
     filename = f"<actionqueues: {label}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {}
     exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - the text is made from numbers alone
-    make: Callable[..., Any] = namespace["make"]
-    return make
+    return {name: thing.__code__ for name, thing in namespace.items() if isinstance(thing, FunctionType)}
 
 
 def _keywords(count: int) -> list[str]:
@@ -148,11 +136,13 @@ def _arguments(shape: Shape, places: Sequence[str]) -> str:
 
 
 @cache
-def caller(shape: Shape, timed: bool, is_async: bool) -> Callable[..., tuple[FunctionType, FunctionType, FunctionType]]:
-    """The maker of the three functions of an action: `call` (the step), `enter` (only its entry), `run` (its body).
+def caller(shape: Shape, timed: bool, is_async: bool) -> dict[str, CodeType]:
+    """The code of the functions of an action: `call` (the step), `enter` (only its entry), `run` (its body).
 
-    A `timed` one tells the log when the first attempt was started; only a retry policy has use for that.  The values of
-    a record stand in the order of ``co_varnames``: positional, keyword-only, ``*args``, ``**kwargs``.
+    What they need besides their arguments are globals, since copying the variables of a closure into a frame would cost
+    more than looking up those few of them that a call uses.  A `timed` one tells the log when the first attempt was
+    started; only a retry policy has use for that.  The values of a record stand in the order of ``co_varnames``:
+    positional, keyword-only, ``*args``, ``**kwargs``.
     """
     positional = [f"p{i}" for i in range(shape.positional_only + shape.positional)]
     keyword = _keywords(shape.keyword_only)
@@ -167,25 +157,21 @@ def caller(shape: Shape, timed: bool, is_async: bool) -> Callable[..., tuple[Fun
     if shape.var_keyword:
         parameters.append("**w")
     values = positional + keyword + ["v"] * shape.var_positional + ["w"] * shape.var_keyword
-    source = (_ASYNC_CALL if is_async else _CALL).format(
+    source = ((_ASYNC_CALL if is_async else _CALL) + _QUEUED).format(
         parameters=", ".join(parameters),
         arguments=_arguments(shape, values),
         values="".join(f"{name}, " for name in values),
         count=len(values),
         passed="".join(f", {name}" for name in values),
-        start="\n        started = clock()" if timed else "",
+        start="\n    started = clock()" if timed else "",
         started=", started" if timed else "",
         unpacked=_arguments(shape, [f"entry[{i}]" for i in range(len(values))]),
     )
     kind = f"{'an async' if is_async else 'a'}{' retried' if timed else ''} step"
-    make = _compile(source, f"{kind} with {_label(shape)}")
+    codes = _compile(source, f"{kind} with {_label(shape)}")
     if is_async:
-        ASYNC_STEPS.update(
-            constant
-            for constant in make.__code__.co_consts
-            if isinstance(constant, CodeType) and constant.co_name == "step"
-        )
-    return make
+        ASYNC_STEPS.add(codes["step"])
+    return codes
 
 
 def _label(shape: Shape) -> str:
@@ -198,20 +184,24 @@ def _label(shape: Shape) -> str:
     return ", ".join(words) + " parameters"
 
 
-def specialize(function: FunctionType, qualname: str, shape: Shape, names: Sequence[str]) -> None:
-    """Give a generated function the real names of the parameters, as data, and its own name.
+def specialize(code: CodeType, variables: dict[str, Any], qualname: str, names: Sequence[str]) -> FunctionType:
+    """A function of such code, with the real names of the parameters, put in as data.
 
-    The function's own variables get names that no parameter can have, as comprehensions do it (``.0``).
+    Its own variables get names that no parameter can have, as comprehensions do it (``.0``).
+
+    Args:
+        code: from `caller`, of a function that has the parameters of the action.
+        variables: its globals.
+        qualname: its name in tracebacks, and in messages about wrong arguments.
+        names: the names of the parameters, in the order of a frame.
     """
-    code = function.__code__
-    if code.co_varnames[: code.co_argcount] != ("entry",):
-        own = tuple(f".{variable}" for variable in code.co_varnames[len(names) :])
-        function.__code__ = code.replace(co_name=function.__name__, co_qualname=qualname, co_varnames=(*names, *own))
-        function.__qualname__ = qualname
-    _rename_keywords(function, names[shape.positional_only + shape.positional :][: shape.keyword_only])
+    own = tuple(f".{variable}" for variable in code.co_varnames[len(names) :])
+    code = code.replace(co_name=qualname.rpartition(".")[2], co_qualname=qualname, co_varnames=(*names, *own))
+    return FunctionType(code, variables)
 
 
-def _rename_keywords(function: FunctionType, names: Sequence[str]) -> None:
+def rename_keywords(code: CodeType, names: Sequence[str]) -> CodeType:
+    """`code` with these names, put in as data, for its stand-ins for names that are passed by keyword."""
     real = dict(zip(_keywords(len(names)), names, strict=True))
 
     def rename(constant: object) -> object:
@@ -219,24 +209,20 @@ def _rename_keywords(function: FunctionType, names: Sequence[str]) -> None:
             return tuple(rename(item) for item in cast("tuple[object, ...]", constant))
         return real.get(constant, constant) if isinstance(constant, str) else constant
 
-    if real:
-        code = function.__code__
-        function.__code__ = code.replace(co_consts=tuple(rename(constant) for constant in code.co_consts))
+    return code.replace(co_consts=tuple(rename(constant) for constant in code.co_consts)) if real else code
 
 
 def undoer(handler: Callable[..., object], positional: Sequence[int], keyword: Mapping[str, int]) -> FunctionType:
     """A function of a log and the place of a record in it that calls `handler` with these items of the record."""
-    undo = _undo_maker(tuple(positional), tuple(keyword.values()))(handler)
-    _rename_keywords(undo, tuple(keyword))
-    return undo
+    code = _undo_code(tuple(positional), tuple(keyword.values()))
+    return FunctionType(rename_keywords(code, tuple(keyword)), {"handler": handler, "__builtins__": {}})
 
 
 @cache
-def _undo_maker(positional: tuple[int, ...], keyword: tuple[int, ...]) -> Callable[..., FunctionType]:
+def _undo_code(positional: tuple[int, ...], keyword: tuple[int, ...]) -> CodeType:
     items = [f"log[place + {place}]" if place else "log[place]" for place in (*positional, *keyword)]
     picks = items[: len(positional)]
     picks += [f"{name}={item}" for name, item in zip(_keywords(len(keyword)), items[len(positional) :], strict=True)]
     by_keyword = f", {len(keyword)} of them by keyword" if keyword else ""
-    return _compile(
-        _UNDO.format(picks=", ".join(picks)), f"an undo given items {positional + keyword} of the record{by_keyword}"
-    )
+    label = f"an undo given items {positional + keyword} of the record{by_keyword}"
+    return _compile(_UNDO.format(picks=", ".join(picks)), label)["undo"]

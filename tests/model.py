@@ -90,6 +90,18 @@ def text_of(error: BaseException) -> str:
     return str(error) if isinstance(error, Misuse) else repr(error)
 
 
+def is_doomed(error: BaseException) -> bool:
+    """Whether it is a `TransactionDoomed`."""
+    return isinstance(error, Misuse) and str(error) == "TransactionDoomed"
+
+
+def add_notes_once(error: BaseException, notes: Sequence[str]) -> None:
+    """Add the notes that it has not got yet."""
+    for note in notes:
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
 @dataclass
 class Record:
     """One thing on the stack."""
@@ -130,7 +142,7 @@ class Block:
         self.stack: list[Record] = [] if outer is None else outer.stack
         self.start = len(self.stack)
         self.report: Report = Report() if outer is None else outer.report
-        self.doomed = False
+        self.doom: list[str] = []  # the notes of the undos that have failed on the way
         self.closed = False
         self.queue: list[Record] = []
         self.added: list[Record] = []
@@ -144,8 +156,7 @@ class Block:
             record = self.stack.pop()
             if not isinstance(record.item, OnCommit):
                 notes += self.undo(record)
-        if notes:
-            self.root.doomed = True
+        self.root.doom += notes
         return notes
 
     def undo(self, record: Record) -> list[str]:
@@ -175,12 +186,15 @@ class Block:
         if self.closed:
             return []
         self.closed = True
+        earlier = list(self.root.doom)
         notes = self.undo_down_to(self.start)
         self.report.dropped += [record.item.name for record in self.queue]
         if self is self.root:
             failed = self.report.failures or self.report.conflicts
             self.report.state = "rolled back with failures" if failed else "rolled back"
         if error is not None:
+            if self is self.root and not is_doomed(error):  # which lists them itself
+                add_notes_once(error, earlier)
             for note in notes:
                 error.add_note(note)
         return notes
@@ -211,7 +225,7 @@ class Block:
                         continue
                     for note in notes:
                         error.add_note(note)
-                elif attempt > 1:
+                elif attempt > 1 and isinstance(error, Exception):
                     error.add_note(f"gave up after {attempt} attempts")
                 for note in self.undo_down_to(height):
                     error.add_note(note)
@@ -263,12 +277,16 @@ class Block:
     # -- leaving
 
     def commit(self) -> None:
+        self.check_doom()
         self.execute()
-        if self.root.doomed:
-            raise Misuse("TransactionDoomed")
+        self.check_doom()
         self.closed = True
         if self is self.root:
             self.report.state = "committed"
+
+    def check_doom(self) -> None:
+        if self.root.doom:
+            raise Misuse("TransactionDoomed")
 
     def call_hooks(self) -> None:
         failed: list[str] = []

@@ -39,13 +39,13 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
     (
         NoTransaction("charge"),
         "charge was called outside any transaction; call it inside `with transaction():`",
-        {"name": "charge", "advice": "call it inside `with transaction():`"},
+        {"name": "charge", "advice": "call it inside `with transaction():`", "where": "transaction"},
         RuntimeError,
     ),
     (
-        NoTransaction("current_step()", "call it in a step"),
-        "current_step() was called outside any transaction; call it in a step",
-        {"name": "current_step()", "advice": "call it in a step"},
+        NoTransaction("current_step()", "call it in a body", "step"),
+        "current_step() was called outside any step; call it in a body",
+        {"name": "current_step()", "advice": "call it in a body", "where": "step"},
         RuntimeError,
     ),
     (

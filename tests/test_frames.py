@@ -103,7 +103,7 @@ def test_a_traceback_shows_the_call_of_a_handler() -> None:
             raise ZeroDivisionError
         (failure,) = q.report.failures
         lines += [frame.line for frame in generated(failure.error)]
-    assert lines == ["handler(log[place], log[place + 1])", "handler(log[place], k0=log[place + 1])"]
+    assert lines == ["return handler(log[place], log[place + 1])", "return handler(log[place], k0=log[place + 1])"]
 
 
 def test_a_later_attempt_shows_its_source_too() -> None:

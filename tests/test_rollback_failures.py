@@ -285,23 +285,6 @@ def test_steps_that_a_handler_calls_are_plain_functions(w: World) -> None:
     assert q.report.clean
 
 
-@pytest.mark.parametrize("in_step", [False, True])
-def test_a_rollback_by_hand_inside_a_step_undoes_that_step_too(in_step: bool, w: World) -> None:
-    with transaction() as q:
-        w.define("a")()
-
-        async def body(_: Any) -> None:
-            q.rollback()
-
-        if in_step:
-            w.define("b", body=body)()
-        else:
-            q.add(w.define("b", body=body))
-            q.execute()
-    assert w.trail == ["+a", "+b", "-b", "-a"]
-    assert (q.state, q.report.undone) == ("rolled back", ["b", "a"])
-
-
 # ---------------------------------------------------------------- retries of undos
 
 

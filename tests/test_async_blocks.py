@@ -1,0 +1,415 @@
+"""`async with transaction()`: sync and async steps together, the queue, hooks, decorated functions (R7-R19)."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from typing import Any
+
+import pytest
+
+from actionqueues import (
+    Action,
+    ActionQueue,
+    AsyncActionInSyncBlock,
+    AsyncTransaction,
+    CommitHookFailed,
+    IllegalOperation,
+    NestedTransaction,
+    NoTransaction,
+    RollbackFailed,
+    Step,
+    TransactionClosed,
+    TransactionState,
+    action,
+    current_step,
+    current_transaction,
+    transaction,
+)
+
+from .async_library import Library, everywhere, outcome_of
+from .async_stage import AT_ONCE, Boom, Stage, boom, flaky, mark, nest, put, work
+
+
+@everywhere
+def test_sync_and_async_steps_and_handlers_are_undone_in_one_order(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        with pytest.raises(Boom):
+            async with transaction("mixed") as q:
+                assert await put(stage, "a") == "a"
+                assert mark(stage, "b") == "b"
+                assert await work(stage, "c") == "c"
+                await nest(stage, "d", lambda: put(stage, "e", lambda: work(stage, "f")))
+                q.on_rollback(stage.say, "by hand")
+                q.on_rollback(put.rollback_handler if hasattr(put, "rollback_handler") else stage.undo, "g")
+                raise Boom
+        assert q.state is TransactionState.ROLLED_BACK
+
+    library.run(main)
+    assert stage.told == "+a +b +c +d +e +f -g by hand -f -e -d -c -b -a"
+    assert stage.present == set()
+
+
+@everywhere
+def test_the_object_that_was_made_is_the_block_and_knows_that_it_is_async(library: Library) -> None:
+    async def main() -> None:
+        made = transaction("made before")
+        async with made as q:
+            assert q is made  # type: ignore[comparison-overlap]
+            assert isinstance(q, AsyncTransaction)
+            assert current_transaction() is q
+            assert repr(q) == "<AsyncTransaction 'made before' open, 0 steps>"
+        assert q.state is TransactionState.COMMITTED
+        with pytest.raises(NoTransaction):
+            current_transaction()
+        with pytest.raises(IllegalOperation, match="serves one block"):
+            async with made:
+                raise AssertionError
+
+    library.run(main)
+
+
+@everywhere
+def test_an_async_action_in_a_sync_block_is_refused_before_there_is_a_coroutine(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        with transaction("sync") as q:
+            with pytest.raises(AsyncActionInSyncBlock, match=r"put is async.*'sync' cannot await.*async with"):
+                put(stage, "a")  # not awaited, and nobody warns
+            with pytest.raises(AsyncActionInSyncBlock):
+                q.add(put, stage, "a")
+            with pytest.raises(AsyncActionInSyncBlock):
+                q.on_commit(library.checkpoint)
+            with pytest.raises(AsyncActionInSyncBlock):
+                q.on_rollback(stage.undo, "a")
+            with pytest.raises(AsyncActionInSyncBlock):
+                async with transaction("inside"):
+                    raise AssertionError
+            mark(stage, "b")
+        async with transaction():
+            with transaction("savepoint"), pytest.raises(AsyncActionInSyncBlock):
+                put(stage, "c")
+
+    library.run(main)
+    assert stage.told == "+b"
+
+
+@everywhere
+def test_a_call_that_is_not_awaited_is_no_step_and_python_warns(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            async with transaction() as q:
+                put(stage, "a")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+                gc.collect()
+                assert repr(q).endswith("open, 0 steps>")
+        assert [str(warning.message) for warning in caught if "never awaited" in str(warning.message)] != []
+
+    library.run(main)
+    assert stage.told == ""
+
+
+@everywhere
+def test_a_call_becomes_a_step_when_it_is_awaited_and_not_when_it_is_made(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        with pytest.raises(Boom):
+            async with transaction():
+                late = put(stage, "late")
+                await put(stage, "early")
+                await late
+                raise Boom
+        assert await put(stage, "outside any block") == "outside any block"
+
+    library.run(main)
+    assert stage.told == "+early +late -late -early +outside any block"
+
+
+def test_an_async_handler_of_a_sync_action_is_refused_where_it_is_written() -> None:
+    @action
+    def sync(name: str) -> None: ...
+
+    with pytest.raises(TypeError, match="async"):
+
+        @sync.rollback
+        async def undo(name: str) -> None: ...  # pyright: ignore[reportUnusedFunction]
+
+
+@everywhere
+def test_a_plain_handler_that_returns_a_coroutine_is_reported_and_leaves_none_unawaited(library: Library) -> None:
+    async def undo() -> None:
+        raise AssertionError
+
+    @action
+    async def step() -> None: ...
+
+    step.rollback(lambda: undo())  # noqa: PLW0108 - so that it is no async function
+
+    async def main() -> None:
+        with pytest.raises(Boom) as caught:
+            async with transaction() as q:
+                await step()
+                raise Boom
+        assert "make it an `async def`" in caught.value.__notes__[0]
+        assert q.state is TransactionState.ROLLED_BACK_WITH_FAILURES
+
+    library.run(main)
+
+
+@everywhere
+def test_queued_async_steps_stand_for_their_results_and_run_with_the_sync_ones(library: Library) -> None:
+    stage = Stage(library)
+
+    @action
+    async def join(first: str, second: str, *, third: str) -> str:
+        await library.checkpoint()
+        stage.say(f"join({first},{second},{third})")
+        return first + second + third
+
+    async def main() -> None:
+        async with transaction() as q:
+            a = q.add(put, stage, "a")
+            b = q.add(mark, stage, "b")
+            both = q.add(join, a, b, third=a.later)
+            plain = q.add(library.checkpoint)
+            assert (a.state, repr(q)) == ("queued", "<AsyncTransaction 'transaction' open, 0 steps, 4 queued>")
+            await q.execute()
+            assert (both.result, plain.state) == ("aba", "done")
+            await q.execute()
+            last = q.add(work, stage, name="last")
+        assert last.result == "last"
+
+    library.run(main)
+    assert stage.told == "+a +b join(a,b,a) +last"
+
+
+@everywhere
+def test_a_queued_step_that_fails_drops_the_ones_after_it(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        with pytest.raises(Boom):
+            async with transaction() as q:
+                q.add(put, stage, "a")
+                bad = q.add(put, stage, "b", None, boom())
+                last = q.add(put, stage, "c")
+        assert (bad.state, last.state) == ("undone", "dropped")
+        assert [step.name for step in q.report.dropped] == ["put"]
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+class Work(Action):
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.stage, self.name = stage, name
+
+    async def execute(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        await self.stage.library.checkpoint()
+        self.stage.say(f"+{self.name}")
+
+    async def rollback(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        await self.stage.library.checkpoint()
+        self.stage.say(f"-{self.name}")
+
+
+@everywhere
+def test_action_objects_may_have_async_methods_in_an_async_block_only(library: Library) -> None:
+    stage = Stage(library)
+    queue = ActionQueue()
+    with pytest.raises(AsyncActionInSyncBlock):
+        queue.add(Work(stage, "classic"))
+    with transaction() as sync, pytest.raises(AsyncActionInSyncBlock):
+        sync.add(Work(stage, "sync"))
+
+    async def main() -> None:
+        with pytest.raises(Boom):
+            async with transaction() as q:
+                q.add(Work(stage, "a"))
+                q.add(Work(stage, "b"))
+                await q.execute()
+                raise Boom
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+@everywhere
+def test_an_explicit_rollback_undoes_all_and_closes_the_block(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        async with transaction() as q:
+            await put(stage, "a")
+            mark(stage, "b")
+            await q.rollback()
+            assert q.state is TransactionState.ROLLED_BACK
+            with pytest.raises(TransactionClosed):
+                await put(stage, "c")
+            with pytest.raises(TransactionClosed):
+                mark(stage, "d")
+            with pytest.raises(TransactionClosed):
+                await q.rollback()
+            with pytest.raises(TransactionClosed):
+                await q.execute()
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+@everywhere
+def test_an_explicit_rollback_raises_what_failed_after_all_have_run(library: Library) -> None:
+    stage = Stage(library, undoing={"b": boom(OSError("stuck"))})
+
+    async def main() -> None:
+        async with transaction() as q:
+            await put(stage, "a")
+            await put(stage, "b")
+            with pytest.raises(RollbackFailed, match="the undo of put failed") as caught:
+                await q.rollback()
+            assert [str(error) for error in caught.value.exceptions] == ["stuck"]
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+@everywhere
+def test_a_rollback_from_inside_a_step_or_a_handler_is_refused(library: Library) -> None:
+    async def main() -> None:
+        async with transaction() as q:
+
+            @action
+            async def step() -> None:
+                await library.checkpoint()
+                with pytest.raises(IllegalOperation, match="the step .*step of it is running"):
+                    await q.rollback()
+
+            await step()
+
+        @action
+        async def other() -> None: ...
+
+        @other.rollback
+        async def undo() -> None:
+            with pytest.raises((IllegalOperation, TransactionClosed)):
+                await second.rollback()
+
+        with pytest.raises(Boom):
+            async with transaction() as second:
+                await other()
+                raise Boom
+        assert second.report.clean
+
+    library.run(main)
+
+
+@everywhere
+def test_commit_hooks_may_be_async_and_all_of_them_run_outside_the_block(library: Library) -> None:
+    stage = Stage(library)
+
+    async def hook(word: str, *, error: Exception | None = None) -> None:
+        await library.checkpoint()
+        with pytest.raises(NoTransaction):
+            current_transaction()
+        stage.say(word)
+        if error is not None:
+            raise error
+
+    async def main() -> None:
+        with pytest.raises(CommitHookFailed, match="has committed, but these commit hooks failed: ") as caught:
+            async with transaction() as q:
+                q.on_commit(hook, "1")
+                q.on_commit(stage.say, "2")
+                q.on_commit(hook, "3", error=Boom("third"))
+                async with transaction() as inner:
+                    inner.on_commit(hook, "4")
+                async with q.savepoint("undone") as undone:
+                    undone.on_commit(hook, "never")
+                    await undone.rollback()
+                await put(stage, "a")
+        assert [repr(error) for error in caught.value.exceptions] == ["Boom('third')"]
+        assert q.state is TransactionState.COMMITTED
+
+    library.run(main)
+    assert stage.told == "+a 1 2 3 4"
+
+
+@everywhere
+def test_a_decorated_function_opens_a_block_for_each_call_and_is_called_again(library: Library) -> None:
+    stage = Stage(library)
+
+    @transaction("again", retry=AT_ONCE)
+    async def all_of_it(times: list[int]) -> str:
+        times.append(len(times))
+        await put(stage, f"a{len(times)}")
+        if len(times) < 3:
+            raise Boom(f"attempt {len(times)}")
+        return current_transaction().name
+
+    async def main() -> None:
+        assert await all_of_it([]) == "again"
+        with pytest.raises(Boom) as caught:
+            await all_of_it([-1] * -5 + [-2, -3, -4, -5][:0])  # noqa: RUF005
+            raise Boom("reached")
+        assert str(caught.value) == "reached"
+
+    library.run(main)
+    assert stage.told.startswith("+a1 -a1 +a2 -a2 +a3 ")
+
+
+@everywhere
+def test_a_retried_step_undoes_what_an_attempt_made_before_the_next(library: Library) -> None:
+    stage = Stage(library)
+    failures = iter([Boom("1"), Boom("2"), None])
+
+    @action(retry=AT_ONCE)
+    async def outer() -> int:
+        await put(stage, f"inner{current_step().attempts}")
+        error = next(failures)
+        if error is not None:
+            raise error
+        return current_step().attempts
+
+    async def main() -> None:
+        async with transaction():
+            assert await outer() == 3
+            assert await flaky(stage, "b", 2) == "b"
+            assert isinstance(await outcome_of(flaky(stage, "c", 5)), Boom)
+
+    library.run(main)
+    assert stage.told == "+inner1 -inner1 +inner2 -inner2 +inner3 +b again-b again-b +c again-c again-c -c"
+
+
+@everywhere
+def test_a_handler_is_told_what_its_step_has_done(library: Library) -> None:
+    seen: list[Any] = []
+
+    @action
+    async def step(name: str, *rest: int, flag: bool = False, **more: int) -> str:
+        current_step().save(part=1)
+        await library.checkpoint()
+        current_step().save(more=2)
+        return name
+
+    @step.rollback
+    async def undo(name: str, result: str, step: Step[str], *args: object, flag: bool, **kwargs: object) -> None:
+        assert current_step() is step
+        seen.append((name, result, flag, step.saved, step.attempts, str(step.state), step.key != step.undo_key))
+
+    async def main() -> None:
+        with pytest.raises(Boom):
+            async with transaction():
+                await step("a", 1, 2, flag=True, extra=3)
+                raise Boom
+        with pytest.raises(NestedTransaction):
+            async with transaction(), transaction(outermost=True):
+                raise AssertionError
+
+    library.run(main)
+    assert seen == [("a", "a", True, {"part": 1, "more": 2}, 1, "done", True)]
