@@ -30,7 +30,7 @@ class Hung(BaseException):
 
 
 @contextmanager
-def watched(seconds: float = 20) -> Iterator[None]:
+def watched(seconds: float = 8) -> Iterator[None]:
     """Raise `Hung` in a test that does not come to its end: a deadlock must fail, and not stop the tests."""
 
     def alarm(_signum: int, _frame: FrameType | None) -> None:

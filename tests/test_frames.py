@@ -141,8 +141,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         code: CodeType = compile(source, filename, mode)
         return code
 
-    for maker in (frames.caller, frames._undo_maker):
-        maker.cache_clear()
+    frames.caller.cache_clear()
+    frames._undo_code.cache_clear()
     monkeypatch.setattr(frames, "compile", counting, raising=False)
     return names
 
