@@ -88,7 +88,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     other callable.
 
     Args:
-        retry: a `Retry`, or any ``(attempt, error) -> seconds | None``, that says when a failed call is made again.
+        retry: a `Retry`, or any ``(attempt, error) -> seconds | None``, that says when a failed step is made again;
+            outside any block, where there are no steps, it is not asked.
         irreversible: it cannot be undone; a rollback that has to leave it lists it in ``q.report.not_undone``.
         transaction_required: raise `NoTransaction` when it is called outside any block.
         timeout: seconds after which an attempt of an async action is given up with `TimeoutError`.  What it has done by
@@ -258,6 +259,10 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             if name.startswith("_self_"):
                 super().__setattr__(name, value)
                 return
+            if name == "rollback":
+                raise AttributeError(
+                    f"{self!r} takes its rollback handler by a call: {self.__name__}.rollback(handler)"
+                )
             setattr(self._self_definition.function, name, value)
             if name in WRAPPER_ASSIGNMENTS:  # the proxy shows those of what it calls
                 setattr(self._self_definition.frame, name, value)
@@ -351,6 +356,9 @@ def _checked(**options: Any) -> dict[str, Any]:
         raise TypeError(f"@action has no option {unknown[0]!r}; its options are {', '.join(_OPTIONS)}")
     if options.get("retry") is not None:
         check_policy(options["retry"], "@action(retry=...)")
+    for name in ("irreversible", "transaction_required"):
+        if not isinstance(options.get(name, False), bool):
+            raise TypeError(f"@action({name}=...) must be True or False, not {options[name]!r}")
     timeout = options.get("timeout")
     if timeout is not None and (type(timeout) not in (int, float) or not 0 < timeout < inf):
         raise ValueError(f"@action(timeout=...) must be a number of seconds above 0, not {timeout!r}")

@@ -205,4 +205,4 @@ class Block(BlockState):
         if rollback is not None and rollback.problems:
             errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
             names = ", ".join(step.name for step, _ in rollback.problems)
-            raise RollbackFailed(f"{self.label}: everything was rolled back, but the undo of {names} failed", errors)
+            raise RollbackFailed(f"{self.label}: everything else was rolled back, but not {names}", errors)

@@ -97,7 +97,7 @@ class BlockState(Runner, Adding):
         return report
 
     def _add(self, step: Step[Any]) -> Step[Any]:
-        self._must_be_open(f"{step.name} was added, which")
+        self._must_be_open(f"add({step.name})")
         handler = step.definition.handler
         if not self.awaits and (step.definition.is_async or (handler is not None and handler.is_async)):
             raise AsyncActionInSyncBlock(step.name, self.label)

@@ -13,6 +13,7 @@ from .engine import Attempts
 from .retry import Policy
 from .signature import display_name, is_async, is_generator
 from .states import TransactionState
+from .telling import add_note
 
 if TYPE_CHECKING:
     from .shells import Transaction
@@ -49,14 +50,20 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
                     return wrapped(*args, **kwargs)
             except BaseException as error:
                 block._recover(error)  # if an interrupt has come between here and there
-                if attempts is None or not _undone(block) or not attempts.another(error):
+                if attempts is None or not _undone(block, error) or not attempts.another(error):
                     raise
             pause(attempts.wait)
 
     return cast("F", _Decorated(function, wrapper))
 
 
-class _Decorated(wrapt.FunctionWrapper[..., Any]):
+if TYPE_CHECKING:
+    _FunctionWrapper = wrapt.FunctionWrapper[..., Any]
+else:
+    _FunctionWrapper = wrapt.FunctionWrapper  # subscriptable only in later versions
+
+
+class _Decorated(_FunctionWrapper):
     """Pickled and copied like the function: by its qualified name."""
 
     def __reduce_ex__(self, protocol: object) -> str:
@@ -78,7 +85,7 @@ def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Polic
                 async with block:
                     return await wrapped(*args, **kwargs)
             except BaseException as error:
-                if attempts is None or not _undone(block) or not attempts.another(error):
+                if attempts is None or not _undone(block, error) or not attempts.another(error):
                     raise
             await pause_async(attempts.wait)
 
@@ -88,6 +95,11 @@ def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Polic
     return cast("F", _Decorated(function, wrapper))
 
 
-def _undone(block: Transaction) -> bool:
+def _undone(block: Transaction, error: BaseException) -> bool:
     """Whether it has been undone completely: only then may it be done again."""
-    return block.state is TransactionState.ROLLED_BACK and block.report.clean
+    if block.state is not TransactionState.ROLLED_BACK:
+        return False
+    left = [step.name for step in block.report.not_undone if step.definition.irreversible]
+    if left:
+        add_note(error, f"not called again, because {', '.join(left)} is irreversible and has been done")
+    return not left

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from types import FunctionType
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from .concurrency import limited
 from .frames import caller, rename_keywords, specialize
@@ -20,6 +20,10 @@ from .step import PENDING, Entry, Log, step_at
 __all__ = ["Definition", "definition_behind", "function_of"]
 
 _Function: TypeAlias = Callable[..., Any]
+
+
+#: The functions that are handlers: one of them that has the name of another one does not override it.
+_handlers: WeakSet[_Function] = WeakSet()
 
 
 class Definition:
@@ -106,6 +110,7 @@ class Definition:
     def undo_with(self, handler: Handler) -> None:
         """Make `handler` the rollback handler."""
         self.check_async(handler)
+        _handlers.add(handler.function)
         self.handler = handler
         self.quick = handler.quick
         if _is_method_of_same_class(self.function, handler.function):
@@ -127,8 +132,8 @@ class Definition:
     def _override(self, handler: Handler, cls: type) -> Handler:
         name: str = handler.function.__name__
         functions = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
-        if handler.function not in functions[1:]:
-            return handler  # not a method of this class, or not overridden
+        if handler.function not in functions[1:] or functions[0] in _handlers:
+            return handler  # not a method of this class, not overridden, or only by the handler of another action
         override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
         self.check_async(override)
         return override

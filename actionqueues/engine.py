@@ -170,6 +170,7 @@ class Rollback:
                 end = place
                 if lanes:
                     lane = _lane_after(lanes, max(end, lanes_from), thread)
+            owner.finished = FIRST, FIRST
             del log[end:]
             self.owner = self.end = None
             if lane is not None:
@@ -185,6 +186,7 @@ class Rollback:
         """If an unwinding has been interrupted, take out of the log what it has tried."""
         owner, end = self.owner, self.end
         if owner is not None and end is not None and not self.alone and len(owner.log) >= end:
+            owner.finished = FIRST, FIRST
             del owner.log[end - owner.log[end - 1].size :]
         self.owner = self.end = None
         self.alone = False
@@ -275,6 +277,8 @@ class Rollback:
         known = step is not None and step.state in UNDOABLE
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
         if step is not None and known:
+            if step.state is StepState.RUNNING:
+                step.move(StepState.UNKNOWN)
             self._failed(step, interrupt)
         elif not isinstance(interrupt, Exception):
             self.interrupts.append(interrupt)
@@ -319,7 +323,7 @@ class Rollback:
 
 
 def _told(failure: UndoFailure) -> str:
-    what = "conflict" if isinstance(failure.error, RollbackConflict) else "failed"
+    what = "met a conflict" if isinstance(failure.error, RollbackConflict) else "failed"
     return f"the undo of {failure.step.name} {what}: {shown(failure.error)}"
 
 

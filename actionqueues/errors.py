@@ -144,6 +144,7 @@ class TransactionDoomed(ActionQueuesError, RuntimeError):
     Attributes:
         transaction: the transaction that could not commit.
         failures: what the failed undos raised.
+        steps: the names of their steps.
     """
 
     __module__ = "actionqueues"
@@ -183,7 +184,7 @@ class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
         return f"{self.name} is async, and {self.where} cannot await it; use `async with transaction():`"
 
 
-class RollbackFailed(ExceptionGroup[Exception]):
+class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):
     """An explicit ``q.rollback()`` ran every undo, and these failed.
 
     What failed is left as it was, for a person; everything else has been undone.  It is raised only where there is no
@@ -197,7 +198,7 @@ class RollbackFailed(ExceptionGroup[Exception]):
         return type(self)(self.message, excs)
 
 
-class CommitHookFailed(ExceptionGroup[Exception]):
+class CommitHookFailed(ActionQueuesError, ExceptionGroup[Exception]):
     """The transaction has committed, all its ``on_commit`` hooks have run, and these failed.
 
     Nothing was or will be undone.  Do not retry the block: its steps are done.  Repeat or repair what the failed

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, cast
+from collections.abc import Callable, Generator
+from inspect import iscoroutine
+from typing import Any
 
 from .engine import Await
 from .errors import CommitHookFailed
 from .interrupts import InterruptGuard
 from .report import HookFailure, Report
-from .signature import display_name, is_async
+from .signature import display_name
 from .step import Step
 
 __all__ = ["Hook", "HookRun"]
@@ -23,7 +24,7 @@ class Hook:
         within: the step whose body registered it, or None; if that is undone, the hook is not called.
     """
 
-    __slots__ = ("args", "attempt", "function", "is_async", "kwargs", "name", "within")
+    __slots__ = ("args", "attempt", "function", "kwargs", "name", "within")
 
     def __init__(
         self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], within: Step[Any] | None
@@ -32,7 +33,6 @@ class Hook:
         self.args = args
         self.kwargs = kwargs
         self.name = display_name(function)
-        self.is_async = is_async(function)
         self.within = within
         self.attempt = within.attempts if within is not None else 0
 
@@ -62,19 +62,21 @@ class HookRun:
 
     def calls(self) -> Generator[Await, BaseException | None, None]:
         """Call all of them; a generator of requests, as in `engine.py`."""
-        for hook in self.hooks:
+        while self.hooks:
+            hook = self.hooks.pop(0)
             error: BaseException | None = None
             try:
                 value = hook.call()
             except BaseException as raised:
                 error = raised
             else:
-                if hook.is_async:
-                    error = yield Await(cast("Coroutine[Any, Any, object]", value), hook.name)
+                if iscoroutine(value):
+                    error = yield Await(value, hook.name)
             if error is not None:
                 self.report.hook_failures.append(HookFailure(hook.name, error))
                 broken = self.guard.broken
                 if broken is not None and error is broken:
+                    self.report.hooks_not_run += [hook.name for hook in self.hooks]
                     raise broken
                 if isinstance(error, Exception):
                     self.errors.append(error)

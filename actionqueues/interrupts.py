@@ -74,7 +74,7 @@ class InterruptGuard:
             raise interrupt
 
     def _pressed(self, _signum: int, _frame: FrameType | None) -> None:
-        third = ("pressed three times: the rollback was cut short",) if self._presses >= 2 else ()
+        third = ("pressed three times: what was being done was cut short",) if self._presses >= 2 else ()
         self.arrived(KeyboardInterrupt(*third))
 
 

@@ -67,6 +67,8 @@ class Owner:
         position: as a lane of another owner, how long the log of that was when it began.
         outer: as a lane, whose lane it is.
         report: where outcomes go.
+        shared: whether other threads may enter and leave lanes.
+        finished: two places of the log between which no step is running: what need not be searched again.
         surrounding: the log that was current when it began, or None.
         plain: whether it has nothing but records in its log.
         ending: whether everything in it is about to be undone, so that a step that raises now is left to that.
@@ -80,6 +82,8 @@ class Owner:
     position = FIRST
     outer: Any = None  # an `Owner`; declared as what it is where it is known
     surrounding: Log | None = None
+    shared = False
+    finished = (FIRST, FIRST)
     undo_at_once = False
     ending = False
     plain: bool
@@ -112,12 +116,14 @@ class Owner:
             owners += owner.lanes or ()
             owner._links = owner.lanes = None
             if owner.log is not NO_LOG:
+                owner.finished = FIRST, FIRST
                 del owner.log[FIRST:]
                 owner.log = NO_LOG
 
     def enter_lane(self, lane: Owner, position: int | None = None) -> None:
         """Let something work beside the log, from `position` on or from its end."""
         self.plain = False
+        self.shared = self.shared or lane.log[THREAD] != self.log[THREAD]
         if self.lanes is None:
             self.lanes = []
         if position is None:
@@ -145,8 +151,13 @@ class Owner:
 
     def leave_lane(self, lane: Owner) -> None:
         """It has been undone."""
-        if self.lanes is not None and lane in self.lanes:
-            self.lanes.remove(lane)
+        lanes = self.lanes
+        if lanes is None:
+            return
+        if not self.shared and lanes and lanes[-1] is lane:
+            lanes.pop()  # the common case, without searching; only where no other thread can come between
+        elif lane in lanes:
+            lanes.remove(lane)
 
     def count_steps(self) -> int:
         """How many steps it holds, those of its lanes included."""
@@ -165,20 +176,33 @@ class Owner:
         """The innermost step of it that the calling frame belongs to."""
         log = self.log
         if log[THREAD] == get_ident():
-            place = len(log)
-            while place > FIRST:
-                owner = log[place - 1]
-                if log[place - 2] is PENDING and not _definition(owner).is_async:
-                    step = step_at(log, place)
-                    if step.state is StepState.RUNNING:
-                        return step
-                place -= owner.size
+            step = self._running_sync_step()
+            if step is not None:
+                return step
         if not log[BARRIER] % CLOSED:
             return None
         called_by = calling_step(log)
         if called_by is not None:
             return step_at(called_by[0], called_by[1] + 2)
         return self._only_running_step()
+
+    def _running_sync_step(self) -> Step[Any] | None:
+        log = self.log
+        place = end = len(log)
+        floor, top = self.finished if self.finished[1] <= end else (FIRST, FIRST)
+        while place > FIRST:
+            if place == top > floor:
+                place = floor
+                continue
+            owner = log[place - 1]
+            if log[place - 2] is PENDING and not _definition(owner).is_async:
+                step = step_at(log, place)
+                if step.state is StepState.RUNNING:
+                    self.finished = place, end
+                    return step
+            place -= owner.size
+        self.finished = FIRST, end
+        return None
 
     def _only_running_step(self) -> Step[Any] | None:
         """The async step that is running, seen from a thread or task that it has started, if it is the only one."""

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from .definition import Definition, definition_behind
 from .errors import IllegalOperation
 from .handler import Handler
-from .signature import OBJECT, display_name, is_async
+from .signature import OBJECT, display_name, is_async, is_generator
 from .states import StepState
 from .step import OUTCOME, PENDING, Entry, Step
 
@@ -218,6 +218,10 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
     """Refuse arguments that do not fit, now and not when it is too late."""
     if not callable(fn):
         raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
+    if is_generator(fn):
+        raise TypeError(
+            f"{display_name(fn)} is a generator function: calling it would run nothing; use a plain function"
+        )
     try:
         signature = inspect.signature(fn)
     except ValueError:

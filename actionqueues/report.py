@@ -40,6 +40,7 @@ class Report:
         abandoned: steps whose undo never started, because a third Ctrl-C cut the rollback short.
         dropped: queued steps that were never started.
         hook_failures: commit hooks that raised (`HookFailure`).
+        hooks_not_run: the names of commit hooks that were not called, because a third Ctrl-C cut that short.
     """
 
     __module__ = "actionqueues"
@@ -50,6 +51,7 @@ class Report:
         "dropped",
         "failures",
         "hook_failures",
+        "hooks_not_run",
         "name",
         "not_undone",
         "skipped",
@@ -68,6 +70,7 @@ class Report:
         self.abandoned: list[Step[Any]] = []
         self.dropped: list[Step[Any]] = []
         self.hook_failures: list[HookFailure] = []
+        self.hooks_not_run: list[str] = []
 
     @property
     def undone(self) -> list[str]:
@@ -97,6 +100,7 @@ class Report:
             "abandoned": [step.name for step in self.abandoned],
             "dropped": [step.name for step in self.dropped],
             "hook_failures": [{"hook": name, "error": shown(error)} for name, error in self.hook_failures],
+            "hooks_not_run": list(self.hooks_not_run),
         }
 
     @property
@@ -114,6 +118,7 @@ class Report:
             if steps:
                 words.append(f"{label}: {', '.join(step.name for step in steps)}")
         words += [f"commit hook {name} failed ({shown(error)})" for name, error in self.hook_failures]
+        words += [f"commit hook {name} not run" for name in self.hooks_not_run]
         return ", ".join(words)
 
     def __str__(self) -> str:

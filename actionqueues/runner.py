@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Sequence
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any
 
 from .drivers import drive, drive_async, pause, pause_async
@@ -50,7 +51,11 @@ class Runner(Owner):
         place = len(log)
         try:
             log += (PENDING, step)
-            result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
+            result = step.definition.run(step.entry)
+            if step.definition.frame is None and iscoroutine(result):  # of a plain callable, not known to be async
+                result.close()
+                raise AsyncActionInSyncBlock(step.name, self.label)
+            log[place] = step.entry[OUTCOME] = result
         except BaseException as error:
             if self.failed(place, error):
                 raise
@@ -168,7 +173,8 @@ class Runner(Owner):
             log[BARRIER] += 1
             try:
                 log += (PENDING, step)
-                result = log[place] = step.entry[OUTCOME] = await step.definition.run(step.entry)
+                value = step.definition.run(step.entry)
+                result = log[place] = step.entry[OUTCOME] = await value if isawaitable(value) else value
             except BaseException as error:
                 if await self.failed_async(place, error):
                     raise

@@ -317,7 +317,7 @@ class AsyncTransaction(Block):
                 fill_in(queue[0])
                 owner = self._here().owner_here()
                 step = queue.popleft()
-                if step.definition.is_async:
+                if step.definition.is_async or step.definition.frame is None:
                     await owner.run_here_async(step)
                 else:
                     owner.run_here(step)

@@ -41,7 +41,6 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 __all__ = [
-    "AWAITS",
     "BARRIER",
     "CLOSED",
     "FIRST",
@@ -63,7 +62,6 @@ Log: TypeAlias = list[Any]
 BARRIER: Final = 0
 THREAD: Final = 1
 OWNER: Final = 2
-AWAITS: Final = 3
 FIRST: Final = 4
 
 #: In the barrier of a log: it takes no more records.  More than any number of steps that can be running.
@@ -174,7 +172,10 @@ class Step(Generic[R_co]):
         if outcome is not PENDING:
             return cast("R_co", outcome)
         if self.state is StepState.QUEUED or self.state is StepState.DROPPED:
-            advice = "call q.execute() first, or pass the step itself to a later q.add(...)"
+            queued = self.state is StepState.QUEUED
+            advice = (
+                "call q.execute() first, or pass the step itself to a later q.add(...)" if queued else "it never ran"
+            )
             raise IllegalOperation(f"read the result of {self.name}", f"it is {self.state}", advice)
         return cast("R_co", None)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast, overload
 
+from .definition import function_of
 from .errors import NoTransaction
 from .owner import get_current
 from .retry import Policy, check_policy
 from .shells import AsyncTransaction, Transaction
+from .signature import display_name
 from .states import TransactionState
 from .step import OWNER
 
@@ -36,10 +38,10 @@ class _Retried(Transaction):
 def transaction(fn: F, /) -> F: ...
 @overload
 def transaction(
-    name: str | None = None, /, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
+    name: str | None = None, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
 ) -> Transaction: ...
 def transaction(
-    name: Any = None, /, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
+    name: Any = None, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
 ) -> Any:
     """A block of steps that are undone, in reverse order, if the block is left by an exception.
 
@@ -63,7 +65,9 @@ def transaction(
     if name is not None and not isinstance(name, str):
         if independent or outermost or retry is not None:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
-        return Transaction()(name)
+        block = Transaction()
+        block.name = display_name(function_of(name))
+        return block(name)
     made: Transaction = _new(Transaction)  # and not Transaction(), which would cost a frame
     made._state = _NEW
     made._token = None

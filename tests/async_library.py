@@ -30,7 +30,7 @@ class Hung(BaseException):
 
 
 @contextmanager
-def watched(seconds: float = 8) -> Iterator[None]:
+def watched(seconds: float) -> Iterator[None]:
     """Raise `Hung` in a test that does not come to its end: a deadlock must fail, and not stop the tests."""
 
     def alarm(_signum: int, _frame: FrameType | None) -> None:
@@ -40,7 +40,7 @@ def watched(seconds: float = 8) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)  # again, if something swallows it
     try:
         yield
     finally:
@@ -62,7 +62,7 @@ class Library:
         """A new event loop."""
         return asyncio.new_event_loop()
 
-    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]], seconds: float = 8) -> T:
         """Run `main` to its end, and look at what it leaves behind."""
         complaints: list[dict[str, Any]] = []
         runner = asyncio.Runner(debug=self.debug, loop_factory=self.loop)
@@ -78,7 +78,7 @@ class Library:
                 assert task is not None
                 assert task.cancelling() == 0
 
-        with watched():
+        with watched(seconds):
             try:
                 result = runner.run(checked())
             except Hung:
@@ -188,14 +188,14 @@ class Trio(Library):
         if self.trio:
             self.cancelled = self.trio.Cancelled
 
-    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]], seconds: float = 8) -> T:
         async def checked() -> T:
             try:
                 return await main()
             finally:
                 assert (current.get(), undoing.get()) == (None, None)
 
-        with watched():
+        with watched(seconds):
             result: T = self.trio.run(checked, strict_exception_groups=True)
         gc.collect()
         return result

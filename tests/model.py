@@ -115,22 +115,22 @@ class Report:
     """What became of a transaction."""
 
     state: str = "open"
-    undone: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    conflicts: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    not_undone: list[str] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list[str])
+    failures: list[str] = field(default_factory=list[str])
+    conflicts: list[str] = field(default_factory=list[str])
+    skipped: list[str] = field(default_factory=list[str])
+    not_undone: list[str] = field(default_factory=list[str])
+    dropped: list[str] = field(default_factory=list[str])
 
 
 @dataclass
 class Trail:
     """Everything that both sides are compared by."""
 
-    events: list[str] = field(default_factory=list)
-    reports: list[Report] = field(default_factory=list)
+    events: list[str] = field(default_factory=list[str])
+    reports: list[Report] = field(default_factory=list[Report])
     came_out: str | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])
 
 
 class Block:

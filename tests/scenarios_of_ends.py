@@ -326,8 +326,12 @@ async def a_step_gives_up_after_its_attempts(w: World) -> None:
 @scenario("+a +b -b +a +b -b -a", "rolled back", "Boom: body", undone="b b a")
 async def the_inner_steps_of_an_attempt_are_undone_before_the_next(w: World) -> None:
     async with w.block():
-        policy = lambda attempt, error: 0 if isinstance(error, Boom) else None  # noqa: E731 - as a user writes it
-        await w.step("a", body=lambda _: w.step("b"), fails=[Boom("once")], retry=policy)
+        await w.step(
+            "a",
+            body=lambda _: w.step("b"),
+            fails=[Boom("once")],
+            retry=lambda _, error: 0 if isinstance(error, Boom) else None,
+        )
         raise Boom("body")
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,10 +35,10 @@ class Place(NamedTuple):
 class World:
     """What the steps have done, and when it was undone."""
 
-    present: set[str] = field(default_factory=set)
-    events: list[tuple[str, str]] = field(default_factory=list)
-    hooks: list[str] = field(default_factory=list)
-    attempts: Counter[str] = field(default_factory=Counter)
+    present: set[str] = field(default_factory=set[str])
+    events: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    hooks: list[str] = field(default_factory=list[str])
+    attempts: Counter[str] = field(default_factory=Counter[str])
     block: Block | None = None
 
     def start(self, name: str) -> None:
@@ -261,7 +261,7 @@ class Tracer:
                 inner = inner.f_back
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self) -> Generator[None]:
         before, profile = sys.gettrace(), sys.getprofile()
         if len(self.at) > 1:
             sys.setprofile(self._again)

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from functools import partial
+from operator import methodcaller
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, Mock, call
@@ -117,7 +118,7 @@ def test_any_queue_leaves_the_trail_that_the_documentation_describes(
 
 
 def test_an_action_is_any_object_with_the_two_methods(trail: Trail) -> None:
-    plain = SimpleNamespace(execute=lambda: trail.append("do"), rollback=lambda: trail.append("undo"))
+    plain: Any = SimpleNamespace(execute=lambda: trail.append("do"), rollback=lambda: trail.append("undo"))
     q = actionqueue.ActionQueue()
     q.add(plain)
     q.execute()
@@ -179,7 +180,7 @@ def test_one_object_may_be_added_twice(trail: Trail) -> None:
 
 def test_objects_that_compare_equal_are_different_actions(trail: Trail) -> None:
     class Equal(Scripted):
-        __hash__ = None  # type: ignore[assignment]
+        __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
         def __eq__(self, other: object) -> bool:
             return True
@@ -192,7 +193,7 @@ def test_objects_that_compare_equal_are_different_actions(trail: Trail) -> None:
 
 def test_an_action_class_given_by_mistake_is_refused_with_the_way_out() -> None:
     q = actionqueue.ActionQueue()
-    add: Callable[..., object] = q.add
+    add: Any = q.add
     with pytest.raises(TypeError, match=r"^Scripted is a class; add an object of it: add\(Scripted\(\.\.\.\)\)$"):
         add(Scripted)
     assert q.state == "init"
@@ -200,7 +201,7 @@ def test_an_action_class_given_by_mistake_is_refused_with_the_way_out() -> None:
 
 def test_an_action_object_is_refused_arguments() -> None:
     q = actionqueue.ActionQueue()
-    add: Callable[..., object] = q.add
+    add: Any = q.add
     with pytest.raises(TypeError, match=r"^Scripted is an action object, whose execute\(\) takes no arguments$"):
         add(Scripted("a", []), 1)
     assert q.state == "init"
@@ -239,7 +240,7 @@ def test_the_arguments_of_the_original_have_their_names(waits: list[float]) -> N
     q: Any = actionqueue.ActionQueue()
     q.add(action=mock)
     q.execute()
-    q.execute_with_retries(action=mock, f=lambda a: a.rollback())
+    q.execute_with_retries(action=mock, f=methodcaller("rollback"))
     assert mock.method_calls == [call.execute(), call.rollback()]
 
 
@@ -327,7 +328,11 @@ def test_an_original_exception_that_is_falsy_is_raised_all_the_same() -> None:
         DoublingBackoffExceptionFactory(retries=0).raise_exception(Falsy())
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+def pickle_and_back(thing: object) -> Any:
+    return pickle.loads(pickle.dumps(thing))
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle_and_back])
 def test_what_an_action_keeps_can_be_copied_and_pickled(duplicate: Callable[[Any], Any]) -> None:
     factory = DoublingBackoffExceptionFactory(retries=2, ms_backoff_initial=7)
     with pytest.raises(actionqueue.ActionRetryException):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
+from typing import Any
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_a_decorated_function_that_raised_is_rolled_back_with_the_others(trail: 
 
 def test_wrong_arguments_are_refused_when_they_are_added() -> None:
     queue = ActionQueue()
-    add: Callable[..., object] = queue.add
+    add: Any = queue.add
     with pytest.raises(TypeError, match=r"create\(\) missing 1 required positional argument: 'name'"):
         add(create)
     with pytest.raises(TypeError, match=re.escape("len(obj, /): missing a required argument: 'obj'")):

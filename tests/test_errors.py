@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -107,7 +107,7 @@ def plain(value: object) -> object:
     """Exceptions compare by identity; here by what they are."""
     if isinstance(value, BaseException):
         return type(value), value.args
-    return tuple(plain(item) for item in value) if isinstance(value, tuple) else value
+    return tuple(map(plain, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else value
 
 
 @each_error
@@ -222,6 +222,7 @@ def test_a_split_group_keeps_its_kind_message_notes_and_causes(kind: Group) -> N
 def test_a_subgroup_is_of_the_same_kind_or_none(kind: Group) -> None:
     group = kind("two", FAILURES)
     part = group.subgroup(ValueError)
+    assert isinstance(part, kind)
     assert type(part) is kind
     assert part.exceptions == FAILURES[:1]
     assert group.subgroup(OSError) is None

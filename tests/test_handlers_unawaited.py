@@ -41,7 +41,11 @@ def by_result(result: str) -> Coroutine[Any, Any, None]:
     return cancel(result)
 
 
-HANDLERS: list[Callable[..., object]] = [by_argument, by_step, by_result, lambda hotel: cancel(hotel)]
+def by_keyword(*, hotel: str) -> Coroutine[Any, Any, None]:
+    return cancel(hotel)
+
+
+HANDLERS: list[Callable[..., object]] = [by_argument, by_step, by_result, by_keyword]
 each_handler = pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
 
 
@@ -148,7 +152,7 @@ def test_a_handler_that_is_a_method_is_no_exception(overridden: bool) -> None:
 @pytest.mark.parametrize("result", [None, 5, "text", []], ids=repr)
 def test_whatever_else_a_handler_returns_is_of_no_interest(result: object) -> None:
     with pytest.raises(Boom, match="body"), transaction() as q:
-        booking(lambda hotel: result)("Ritz")
+        booking(lambda: result)("Ritz")
         raise Boom("body")
     assert (q.state, q.report.undone) == ("rolled back", ["book"])
 

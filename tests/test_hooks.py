@@ -284,9 +284,10 @@ def test_a_hook_that_fails_in_a_savepoint_is_raised_by_the_outermost_block_only(
 
 
 def test_a_failed_hook_of_an_independent_block_is_an_exception_in_the_one_around_it(w: World) -> None:
+    apart = transaction("apart", independent=True)
     with pytest.raises(CommitHookFailed), transaction() as outer:
         w.define("a")()
-        with transaction("apart", independent=True) as apart:
+        with apart:
             w.define("b")()
             apart.on_commit(failing, Boom("hook"))
     assert (outer.state, apart.state, w.trail) == ("rolled back", "committed", ["+a", "+b", "-a"])
@@ -325,8 +326,8 @@ def test_a_hook_that_cannot_be_called_is_refused_when_it_is_registered(hook: str
     with transaction() as q:
         if hook == "not callable":
             with pytest.raises(TypeError, match="None is not callable; give the function and its arguments, not the"):
-                q.on_commit(w.say("now"))  # type: ignore[func-returns-value, arg-type]
+                q.on_commit(w.say("now"))  # type: ignore[func-returns-value, arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
         else:
             with pytest.raises(TypeError, match=r"World.say\(what: 'object'\) -> 'None': too many positional arg"):
-                q.on_commit(w.say, 1, 2)  # type: ignore[call-arg]
+                q.on_commit(w.say, 1, 2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert w.trail == (["now"] if hook == "not callable" else [])

@@ -128,9 +128,10 @@ def test_a_third_ctrl_c_tells_of_the_steps_of_savepoints_too(world: World) -> No
 
 
 def test_a_third_ctrl_c_in_a_savepoint_dooms_nothing_twice(world: World) -> None:
+    inner = transaction()
     with pytest.raises(KeyboardInterrupt, match="three times"), transaction() as q:
         world.put("a")
-        with transaction() as inner:
+        with inner:
             world.put("b")
             world.put("c", lambda: press(3))
             raise LookupError
@@ -201,8 +202,12 @@ def test_ctrl_c_in_a_step_goes_on_as_the_same_object(world: World) -> None:
     assert world.undone == ["a"]
 
 
+def press_instead(seconds: float) -> None:
+    press()
+
+
 def test_ctrl_c_between_two_attempts_of_a_step_undoes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.drivers.sleep", lambda seconds: press())
+    monkeypatch.setattr("actionqueues.drivers.sleep", press_instead)
     attempts: list[int] = []
 
     @action(retry=lambda attempt, error: 1.0)
@@ -223,7 +228,7 @@ def test_ctrl_c_between_two_attempts_of_a_step_undoes_it(world: World, monkeypat
 
 
 def test_ctrl_c_between_two_attempts_of_an_undo_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.drivers.sleep", lambda seconds: press())
+    monkeypatch.setattr("actionqueues.drivers.sleep", press_instead)
 
     @action
     def do() -> None: ...

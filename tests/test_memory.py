@@ -273,10 +273,11 @@ def test_the_results_of_a_savepoint_live_until_the_end_of_the_outermost_block(no
 def test_what_a_failed_savepoint_made_is_let_go_before_the_outermost_block_ends(no_collector: None) -> None:
     thing = Thing()
     with transaction():
+        watched: list[weakref.ref[Thing]] = []
         with contextlib.suppress(Broken), transaction():
-            watched = weakref.ref(make(thing))
+            watched.append(weakref.ref(make(thing)))
             raise Broken
-        assert watched() is None
+        assert watched[0]() is None
         make(thing)
 
 

@@ -97,8 +97,8 @@ def only(card: str, /) -> None:
 
 
 DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: action(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[call-overload]
-    (lambda: action()(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[arg-type]
+    (lambda: action(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    (lambda: action()(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
     (lambda: action(charge), TypeError, "charge is an action already: decorate it once"),
     (
         lambda: action(generator),
@@ -109,12 +109,12 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         ),
     ),
     (
-        lambda: action(retry=3),  # type: ignore[call-overload]
+        lambda: action(retry=3),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
         TypeError,
         "@action(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not 3",
     ),
     (
-        lambda: action(retry=Retry),  # type: ignore[arg-type]
+        lambda: action(retry=Retry),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         TypeError,
         (
             "@action(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not "
@@ -170,7 +170,7 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         "transaction(): independent=True and outermost=True exclude each other",
     ),
     (
-        lambda: transaction(retry=5),  # type: ignore[call-overload]
+        lambda: transaction(retry=5),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
         TypeError,
         "transaction(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not 5",
     ),
@@ -218,35 +218,35 @@ def test_a_plain_call_has_no_current_step() -> None:
 
 INSIDE: list[tuple[Callable[[Transaction], object], type[Exception], str]] = [
     (
-        lambda q: q.add(Nothing()),  # type: ignore[call-overload]
+        lambda q: q.add(Nothing()),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "<nothing> cannot be added: it is neither callable nor an action object; it has no execute() and rollback()",
     ),
     (lambda q: q.add(Tool), TypeError, "Tool is a class; add an object of it: add(Tool(...))"),
     (
-        lambda q: q.add(Tool(), 1),  # type: ignore[call-overload]
+        lambda q: q.add(Tool(), 1),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "Tool is an action object, whose execute() takes no arguments",
     ),
     (
-        lambda q: q.add(refund, 1, 2),  # type: ignore[call-overload]
+        lambda q: q.add(refund, 1, 2),  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "refund(card: 'str') -> 'None': too many positional arguments",
     ),
     (
-        lambda q: q.add(charge),  # type: ignore[call-overload]
+        lambda q: q.add(charge),  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "charge() missing 1 required positional argument: 'card'",
     ),
-    (lambda q: charge(), TypeError, "charge() missing 1 required positional argument: 'card'"),  # type: ignore[call-arg]
-    (lambda q: charge("1", cur="USD"), TypeError, "charge() got an unexpected keyword argument 'cur'"),  # type: ignore[call-arg]
+    (lambda q: charge(), TypeError, "charge() missing 1 required positional argument: 'card'"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
+    (lambda q: charge("1", cur="USD"), TypeError, "charge() got an unexpected keyword argument 'cur'"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
     (
-        lambda q: q.on_rollback(None),  # type: ignore[arg-type]
+        lambda q: q.on_rollback(None),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
         TypeError,
         "None is not callable; give the function and its arguments, not the result of calling it",
     ),
     (
-        lambda q: q.on_commit(refund, card="1", other=2),  # type: ignore[call-arg]
+        lambda q: q.on_commit(refund, card="1", other=2),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         TypeError,
         "refund(card: 'str') -> 'None': got an unexpected keyword argument 'other'",
     ),
@@ -307,10 +307,10 @@ def test_a_misuse_in_a_block_has_run_nothing_and_the_block_goes_on(
     assert q.state == "committed"
 
 
-@pytest.mark.parametrize("make", [lambda: Half(), lambda: type("Other", (), {"rollback": print})()])
+@pytest.mark.parametrize("make", [Half, type("Other", (), {"rollback": print})])
 def test_an_object_with_one_of_the_two_methods_is_told_which_is_missing(make: Callable[[], Any]) -> None:
     made = make()
-    missing = "rollback" if isinstance(made, Half) else "execute"
+    missing = "rollback" if make is Half else "execute"
     with transaction() as q, pytest.raises(TypeError, match=f"it has no {missing}\\(\\)$"):
         q.add(made)
 

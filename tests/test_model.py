@@ -144,7 +144,7 @@ class Engine:
         self.blocks.append(block)  # so that their ids stay different
         with block as q:
             if q.root is q:
-                self.trail.reports.append(q.report)  # type: ignore[arg-type]  # told at the end
+                self.trail.reports.append(q.report)  # type: ignore[arg-type]  # told at the end  # pyright: ignore[reportArgumentType]
             self.run(op.inside)
             if op.end == "raise":
                 raise self.error(Boom(op.name))

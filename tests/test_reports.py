@@ -14,6 +14,7 @@ from actionqueues import (
     Retry,
     RollbackConflict,
     Step,
+    Transaction,
     TransactionDoomed,
     action,
     current_step,
@@ -118,15 +119,17 @@ def test_a_plain_report_is_empty() -> None:
 
 def test_a_transaction_shows_its_state_and_counts(w: World) -> None:
     q = transaction("order")
+    parts: list[Transaction] = []
     shown = [repr(q)]
     with pytest.raises(Boom), q:
         shown.append(repr(q))
         w.define("a")()
         shown.append(repr(q))
         q.add(w.define("b"))
-        with q.savepoint("part") as part:
+        parts.append(q.savepoint("part"))
+        with parts[0]:
             w.define("c")()
-            shown += [repr(part), repr(q)]
+            shown += [repr(parts[0]), repr(q)]
         q.add(w.define("d"))
         shown.append(repr(q))
         raise Boom("body")
@@ -139,7 +142,7 @@ def test_a_transaction_shows_its_state_and_counts(w: World) -> None:
         "<Transaction 'order' open, 2 steps, 2 queued>",
     ]
     assert repr(q) == "<Transaction 'order' rolled back: 2 undone, never started: b, d>"
-    assert repr(part).startswith("<Savepoint 'part' ")
+    assert repr(parts[0]).startswith("<Savepoint 'part' ")
 
 
 def test_a_doomed_transaction_says_so(w: World) -> None:

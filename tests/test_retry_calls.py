@@ -21,6 +21,8 @@ from actionqueues import (
 )
 from actionqueues.retry import Policy
 
+from .policies import always, at_once, never
+
 Body: TypeAlias = Callable[[], object]
 Way: TypeAlias = Callable[[Body, Policy], object]
 
@@ -53,9 +55,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def called_in_a_block(body: Body, policy: Policy) -> None:
-    step = action(retry=policy)(body)
     with transaction():
-        step()
+        action(retry=policy)(body)()
 
 
 def queued_in_a_block(body: Body, policy: Policy) -> None:
@@ -158,7 +159,7 @@ def test_the_last_error_itself_comes_out_with_a_note_of_attempts_and_time(way: W
 
 
 @every_way
-@pytest.mark.parametrize("policy", [steady(on=OSError), steady(attempts=1), lambda attempt, error: None])
+@pytest.mark.parametrize("policy", [steady(on=OSError), steady(attempts=1), never])
 def test_an_error_that_is_not_tried_again_comes_out_at_once_without_such_a_note(way: Way, policy: Policy) -> None:
     error = Boom()
     body = Flaky(error)
@@ -278,7 +279,7 @@ def test_a_wait_that_cannot_be_waited_does_not_hide_the_error(way: Way, monkeypa
 
 @every_way
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()])
-@pytest.mark.parametrize("policy", [steady(), steady(on=lambda error: True), lambda attempt, error: 0])
+@pytest.mark.parametrize("policy", [steady(), steady(on=always), at_once])
 def test_an_interrupt_is_never_tried_again(way: Way, policy: Policy, interrupt: BaseException) -> None:
     body = Flaky(interrupt)
     with pytest.raises(type(interrupt)) as caught:

@@ -93,8 +93,9 @@ def _one_transaction(trail: Trail, chance: random.Random, name: str) -> Trail:
     expected: Trail = []
     done: Trail = []
     ends_well = chance.random() < 0.5
+    q = transaction(name)
     try:
-        with transaction(name) as q:
+        with q:
             for number in range(chance.randrange(8)):
                 step = f"{name}.{number}"
                 expected.append(f"do {step}")

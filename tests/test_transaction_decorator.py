@@ -325,7 +325,7 @@ def test_a_block_that_was_rolled_back_by_hand_is_not_repeated(fails: bool, w: Wo
     @transaction(retry=AT_ONCE)
     def run() -> str:
         w.define("a", undo_fails=[Boom("stuck")] if fails else [])()
-        current_transaction().rollback()  # type: ignore[attr-defined]
+        current_transaction().rollback()
         return "returned"
 
     if fails:

@@ -12,9 +12,10 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from actionqueues import Retry, Transaction, action, transaction
+from actionqueues.retry import Policy
 
 T = TypeVar("T")
 Program: TypeAlias = "Callable[[World], Coroutine[Any, Any, None]]"
@@ -53,14 +54,20 @@ def scenario(trail: str, state: str, error: str = "", **report: str | list[Any])
     return register
 
 
+def notes_of(error: BaseException) -> list[str]:
+    """What has been noted on an exception."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return notes
+
+
 def describe(error: BaseException | None) -> str:
     """An exception with its parts, its notes and, if it is no `Exception`, its context; times blotted out."""
     if error is None:
         return ""
-    text = f"{type(error).__name__}: {error}"
+    text, notes = f"{type(error).__name__}: {error}", notes_of(error)
     if isinstance(error, BaseExceptionGroup):
-        text += f" [{', '.join(map(describe, error.exceptions))}]"
-    text += "".join(f" | {note}" for note in getattr(error, "__notes__", ()))
+        text += f" [{', '.join(describe(each) for each in cast('ExceptionGroup[Exception]', error).exceptions)}]"
+    text += "".join(f" | {note}" for note in notes)
     if not isinstance(error, Exception) and error.__context__ is not None:
         text += f" <- {describe(error.__context__)}"
     return re.sub(r" in [\d.e+-]+ s\b", " in … s", text)
@@ -97,12 +104,32 @@ class Caught:
         return exc is None or isinstance(exc, Exception)
 
 
+class ActionOptions(TypedDict, total=False):
+    """What `action` takes."""
+
+    retry: Policy | None
+    irreversible: bool
+    transaction_required: bool
+    timeout: float | None
+
+
+class StepOptions(ActionOptions, total=False):
+    """What `World.define` takes."""
+
+    body: Callable[[Any], Awaitable[Any]] | None
+    fails: Iterable[BaseException]
+    undo: Callable[[Any], Awaitable[Any]] | bool
+    undo_fails: Iterable[BaseException]
+    undo_retry: Any
+    needs_result: bool
+
+
 @dataclass
 class World:
     """What scenarios use.  As it is, the one of sync code; see `AsyncWorld`."""
 
-    trail: list[str] = field(default_factory=list)
-    blocks: list[Any] = field(default_factory=list)
+    trail: list[str] = field(default_factory=list[str])
+    blocks: list[Any] = field(default_factory=list[Any])
 
     def say(self, what: object) -> None:
         """Leave a word in the trail."""
@@ -122,7 +149,7 @@ class World:
         undo_fails: Iterable[BaseException] = (),
         undo_retry: Any = None,
         needs_result: bool = False,
-        **options: Any,
+        **options: Unpack[ActionOptions],
     ) -> Any:
         """Make an action of that name, which returns the name in upper case.
 
@@ -146,7 +173,8 @@ class World:
         function, handler = self.functions(run, unwind, needs_result)
         function.__name__ = function.__qualname__ = name
         handler.__name__ = handler.__qualname__ = f"undo_{name}"
-        made = action(**options)(function)
+        decorate: Any = action
+        made = decorate(**options)(function)
         if undo:
             made.rollback(retry=undo_retry)(handler)
         return made
@@ -174,7 +202,7 @@ class World:
         result = fn(*args)
         return await result if inspect.isawaitable(result) else result
 
-    async def step(self, name: str, value: Any = None, **options: Any) -> Any:
+    async def step(self, name: str, value: Any = None, **options: Unpack[StepOptions]) -> Any:
         """Define an action and call it."""
         return await self.call(self.define(name, **options), value)
 
