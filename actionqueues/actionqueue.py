@@ -61,6 +61,7 @@ class ActionQueue(Runner, Adding):
         definition = step.definition
         if definition.is_async or (definition.handler is not None and definition.handler.is_async):
             raise AsyncActionInSyncBlock(step.name, self.label)
+        definition.refuse_coroutine(self.label)
         self._state_machine.transition_to_add()
         self._actions.append(step)
         return step

@@ -101,6 +101,8 @@ class BlockState(Runner, Adding):
         handler = step.definition.handler
         if not self.awaits and (step.definition.is_async or (handler is not None and handler.is_async)):
             raise AsyncActionInSyncBlock(step.name, self.label)
+        if not self.awaits:
+            step.definition.refuse_coroutine(self.label)
         self.plain = False
         if self._queue is None:
             self._queue = deque()

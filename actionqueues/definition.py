@@ -5,12 +5,14 @@ from __future__ import annotations
 import builtins
 from _thread import _count, get_ident
 from collections.abc import Callable, Sequence
+from inspect import iscoroutine
 from time import monotonic
 from types import FunctionType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from .concurrency import limited
+from .errors import AsyncActionInSyncBlock
 from .frames import caller, rename_keywords, specialize
 from .handler import Handler
 from .retry import Policy
@@ -115,7 +117,7 @@ class Definition:
         self.quick = handler.quick
         if _is_method_of_same_class(self.function, handler.function):
             self._overrides = WeakKeyDictionary()
-            self.quick = handler.quick and self._undo_by_class
+            self.quick = None if self.is_async else handler.quick and self._undo_by_class
 
     def handler_of(self, entry: Sequence[Any]) -> Handler | None:
         """The handler for one call: that of the class of its object, where a subclass has overridden it."""
@@ -146,13 +148,27 @@ class Definition:
                 f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
             )
 
-    def _undo_by_class(self, log: Log, place: int) -> None:
+    def refuse_coroutine(self, where: str) -> None:
+        """Make a plain callable, which is not known to be async, fail if it returns a coroutine that nobody awaits."""
+        if self.frame is not None or self.parameters is not ANY:
+            return  # an action, or an action object
+        run = self.run
+
+        def checked(entry: Entry) -> Any:
+            result = run(entry)
+            if iscoroutine(result):
+                result.close()
+                raise AsyncActionInSyncBlock(self.name, where)
+            return result
+
+        self.run = checked
+
+    def _undo_by_class(self, log: Log, place: int) -> object:
         handler = self.handler_of(log[place : place + 1])
         assert handler is not None  # noqa: S101 - `undo_with` has set it
         if handler.quick is not None:
-            handler.quick(log, place)
-        else:
-            handler.call(step_at(log, place + self.size))
+            return handler.quick(log, place)
+        return handler.call(step_at(log, place + self.size))
 
     def args(self, entry: Entry) -> tuple[Any, ...]:
         """The positional arguments of an entry."""

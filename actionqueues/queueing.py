@@ -208,7 +208,8 @@ def undo_entry(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     check_arguments(fn, args, kwargs)
     definition = Definition(fn)
     handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
-    definition.handler, definition.quick = handler, handler.quick
+    handler.is_async = is_async(fn)
+    definition.handler, definition.quick = handler, None if handler.is_async else handler.quick
     entry = definition.enter(*args, **kwargs)
     entry[OUTCOME] = None
     return entry

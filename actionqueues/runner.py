@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Sequence
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from .drivers import drive, drive_async, pause, pause_async
@@ -51,11 +51,7 @@ class Runner(Owner):
         place = len(log)
         try:
             log += (PENDING, step)
-            result = step.definition.run(step.entry)
-            if step.definition.frame is None and iscoroutine(result):  # of a plain callable, not known to be async
-                result.close()
-                raise AsyncActionInSyncBlock(step.name, self.label)
-            log[place] = step.entry[OUTCOME] = result
+            result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
         except BaseException as error:
             if self.failed(place, error):
                 raise

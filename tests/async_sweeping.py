@@ -8,6 +8,7 @@ from typing import Any
 
 from actionqueues import action, current_transaction, transaction
 
+from .async_library import Hung
 from .sweeping import World, flaky, hopeless, make, put
 
 Program = Callable[[World], Coroutine[Any, Any, None]]
@@ -250,13 +251,18 @@ def as_scenario(program: Program) -> Callable[[World], None]:
             while not task.done():
                 try:
                     loop.run_until_complete(task)
+                except Hung:
+                    raise
                 except BaseException:
                     if task.done():
                         raise
                     task.cancel()  # as `asyncio.run` does
+        except Hung:
+            raise
+        else:
             task.result()
         finally:
-            if (rest := asyncio.all_tasks(loop)) != set():
+            if task.done() and (rest := asyncio.all_tasks(loop)) != set():
                 loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
             loop.close()
 

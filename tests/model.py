@@ -176,7 +176,7 @@ class Block:
         if failing and (how != "flaky" or failing == ATTEMPTS):
             problem = repr(Conflict(item.name) if how == "conflict" else Boom(item.name, failing))
             (report.conflicts if how == "conflict" else report.failures).append(f"{item.name} {problem}")
-            return [f"the undo of {item.name} {'conflict' if how == 'conflict' else 'failed'}: {problem}"]
+            return [f"the undo of {item.name} {'met a conflict' if how == 'conflict' else 'failed'}: {problem}"]
         events.append(f"undo {item.name}: {failing + 1}")
         report.undone.append(item.name)
         return []

@@ -30,7 +30,7 @@ async def a_failed_undo_is_noted_and_the_others_still_run(w: World) -> None:
 @scenario(
     "+a +b -b -a",
     "rolled back with failures",
-    "Boom: body | actionqueues: the undo of b conflict: RollbackConflict('theirs')",
+    "Boom: body | actionqueues: the undo of b met a conflict: RollbackConflict('theirs')",
     undone="a",
     conflicts=[{"step": "b", "error": "RollbackConflict('theirs')"}],
 )
@@ -51,7 +51,7 @@ async def an_undo_is_retried_by_its_own_policy(w: World) -> None:
 @scenario(
     "+a +b -b -a",
     "rolled back with failures",
-    "RollbackFailed: the transaction 'block': everything was rolled back, but the undo of b failed (1 sub-exception)"
+    "RollbackFailed: the transaction 'block': everything else was rolled back, but not b (1 sub-exception)"
     " [Boom: stuck]",
     undone="a",
     failures=[B_STUCK],

@@ -18,7 +18,7 @@ from actionqueues import (
 )
 
 from .async_library import Library, everywhere, in_asyncio, in_trio, outcome_of
-from .async_stage import AT_ONCE, Boom, Stage, boom, flaky, mark, nest, put, work
+from .async_stage import AT_ONCE, Boom, Moment, Stage, boom, flaky, mark, nest, put, work
 
 #: What a body does in its block, and when it gets `reached`, to be cancelled there.
 Body = Callable[[Stage, AsyncTransaction, Callable[[], Awaitable[None]]], Awaitable[object]]
@@ -357,7 +357,7 @@ def test_cancel_scopes_around_the_block_and_around_a_rollback_end_as_ever(librar
         assert (inner.cancelled_caught, outer.cancelled_caught) == (False, True)
         assert q.state is TransactionState.ROLLED_BACK
 
-    def boom_after(cancel: Callable[[], object], then: Callable[[], Awaitable[object]] = library.checkpoint) -> object:
+    def boom_after(cancel: Callable[[], object], then: Callable[[], Awaitable[object]] = library.checkpoint) -> Moment:
         async def moment() -> None:
             cancel()
             await then()
@@ -461,7 +461,7 @@ def test_a_cancellation_does_not_hide_that_hooks_have_failed(library: Library) -
         except asyncio.CancelledError as error:
             task.uncancel()
             assert isinstance(error.__cause__ or error.__context__, CommitHookFailed)
-        assert [failure.hook for failure in q.report.hook_failures] != []
+        assert [failure.name for failure in q.report.hook_failures] != []
 
     library.run(main)
 

@@ -380,10 +380,9 @@ def test_two_steps_in_flight_that_fail_together_are_each_undone_once(library: Li
             raise Boom(str(number))
 
         with pytest.raises(ExceptionGroup) as caught:
-            async with transaction() as q:
-                async with library.group() as start:
-                    start(put, stage, "a", None, lambda: fail(0))
-                    start(put, stage, "b", None, lambda: fail(1))
+            async with transaction() as q, library.group() as start:
+                start(put, stage, "a", None, lambda: fail(0))
+                start(put, stage, "b", None, lambda: fail(1))
         assert caught.group_contains(Boom)
         assert q.state is TransactionState.ROLLED_BACK
         assert q.report.clean

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import pytest
 
 from actionqueues import (
+    AsyncTransaction,
     IllegalOperation,
     NoTransaction,
     TransactionState,
@@ -205,13 +206,15 @@ def test_a_transaction_reached_from_a_later_event_loop_of_the_same_thread_is_ref
     stage = Stage(Library())
     q = transaction("of the first loop")
 
+    blocks: list[AsyncTransaction] = []
+
     async def enter() -> None:
-        await q.__aenter__()
+        blocks.append(await q.__aenter__())
         q.add(mark, stage, "queued")
 
     async def reach() -> None:
         with pytest.raises(IllegalOperation, match="event loop"):
-            await q.execute()  # type: ignore[func-returns-value]  # pyright: ignore
+            await blocks[0].execute()
 
     def run() -> None:
         asyncio.run(enter())
@@ -291,7 +294,7 @@ def test_generators_of_sync_code_may_be_used_in_async_code_and_left_anywhere() -
     library = Library()
     stage = Stage(library)
 
-    def sync() -> Iterator[str]:
+    def sync() -> Generator[str, None, None]:
         with transaction("in a generator"):
             yield mark(stage, "a")
             yield mark(stage, "b")

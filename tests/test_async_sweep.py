@@ -59,10 +59,12 @@ def sweep(program: Program) -> list[Outcome]:
     scenario = as_scenario(program)
     reference = reference_of(scenario)
     outcomes: list[Outcome] = []
-    with watched(100):
-        while (outcome := run(scenario, reference, len(outcomes) + 1)).places:
-            outcomes.append(outcome)
-    return outcomes
+    while True:
+        with watched(4):
+            outcome = run(scenario, reference, len(outcomes) + 1)
+        if not outcome.places:
+            return outcomes
+        outcomes.append(outcome)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
@@ -70,4 +72,6 @@ def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(pr
     outcomes = sweep(program)
     assert len(outcomes) > 40
     told = [f"{o.places[0].function}: {o.places[0].text} -> {'; '.join(o.wrong)}" for o in outcomes if o.wrong]
-    assert [line for line, o in zip(told, [o for o in outcomes if o.wrong], strict=True) if o.places[0] not in GAPS] == []
+    assert [
+        line for line, o in zip(told, [o for o in outcomes if o.wrong], strict=True) if o.places[0] not in GAPS
+    ] == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from actionqueues import TransactionState, action, transaction
+from actionqueues import AsyncTransaction, TransactionState, action, transaction
 
 from .async_library import Library, everywhere, in_asyncio, outcome_of
 from .async_stage import Boom, Stage, mark, nest, put
@@ -28,7 +29,7 @@ def test_a_savepoint_of_a_task_that_still_runs_is_cancelled_waited_for_and_undon
                 await put(stage, "b")
                 await put(stage, "c", None, wait)
 
-        blocks = []
+        blocks: list[AsyncTransaction] = []
         with pytest.raises(Boom):
             async with transaction() as q:
                 await put(stage, "a")
@@ -79,8 +80,6 @@ def test_a_savepoint_that_is_being_undone_when_its_block_fails_is_undone_once(li
 
 @everywhere
 def test_a_step_of_a_savepoint_in_a_worker_thread_is_waited_for(library: Library) -> None:
-    import threading
-
     stage = Stage(library)
 
     async def main() -> None:
@@ -282,7 +281,7 @@ def test_a_failed_task_whose_exception_nobody_asks_for_is_pythons_to_complain_ab
         async with transaction():
             task = asyncio.ensure_future(bad())
             await put(stage, "a", lambda: library.checkpoint(3))
-            assert isinstance(task.exception(), Boom)
+            assert isinstance(await outcome_of(task), Boom)
         del task
         gc.collect()
 

@@ -136,6 +136,4 @@ def test_a_timeout_of_a_sync_action_is_refused_since_nothing_could_keep_it() -> 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), "1", True])
 def test_a_timeout_is_a_positive_number_of_seconds(timeout: Any) -> None:
     with pytest.raises(ValueError, match="number of seconds above 0"):
-
-        @action(timeout=timeout)
-        async def step() -> None: ...  # pyright: ignore[reportUnusedFunction]
+        action(timeout=timeout)(Library().checkpoint)

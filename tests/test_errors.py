@@ -166,9 +166,9 @@ def test_an_error_shows_the_public_name_of_its_module(name: str) -> None:
     assert getattr(actionqueues, name) is error
 
 
-def test_all_but_groups_and_what_users_raise_are_caught_by_the_base() -> None:
+def test_all_but_what_users_raise_are_caught_by_the_base() -> None:
     others = {name for name in errors.__all__ if not issubclass(getattr(errors, name), ActionQueuesError)}
-    assert others == {"RollbackFailed", "CommitHookFailed", "RollbackConflict", "ActionRetryException"}
+    assert others == {"RollbackConflict", "ActionRetryException"}
 
 
 def test_a_retry_exception_of_a_users_own_survives_pickling() -> None:

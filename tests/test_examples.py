@@ -15,6 +15,7 @@ LAST_LINES = {
     "agent_tools.py": "OK: plan B is all there, and nothing is left of plan A",
     "classic_queue.py": "OK: all of the four or none, and four attempts.",
     "deploy.py": "OK: 11 things compared, all as they were before the failed deploy",
+    "fan_out.py": "OK: nothing of the failed import is left, and 299 of 299 are in",
     "signup.py": "28 signed up, 9 undone. OK: every difference was in a report, and none is left.",
 }
 

@@ -236,9 +236,10 @@ def test_the_result_of_a_step_that_has_not_run_cannot_be_read(dropped: bool, w: 
             q.rollback()
         with pytest.raises(IllegalOperation) as caught:
             print(step.result)
-    assert str(caught.value) == (
-        f"cannot read the result of a: it is {'dropped' if dropped else 'queued'}; call q.execute() first, or pass the "
-        "step itself to a later q.add(...)"
+    assert str(caught.value) == "cannot read the result of a: it is " + (
+        "dropped; it never ran"
+        if dropped
+        else "queued; call q.execute() first, or pass the step itself to a later q.add(...)"
     )
 
 

@@ -52,6 +52,7 @@ def test_a_report_tells_everything_that_a_rollback_has_come_to(w: World) -> None
         "abandoned": [],
         "dropped": ["queued"],
         "hook_failures": [],
+        "hooks_not_run": [],
     }
     assert json.loads(json.dumps(report.as_dict())) == report.as_dict()
     assert str(report) == (

@@ -1,4 +1,4 @@
-"""Thousands of concurrent transactions with random faults and cancellations, from a seed: each leaves nothing behind."""
+"""Thousands of concurrent transactions with random faults and cancellations: each leaves nothing behind."""
 
 from __future__ import annotations
 
