@@ -56,6 +56,8 @@ class Block(BlockState):
         """Become a savepoint of the transaction around, if that is wanted."""
         if self.outer is None and surrounding is not None:
             around: Runner = surrounding[OWNER].owner_here()
+            if around.block is not None and around.block.left:
+                return  # this code has outlived that block
             if around.block is not None and self._outermost:
                 raise NestedTransaction(self.label, around.label)
             if around.block is not None and not self._independent:
@@ -99,7 +101,7 @@ class Block(BlockState):
     def _check_commit(self) -> None:
         """Raise what keeps a block that was left normally from committing."""
         for lane in self.lanes or ():
-            if isinstance(lane, Block) and lane._state is _OPEN:
+            if isinstance(lane, Block) and lane._state is _OPEN and not lane.runs_elsewhere:
                 advice = "leave the inner block first, as `with` does"
                 raise IllegalOperation(f"commit {self.label}", f"{lane.label} inside it is still open", advice)
         doom = self.root._doom
@@ -121,6 +123,7 @@ class Block(BlockState):
                 self._parent.report.include(self._report)
             if len(log) == FIRST and not self.lanes:
                 self.outer.leave_lane(self)
+            self.outer.ended()
 
     def _due_hooks(self) -> list[Hook]:
         """The hooks to be called once it has committed, in order."""
@@ -174,6 +177,7 @@ class Block(BlockState):
             self._parent.report.include(report)
             if rollback.problems:
                 self.doom(rollback.problems)
+            self.outer.ended()
 
     def _drop_queue(self) -> None:
         while self._queue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from .report import Report, UndoFailure
 from .retry import Policy
 from .runner import Lane, Runner
 from .signature import display_name, is_async
-from .states import TransactionState
+from .states import StepState, TransactionState
 from .step import OWNER, THREAD, Entry, Log, Step
 
 __all__ = ["BlockState"]
@@ -69,6 +70,11 @@ class BlockState(Runner, Adding):
         return self._state
 
     @property
+    def left(self) -> bool:
+        """Whether it has ended, and its block has been left."""
+        return self._token is None and self._state is not _NEW and self._state is not _OPEN
+
+    @property
     def label(self) -> str:
         """What messages call it."""
         kind = "transaction" if self._parent is None else "savepoint"
@@ -106,6 +112,9 @@ class BlockState(Runner, Adding):
         self.plain = False
         if self._queue is None:
             self._queue = deque()
+        within = running_step(self._here())
+        if within is not None:
+            step.within = within, within.attempts
         self._queue.append(step)
         return step
 
@@ -172,6 +181,24 @@ class BlockState(Runner, Adding):
         finally:
             current.reset(token)
 
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether it is a savepoint that another thread is in."""
+        return self._state is _OPEN and self.outer is not None and self.log[THREAD] != self.outer.log[THREAD]
+
+    def _drop_undone(self) -> bool:
+        """Drop the queued steps that were added by a step, or an attempt of one, that has been undone since.
+
+        Returns:
+            Whether there is a step left to be run.
+        """
+        queue = self._queue
+        while queue and not queue[0].due:
+            step = queue.popleft()
+            step.move(StepState.DROPPED)
+            self.report.dropped.append(step)
+        return bool(queue)
+
     def _hook_list(self) -> list[Hook | BlockState]:
         self.plain = False
         if self._hooks is None:
@@ -218,3 +245,18 @@ class BlockState(Runner, Adding):
             parts.append("doomed")
         outcomes = self.report.outcomes
         return f"<{self._kind} {', '.join(parts)}{': ' + outcomes if outcomes else ''}>"
+
+
+def _forked() -> None:
+    """In a child process: the blocks that the parent is in are the parent's."""
+    log = current.get()
+    while log is not None:
+        owner = log[OWNER]
+        if isinstance(owner, BlockState):
+            owner._state, owner.plain = TransactionState.RELEASED, False
+        log = owner.surrounding
+    current.set(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -58,8 +58,11 @@ async def drive_async(generator: Generator[Wait | Await | Undo, BaseException | 
             result: T = stop.value
             return result
         if isinstance(request, Undo):
-            await roll_back_async(request.rollback, request.unwind)
             answer = None
+            try:
+                await roll_back_async(request.rollback, request.unwind)
+            except BaseException as interrupt:  # raised by the generator, once it has told what could not be undone
+                request.rollback.interrupts.append(interrupt)
             continue
         answer = None
         try:
@@ -149,5 +152,8 @@ async def run_hooks_async(run: HookRun) -> None:
         finally:
             run.guard.end()
 
-    await shielded(protected)
+    try:
+        await shielded(protected)
+    except BaseException as interrupt:
+        run.interrupts.append(interrupt)
     run.result()

@@ -369,7 +369,8 @@ def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Un
         rollback.note_on(error)
         owner.doom(rollback.problems)
     interrupt = rollback.interrupt()
-    if interrupt is not None:
+    again = type(interrupt) is type(error) and not isinstance(error, KeyboardInterrupt | SystemExit)
+    if interrupt is not None and not again:  # cancelled again: the first cancellation goes on
         raise interrupt
     return not rollback.problems
 

@@ -116,6 +116,7 @@ class Runner(Owner):
             finally:
                 current.reset(token)
         finally:
+            lane.foreign = False  # only now: what it did may have been undone at once
             if len(lane.log) == FIRST:
                 self.leave_lane(lane)
             self.ended()
@@ -234,12 +235,12 @@ class Runner(Owner):
 ASYNC_STEPS.add(Runner.run_here_async.__code__)
 
 
-def close(owner: Owner) -> None:
-    """Let no more steps be recorded, in the log or beside it."""
+def close(owner: Owner, *, spare_others: bool = False) -> None:
+    """Let no more steps be recorded, in the log or beside it; `spare_others`: except in blocks that others are in."""
     owners = [owner]
     while owners:
         owner = owners.pop()
-        if owner.log[BARRIER] < CLOSED:
+        if owner.log[BARRIER] < CLOSED and not (spare_others and owner.runs_elsewhere and not isinstance(owner, Lane)):
             owner.log[BARRIER] += CLOSED
             owners += owner.lanes or ()
 
@@ -283,7 +284,7 @@ class Lane(Runner):
     @property
     def runs_elsewhere(self) -> bool:
         """Whether its step is running in another thread; one in a task is counted by the outer log."""
-        return self.foreign and self.step is not None and self.step.state in (StepState.QUEUED, StepState.RUNNING)
+        return self.foreign and self.step is not None
 
     def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
         """All its steps have been undone."""

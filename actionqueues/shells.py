@@ -77,8 +77,9 @@ class Transaction(Block):
                     self._check_commit()
                     self.execute()
                     self._check_commit()
-                    close(self)
+                    close(self, spare_others=True)
                     self._wait()
+                    self._check_commit()
                     self._end_well()
                 self._detach()
             except BaseException as error:
@@ -122,6 +123,8 @@ class Transaction(Block):
         """A step in another thread has ended."""
         if self._ended is not None:
             self._ended.set()
+        if self.outer is not None:
+            self.outer.ended()
 
     def _roll_back(self, error: BaseException | None) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
@@ -146,7 +149,7 @@ class Transaction(Block):
             return
         token = _set_current(self._here().log)  # it may be called inside a block that shares nothing with this one
         try:
-            while queue:
+            while self._drop_undone():
                 fill_in(queue[0])
                 self._here().run_here(queue.popleft())
         finally:
@@ -241,8 +244,9 @@ class AsyncTransaction(Block):
                     self._check_commit()
                     await self.execute()
                     self._check_commit()
-                    close(self)
+                    close(self, spare_others=True)
                     await self._wait()
+                    self._check_commit()
                     await self._end_well()
                 self._detach()
             except BaseException as error:
@@ -273,6 +277,8 @@ class AsyncTransaction(Block):
         """A step has ended after the log was closed."""
         if self._ended is not None:
             self._ended.set()
+        if self.outer is not None:
+            self.outer.ended()
 
     async def _wait(self) -> None:
         """Wait for the steps that are running in other tasks and threads."""
@@ -290,6 +296,10 @@ class AsyncTransaction(Block):
             cancel_steps(self._holds)
         try:
             await roll_back_async(rollback, lambda: rollback.unwind(self), self._wait)
+        except BaseException as late:
+            if type(late) is not type(error) or isinstance(late, KeyboardInterrupt | SystemExit):
+                raise
+            # cancelled again: the first cancellation goes on, and the task counts both
         finally:
             self._finish_rollback(rollback, error)
         self._raise_interrupt(rollback)
@@ -313,7 +323,7 @@ class AsyncTransaction(Block):
             return
         token = _set_current(self._here().log)  # likewise
         try:
-            while queue:
+            while self._drop_undone():
                 fill_in(queue[0])
                 owner = self._here().owner_here()
                 step = queue.popleft()

@@ -113,6 +113,7 @@ class Step(Generic[R_co]):
         "saved",
         "size",
         "tries",
+        "within",
     )
 
     def __init__(self, definition: Definition, entry: Entry, state: StepState) -> None:
@@ -126,6 +127,7 @@ class Step(Generic[R_co]):
         self.attempts = 0 if state is StepState.QUEUED else 1
         self.saved: dict[str, Any] = {}
         self.tries: Attempts | None = None
+        self.within: tuple[Step[Any], int] | None = None  # the step that has queued it, and in which attempt
         self.quick = None
         self._key: str | None = None
 
@@ -207,6 +209,14 @@ class Step(Generic[R_co]):
         if self._state is StepState.RUNNING:
             self.settle()
         return self.entry[OUTCOME]
+
+    @property
+    def due(self) -> bool:
+        """Whether what has queued it still stands."""
+        if self.within is None:
+            return True
+        step, attempt = self.within
+        return step.state in (StepState.DONE, StepState.RUNNING) and step.attempts == attempt
 
     @property
     def wait(self) -> float:

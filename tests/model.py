@@ -108,6 +108,7 @@ class Record:
 
     item: Call | OnRollback | OnCommit
     result: str | None = None
+    gone: bool = False  # queued by a step, or an attempt of one, that has been undone since
 
 
 @dataclass
@@ -146,6 +147,7 @@ class Block:
         self.closed = False
         self.queue: list[Record] = []
         self.added: list[Record] = []
+        self.queued: list[Record] = [] if outer is None else outer.queued  # in the whole transaction
 
     # -- undoing
 
@@ -211,6 +213,7 @@ class Block:
         attempt = 0
         while True:
             attempt += 1
+            queued = len(self.queued)
             self.trail.events.append(f"do {item.name}({given}): {attempt}")
             try:
                 self.run(item.inside)
@@ -219,6 +222,8 @@ class Block:
                 if item.body == "fail" or (item.body == "flaky" and attempt <= item.fails):
                     raise Boom(item.name, attempt)
             except BaseException as error:
+                for late in self.queued[queued:]:
+                    late.gone = True
                 if item.body == "flaky" and isinstance(error, Exception) and attempt < ATTEMPTS:
                     notes = self.undo_down_to(height + 1)
                     if not notes:
@@ -237,10 +242,14 @@ class Block:
         record = Record(item)
         self.queue.append(record)
         self.added.append(record)
+        self.queued.append(record)
 
     def execute(self) -> None:
         while self.queue:
             record = self.queue[0]
+            if record.gone:
+                self.report.dropped.append(self.queue.pop(0).item.name)
+                continue
             earlier = self.earlier(record)
             if earlier is not None and earlier.result is None:
                 raise Misuse("IllegalOperation")

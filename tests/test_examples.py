@@ -38,7 +38,8 @@ def run(example: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
 @pytest.mark.parametrize("example", sorted(LAST_LINES))
 def test_an_example_runs_from_any_folder_and_leaves_nothing_behind(example: str, tmp_path: Path) -> None:
     done = run(example, cwd=tmp_path)
-    assert done.stderr == ""
+    # `-X dev` makes asyncio tell of what takes long, which depends on how busy the machine is.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("Executing <")] == []
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == LAST_LINES[example]
     assert list(tmp_path.iterdir()) == []

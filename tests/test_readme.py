@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sqlite3
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +63,9 @@ def test_the_programs_of_a_section_run_and_print_what_is_shown(section: str) -> 
         elif block.language == "text":
             assert printed == block.text, f"line {block.line}"
             printed = ""
+    for value in namespace.values():
+        if isinstance(value, sqlite3.Connection):
+            value.close()  # from Python 3.13 on, one that is left open warns
     assert printed == ""
 
 
