@@ -6,7 +6,7 @@ from _thread import get_ident
 from collections.abc import Callable
 from threading import Event
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .block import Block
 from .concurrency import Signal, cancel_steps
@@ -222,12 +222,12 @@ class AsyncTransaction(Block):
     _kind = "AsyncTransaction"
     _ended: Signal | None = None
 
-    def __enter__(self) -> NoReturn:
-        self._enter(awaits=True)
-        raise AssertionError  # pragma: no cover - it has been entered before
+    if not TYPE_CHECKING:  # type checkers are to find `with q:` on an async block
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Not reached."""
+        def __enter__(self):
+            self._enter(awaits=True)  # which says that it has been entered before
+
+        __exit__ = None  # not reached
 
     async def __aenter__(self) -> Self:
         self._enter(awaits=True)

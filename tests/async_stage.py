@@ -44,11 +44,11 @@ class Stage:
     """
 
     library: Library
-    trail: list[str] = field(default_factory=list)
-    present: set[str] = field(default_factory=set)
-    undoing: dict[str, Moment] = field(default_factory=dict)
-    overlaps: list[str] = field(default_factory=list)
-    _handlers: list[str] = field(default_factory=list)
+    trail: list[str] = field(default_factory=list[str])
+    present: set[str] = field(default_factory=set[str])
+    undoing: dict[str, Moment] = field(default_factory=dict[str, Moment])
+    overlaps: list[str] = field(default_factory=list[str])
+    _handlers: list[str] = field(default_factory=list[str])
 
     def say(self, word: object) -> None:
         """Leave a word in the trail."""

@@ -160,7 +160,7 @@ def test_an_async_handler_of_a_sync_action_is_refused_where_it_is_written() -> N
     with pytest.raises(TypeError, match="async"):
 
         @sync.rollback
-        async def undo(name: str) -> None: ...  # pyright: ignore[reportUnusedFunction]
+        async def undo(name: str) -> None: ...
 
 
 @everywhere

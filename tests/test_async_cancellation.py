@@ -405,7 +405,7 @@ def test_a_handler_that_is_cancelled_by_what_it_awaits_is_a_failed_undo_and_no_c
 
     async def main() -> None:
         stage.undoing["b"] = awaits_a_cancelled_task
-        async with transaction() as q:
+        async with transaction():
             await put(stage, "a")
             await put(stage, "b")
             raise Boom

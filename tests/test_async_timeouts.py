@@ -130,7 +130,7 @@ def test_a_timeout_of_a_sync_action_is_refused_since_nothing_could_keep_it() -> 
     with pytest.raises(TypeError, match="needs an `async def`"):
 
         @action(timeout=1)  # type: ignore[arg-type]  # pyright: ignore
-        def sync() -> None: ...  # pyright: ignore
+        def sync() -> None: ...
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), "1", True])

@@ -75,9 +75,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--check", action="store_true", help="exit 1 if a must figure is missed")
     parser.add_argument("--markdown", action="store_true", help="print the tables for a README")
-    parser.add_argument(
-        "--rows", nargs="+", default=[], metavar="PART", help="only rows whose name contains PART"
-    )
+    parser.add_argument("--rows", nargs="+", default=[], metavar="PART", help="only rows whose name contains PART")
     parser.add_argument(
         "--peers", nargs="*", default=list(PEERS), choices=PEERS, metavar="NAME",
         help=f"these of the other libraries, or none at all ({', '.join(PEERS)})",

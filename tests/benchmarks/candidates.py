@@ -112,7 +112,5 @@ def _expect(
     wanted: list[tuple[str, int, int]],
 ) -> None:
     if trail != wanted:
-        raise RuntimeError(
-            f"{candidate.name} does not do the work: {what} did {trail}, and not {wanted}"
-        )
+        raise RuntimeError(f"{candidate.name} does not do the work: {what} did {trail}, and not {wanted}")
     trail.clear()
