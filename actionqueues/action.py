@@ -144,6 +144,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             "__module__": cls.__module__,
             "__get__": _getter(call, kind, definition.is_async),
         }
+        namespace["__doc__"] = property(lambda _self: definition.function.__doc__)
         if _PURE:
             namespace["__call__"] = _caller(call)
         own: Any = type("action", (cls,), namespace)
