@@ -144,6 +144,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             "__module__": cls.__module__,
             "__get__": _getter(call, kind, definition.is_async),
         }
+        namespace["__actionqueues__"] = definition
         namespace["__doc__"] = property(lambda _self: definition.function.__doc__)
         if _PURE:
             namespace["__call__"] = _caller(call)
@@ -224,10 +225,6 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         policy = None if retry is None else check_policy(retry, f"{definition.name}.rollback(retry=...)")
         definition.undo_with(Handler.bound(function, definition.parameters, definition.name, retry=policy))
         return handler
-
-    @property
-    def __actionqueues__(self) -> Definition:
-        return self._self_definition
 
     if not TYPE_CHECKING:
         # What the proxy shows is the user's function; what it calls is the generated frame.
