@@ -6,7 +6,8 @@ The shells for sync and async code derive from it.  They differ in how they wait
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from .blockstate import BlockState
 from .engine import Rollback
@@ -17,12 +18,13 @@ from .errors import (
     RollbackFailed,
     TransactionDoomed,
 )
-from .hooks import Hook
+from .hooks import Hook, HookRun
+from .interceptor import Asking, Interceptor, ask
 from .owner import current, get_current
 from .report import UndoFailure
 from .runner import Runner, close
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import FIRST, OWNER, Log
+from .step import BARRIER, FIRST, OWNER, WATCHED, Log
 
 __all__ = ["Block"]
 
@@ -34,6 +36,12 @@ class Block(BlockState):
 
     __slots__ = ()
 
+    #: Makes the interceptor of this transaction, once it is entered.
+    _intercept: Callable[[Block], Interceptor | None] | None = None
+
+    #: Makes the interceptor of every transaction, given the one that it has already: set by `observed` alone.
+    observe: ClassVar[Callable[[Block, Interceptor | None], Interceptor | None] | None] = None
+
     def _enter(self, *, awaits: bool) -> None:
         if self._state is not _NEW:
             again = "a transaction object serves one block; make another one for the next"
@@ -44,6 +52,8 @@ class Block(BlockState):
             if surrounding is not None or self.outer is not None:
                 self.plain = False
                 self._nest(surrounding)
+            if self.outer is not None or self._intercept is not None or Block.observe is not None:
+                self._watch(log)
             self._token = current.set(log)
             self._state = _OPEN
         except BaseException:
@@ -69,6 +79,20 @@ class Block(BlockState):
             self._parent = outer.block
             outer.enter_lane(self)
             outer.check_open(self.label)  # after it has been entered: who closes the log then looks for lanes
+
+    def _watch(self, log: Log) -> None:
+        """Find out what stands between it and its steps."""
+        watch = None if self.outer is None else self.outer.interceptor
+        if self.outer is None:
+            watch = None if self._intercept is None else self._intercept(self)
+            if Block.observe is not None:
+                watch = Block.observe(self, watch)
+        if watch is not None:
+            self.interceptor = watch
+            self.plain = False
+            log[BARRIER] = WATCHED
+            if self.outer is None:
+                watch.entering(self)
 
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""
@@ -114,6 +138,8 @@ class Block(BlockState):
         if self.outer is None:
             self._move(TransactionState.COMMITTED)
             close(self)
+            if self.interceptor is not None:
+                self.interceptor.committed(self)
             self.release()
             self._hooks = None
         else:
@@ -124,6 +150,25 @@ class Block(BlockState):
             if len(log) == FIRST and not self.lanes:
                 self.outer.leave_lane(self)
             self.outer.ended()
+
+    def _ask(self) -> Asking:
+        """Ask the interceptor of an outermost transaction whether it may commit."""
+        if self.interceptor is None or self.outer is not None:
+            return None, None
+        return (yield from ask(self.interceptor.committing, self, self._due_hooks()))
+
+    @staticmethod
+    def _allowed(asked: tuple[BaseException | None, BaseException | None]) -> BaseException | None:
+        """Raise what keeps it from committing; return what is to be raised although it may."""
+        if asked[0] is not None:
+            raise asked[0]
+        return asked[1]
+
+    def _hook_run(self, late: BaseException | None) -> HookRun:
+        run = HookRun(self.report, self.label, self.interceptor)
+        if late is not None:
+            run.interrupts.append(late)
+        return run
 
     def _due_hooks(self) -> list[Hook]:
         """The hooks to be called once it has committed, in order."""
@@ -168,6 +213,8 @@ class Block(BlockState):
         report = rollback.report
         if rollback.guard.broken is not None:
             rollback.abandon(self)
+            if self.interceptor is not None and self.outer is None:
+                self.interceptor.abandoned(self)
         self._drop_queue()
         self._move(TransactionState.ROLLED_BACK if report.clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
         report.state = self._state

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from contextvars import Token
 from typing import Any, ParamSpec, TypeVar
 
+from .drivers import drive
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .hooks import Hook
+from .interceptor import ask
 from .owner import current, get_current, running_step, undoing
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
@@ -133,6 +135,10 @@ class BlockState(Runner, Adding):
 
     def _record(self, entry: Entry) -> None:
         """Record something that is done, where the running code belongs if that is in this block."""
+        if self.interceptor is not None:
+            step: Step[Any] = Step(entry[-1], entry, StepState.DONE)
+            self._allow(drive(ask(self.interceptor.recorded, step)))
+            entry = [None, step]
         owner = self._here().owner_here()
         if owner.log[THREAD] == get_ident():
             owner.log += entry

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .step import Log
 
-__all__ = ["Signal", "cancel_steps", "in_trio", "limited", "pause_async", "shielded"]
+__all__ = ["Signal", "cancel_steps", "in_trio", "in_worker_thread", "limited", "pause_async", "shielded"]
 
 T = TypeVar("T")
 
@@ -71,6 +71,18 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if cancelled is not None and (task.cancelled() or task.exception() is None):
         raise cancelled
     return task.result()
+
+
+async def in_worker_thread(function: Callable[[], None]) -> None:
+    """Call this in another thread."""
+    if in_trio():
+        import trio
+
+        await trio.to_thread.run_sync(function)
+    else:
+        import asyncio
+
+        await asyncio.to_thread(function)
 
 
 class Signal:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from time import sleep
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from .concurrency import pause_async, shielded
-from .engine import Await, Rollback, Undo, Unwinding, Wait
+from .concurrency import in_worker_thread, pause_async, shielded
+from .engine import Rollback
 from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
+from .interrupts import InterruptGuard
 from .owner import current, undoing
+from .requests import Await, Call, Undo, Unwinding, Wait
 
 __all__ = [
     "drive",
@@ -25,7 +27,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-def drive(generator: Generator[Wait | Await | Undo, BaseException | None, T]) -> T:
+def drive(generator: Generator[Wait | Await | Call | Undo, BaseException | None, T]) -> T:
     """Run a generator of requests to its end, blocking this thread while it waits."""
     answer: BaseException | None = None
     while True:
@@ -43,12 +45,29 @@ def drive(generator: Generator[Wait | Await | Undo, BaseException | None, T]) ->
                 sleep(request.seconds)
             except BaseException as interrupt:
                 answer = interrupt
+        elif isinstance(request, Call):
+            answer = _call(request)
         else:  # of a step that a sync step has made in an event loop of its own
-            request.coroutine.close()
+            cast("Coroutine[Any, Any, object]", request.awaitable).close()
             answer = AsyncActionInSyncBlock(request.name, "the rollback of a sync step")
 
 
-async def drive_async(generator: Generator[Wait | Await | Undo, BaseException | None, T]) -> T:
+def _call(request: Call) -> BaseException | None:
+    """Do what may block; Ctrl-C has to wait."""
+    guard = InterruptGuard()
+    try:
+        guard.begin()
+        request.function()
+    except BaseException as error:
+        return error
+    else:
+        return None
+    finally:
+        guard.end()
+        request.interrupted = guard.kept
+
+
+async def drive_async(generator: Generator[Wait | Await | Call | Undo, BaseException | None, T]) -> T:
     """Run a generator of requests to its end, suspending this task while it waits."""
     answer: BaseException | None = None
     while True:
@@ -66,9 +85,31 @@ async def drive_async(generator: Generator[Wait | Await | Undo, BaseException | 
             continue
         answer = None
         try:
-            await (pause_async(request.seconds) if isinstance(request, Wait) else request.coroutine)
+            if isinstance(request, Wait):
+                await pause_async(request.seconds)
+            elif isinstance(request, Call):
+                answer = await _call_async(request)
+            else:
+                request.result = await request.awaitable
         except BaseException as interrupt:
             answer = interrupt
+
+
+async def _call_async(request: Call) -> BaseException | None:
+    """Let a worker thread do what may block; a cancellation has to wait."""
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            request.function()
+        except BaseException as error:
+            raised.append(error)
+
+    try:
+        await shielded(lambda: in_worker_thread(call))
+    except BaseException as interrupt:
+        request.interrupted = interrupt
+    return raised[0] if raised else None
 
 
 def pause(seconds: float) -> None:

@@ -1,11 +1,8 @@
 """The core: what is done when a step fails, and how a log is unwound.
 
-The protocol.  What has to be done once something has gone wrong is a generator.  It calls sync handlers itself, and
-yields a request whenever something has to be waited for: a `Wait`, an `Await`, an `Undo`.  Its driver does that and
-sends back what came of it.  Outcomes are sent as values, never thrown, since a `StopIteration` thrown into a generator
-would be lost.  The drivers (`drivers.py`) are the only code that knows whether waiting blocks the thread or suspends a
-task, so everything here serves sync and async blocks and the classic queue alike.  Nothing of it runs for a step that
-succeeds.
+The protocol is that of `requests.py`: generators that call sync handlers themselves, and yield what has to be waited
+for.  The drivers (`drivers.py`) are the only code that knows whether waiting blocks the thread or suspends a task, so
+everything here serves sync and async blocks and the classic queue alike.  Nothing of it runs for a step that succeeds.
 
 Undoing goes backwards through a log and its lanes (see `owner.py`).  How far it has come is kept, and moved on before
 each handler is called: however often an unwinding is interrupted and begun again, no handler is called twice.
@@ -13,63 +10,24 @@ each handler is called: however often an unwinding is interrupted and begun agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from inspect import iscoroutine
 from time import monotonic
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from .errors import RollbackConflict
 from .handler import Handler
+from .interceptor import Interceptor, ask
 from .interrupts import InterruptGuard
 from .owner import Owner
 from .report import Report, UndoFailure
+from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
 from .retry import Policy, next_wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, THREAD, Step, step_at
 from .telling import add_note, log_error, shown
 
-__all__ = [
-    "Attempts",
-    "Await",
-    "Failing",
-    "Rollback",
-    "Undo",
-    "Unwinding",
-    "Wait",
-    "failing",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Go on in so many seconds.  Answered with None, or with what interrupted the wait."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Await this coroutine of a rollback handler.  Answered with None, or with what it raised."""
-
-    coroutine: Coroutine[Any, Any, object]
-    name: str
-
-
-#: An unwinding: returns nothing, and is sent the answers.
-Unwinding: TypeAlias = Generator[Wait | Await, BaseException | None, None]
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """Run an unwinding, outside any block, and without letting anything cut it short.  Answered with None."""
-
-    rollback: Rollback
-    unwind: Callable[[], Unwinding]
-
-
-#: What handles a step that has raised; returns a decision.
-Failing: TypeAlias = Generator[Undo, BaseException | None, bool]
+__all__ = ["Attempts", "Rollback", "failing"]
 
 
 class Attempts:
@@ -112,9 +70,10 @@ class Rollback:
         interrupts: what was raised that is no `Exception`; the first is to be raised once everything is undone.
         problems: the undos that failed.
         abandoned: the steps that a third Ctrl-C has left.
+        told: whether an interceptor knows of it.
     """
 
-    __slots__ = ("abandoned", "alone", "end", "guard", "interrupts", "owner", "problems", "report")
+    __slots__ = ("abandoned", "alone", "end", "guard", "interrupts", "owner", "problems", "report", "told")
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -125,6 +84,7 @@ class Rollback:
         self.interrupts: list[BaseException] = []
         self.problems: list[UndoFailure] = []
         self.abandoned: list[Step[Any]] = []
+        self.told = False
 
     @property
     def step(self) -> Step[Any] | None:
@@ -155,8 +115,8 @@ class Rollback:
                 doer = log[end - 1]
                 place = end - doer.size
                 quick = doer.quick
-                if quick is None or log[end - 2] is PENDING:
-                    yield from self._undo(step_at(log, end))
+                if quick is None or log[end - 2] is PENDING or owner.interceptor is not None:
+                    yield from self._undo(step_at(log, end), watch=owner.interceptor)
                 else:
                     try:
                         value = quick(log, place)
@@ -201,14 +161,40 @@ class Rollback:
         if whole:
             self.alone = True
             self.owner, self.end = owner, place + 2
-            yield from self._undo(step_at(owner.log, place + 2))
+            yield from self._undo(step_at(owner.log, place + 2), watch=owner.interceptor)
             self.owner = self.end = None
             self.alone = False
 
-    def _undo(self, step: Step[Any], error: BaseException | None = None) -> Unwinding:
+    def _undo(
+        self, step: Step[Any], error: BaseException | None = None, *, watch: Interceptor | None = None
+    ) -> Unwinding:
         """Undo one step, or say why not; `error` is what a first attempt of its handler has already raised."""
         if step.state not in UNDOABLE:
             return  # it has been undone at once
+        yield from self._try_undo(step, error, watch)
+        if watch is not None:
+            yield from self.tell(watch.settled, step)
+
+    def tell(self, method: Callable[..., Request | None], *args: object) -> Unwinding:
+        """Let an interceptor know; nothing that it raises stops the undoing."""
+        error, interrupted = yield from ask(method, *args)
+        if error is not None:
+            log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
+        for each in (error, interrupted):
+            if each is not None and not isinstance(each, Exception):
+                self.interrupts.append(each)
+
+    def unwind_block(self, owner: Owner, error: BaseException | None) -> Unwinding:
+        """Undo everything in a block, because of `error`."""
+        watch = owner.interceptor if owner.outer is None else None
+        if watch is not None and not self.told:
+            self.told = True
+            yield from self.tell(watch.rolling_back, owner, error)
+        yield from self.unwind(owner)
+        if watch is not None:
+            yield from self.tell(watch.rolled_back, owner)
+
+    def _try_undo(self, step: Step[Any], error: BaseException | None, watch: Interceptor | None) -> Unwinding:
         if step.state is StepState.RUNNING:
             step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
         try:
@@ -223,22 +209,39 @@ class Rollback:
             step.move(StepState.SKIPPED)
             self.report.skipped.append(step)
         else:
-            yield from self._attempts(step, handler, error)
+            yield from self._attempts(step, handler, error, watch)
 
-    def _attempts(self, step: Step[Any], handler: Handler, error: BaseException | None) -> Unwinding:
+    def _attempt(self, step: Step[Any], handler: Handler) -> Attempting:
+        """Call a handler once; returns what it raised."""
+        try:
+            value = handler.call(step)
+        except BaseException as raised:
+            return raised
+        if handler.is_async:
+            return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
+        return _unawaited(value, step.name) if iscoroutine(value) else None
+
+    def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
+        """The same, with an interceptor asked before and after."""
+        error, interrupted = yield from ask(watch.undoing, step)
+        if error is not None:
+            return error
+        error = yield from self._attempt(step, handler)
+        late, also = yield from ask(watch.undone, step, error)
+        self.interrupts += [each for each in (interrupted, also) if each is not None]
+        return error or late
+
+    def _attempts(
+        self, step: Step[Any], handler: Handler, error: BaseException | None, watch: Interceptor | None
+    ) -> Unwinding:
         """Call a handler as often as its policy wants."""
         attempts = Attempts(handler.retry)
         while True:
             if error is None:
-                try:
-                    value = handler.call(step)
-                except BaseException as raised:
-                    error = raised
+                if watch is None:
+                    error = yield from self._attempt(step, handler)
                 else:
-                    if handler.is_async:
-                        error = yield Await(cast("Coroutine[Any, Any, object]", value), handler.name)
-                    elif iscoroutine(value):
-                        error = _unawaited(value, step.name)
+                    error = yield from self._watched_attempt(watch, step, handler)
                 if error is None:
                     step.move(StepState.UNDONE)
                     self.report.undone_steps.append(step.definition)  # not the step, which refers to its error

@@ -6,10 +6,11 @@ from collections.abc import Callable, Generator
 from inspect import iscoroutine
 from typing import Any
 
-from .engine import Await
 from .errors import CommitHookFailed
+from .interceptor import Interceptor, ask
 from .interrupts import InterruptGuard
 from .report import HookFailure, Report
+from .requests import Attempting, Await, Request
 from .signature import display_name
 from .step import Step
 
@@ -50,28 +51,40 @@ class Hook:
 class HookRun:
     """The commit hooks of a transaction, being called."""
 
-    __slots__ = ("errors", "guard", "hooks", "interrupts", "label", "report")
+    __slots__ = ("errors", "guard", "hooks", "interrupts", "label", "report", "watch")
 
-    def __init__(self, report: Report, label: str) -> None:
+    def __init__(self, report: Report, label: str, watch: Interceptor | None = None) -> None:
         self.hooks: list[Hook] = []
+        self.watch = watch
         self.report = report
         self.label = label
         self.guard = InterruptGuard()
         self.errors: list[Exception] = []
         self.interrupts: list[BaseException] = []
 
-    def calls(self) -> Generator[Await, BaseException | None, None]:
-        """Call all of them; a generator of requests, as in `engine.py`."""
+    def _call(self, hook: Hook) -> Attempting:
+        """Call one of them; returns what it raised."""
+        try:
+            value = hook.call()
+        except BaseException as raised:
+            return raised
+        return (yield Await(value, hook.name)) if iscoroutine(value) else None
+
+    def _watched_call(self, watch: Interceptor, hook: Hook) -> Attempting:
+        """The same, with an interceptor asked before and after."""
+        error, interrupted = yield from ask(watch.calling_hook, hook)
+        if error is None:
+            error = yield from self._call(hook)
+            late, also = yield from ask(watch.called_hook, hook, error)
+            self.interrupts += [each for each in (interrupted, also) if each is not None]
+            error = error or late
+        return error
+
+    def calls(self) -> Generator[Request, BaseException | None, None]:
+        """Call all of them; a generator of requests."""
         while self.hooks:
             hook = self.hooks.pop(0)
-            error: BaseException | None = None
-            try:
-                value = hook.call()
-            except BaseException as raised:
-                error = raised
-            else:
-                if iscoroutine(value):
-                    error = yield Await(value, hook.name)
+            error = yield from self._call(hook) if self.watch is None else self._watched_call(self.watch, hook)
             if error is not None:
                 self.report.hook_failures.append(HookFailure(hook.name, error))
                 broken = self.guard.broken

@@ -18,9 +18,10 @@ from typing import Any, Final, Protocol
 from .definition import Definition
 from .errors import NoTransaction
 from .frames import ASYNC_STEPS
+from .interceptor import Interceptor
 from .report import Report, UndoFailure
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, THREAD, Log, Step, step_at
+from .step import BARRIER, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
 
 __all__ = [
     "Owner",
@@ -73,6 +74,7 @@ class Owner:
         plain: whether it has nothing but records in its log.
         ending: whether everything in it is about to be undone, so that a step that raises now is left to that.
         undo_at_once: whether a step that raises is undone before its exception goes on.
+        interceptor: what stands between it and its steps, or None.
     """
 
     # Kept in the class: most owners never change most of them.
@@ -87,6 +89,7 @@ class Owner:
     undo_at_once = False
     ending = False
     plain: bool
+    interceptor: Interceptor | None = None
     _links: list[Step[Any]] | None = None
 
     @property
@@ -139,7 +142,7 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            if owner.log[BARRIER] % CLOSED or owner.runs_elsewhere:
+            if owner.log[BARRIER] & RUNNING or owner.runs_elsewhere:
                 return True
             owners += owner.lanes or ()
         return False
@@ -179,7 +182,7 @@ class Owner:
             step = self._running_sync_step()
             if step is not None:
                 return step
-        if not log[BARRIER] % CLOSED:
+        if not log[BARRIER] & RUNNING:
             return None
         called_by = calling_step(log)
         if called_by is not None:

@@ -11,13 +11,15 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from .drivers import drive, drive_async, pause, pause_async
-from .engine import Attempts, Rollback, Unwinding, failing
+from .engine import Attempts, Rollback, failing
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .frames import ASYNC_STEPS
+from .interceptor import Attempt, ask, attempt
 from .owner import Owner, calling_step, current
 from .report import Report, UndoFailure
+from .requests import Unwinding
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, THREAD, Entry, Log, Step, step_at
+from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, RUNNING, THREAD, WATCHED, Entry, Log, Step, step_at
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -44,6 +46,8 @@ class Runner(Owner):
 
     def run_here(self, step: Step[Any]) -> Any:
         """Run a step that was bound before: what the frame of a direct call does, for one that was queued."""
+        if self.interceptor is not None:
+            self._start(step, drive(ask(self.interceptor.starting, step)))
         step.move(StepState.RUNNING)
         step.attempts = 1
         step.tries = Attempts(step.definition.retry)
@@ -51,13 +55,41 @@ class Runner(Owner):
         place = len(log)
         try:
             log += (PENDING, step)
-            result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
+            result = log[place] = step.entry[OUTCOME] = self._attempt(step, place)
         except BaseException as error:
             if self.failed(place, error):
                 raise
         else:
             return result
         return self.again(place)
+
+    def _start(self, step: Step[Any], asked: tuple[BaseException | None, BaseException | None]) -> None:
+        """An interceptor has been asked whether a step may be started."""
+        try:
+            self._allow(asked)
+        except BaseException:
+            step.move(StepState.DROPPED)
+            self.report.dropped.append(step)
+            raise
+
+    @staticmethod
+    def _allow(asked: tuple[BaseException | None, BaseException | None]) -> None:
+        error = asked[0] or asked[1]
+        if error is not None:
+            raise error
+
+    def _attempt(self, step: Step[Any], place: int) -> Any:
+        if self.interceptor is None:
+            return step.definition.run(step.entry)
+        return self._result(drive(attempt(self.interceptor, step)), step, place)
+
+    def _result(self, made: Attempt, step: Step[Any], place: int) -> Any:
+        if made.error is not None:
+            raise made.error
+        if made.interrupted is not None:
+            self.log[place] = step.entry[OUTCOME] = made.result  # it is done, whatever else is raised
+            raise made.interrupted
+        return made.result
 
     def failed(self, place: int, error: BaseException, started: float | None = None, *, waiting: bool = False) -> bool:
         """The body of the step whose outcome belongs at `place` has raised; returns whether that is to go on."""
@@ -86,7 +118,7 @@ class Runner(Owner):
                 pause(step.wait)
                 step.attempts += 1
                 waiting = False
-                result = log[place] = step.entry[OUTCOME] = step.definition.run(step.entry)
+                result = log[place] = step.entry[OUTCOME] = self._attempt(step, place)
             except BaseException as error:
                 if self.failed(place, error, waiting=waiting):
                     raise
@@ -123,7 +155,7 @@ class Runner(Owner):
 
     def owner_here(self) -> Runner:
         """To whom a step that is called here belongs: the async step that calls it, if there is one, or else this."""
-        called_by = calling_step(self.log) if self.log[BARRIER] % CLOSED else None
+        called_by = calling_step(self.log) if self.log[BARRIER] & RUNNING else None
         if called_by is None:
             return self
         log, place = called_by
@@ -161,17 +193,18 @@ class Runner(Owner):
 
     async def run_here_async(self, step: Step[Any]) -> Any:
         """Run an async step that was bound before."""
-        step.move(StepState.RUNNING)
-        step.attempts = 1
-        step.tries = Attempts(step.definition.retry)
         log = self.log
-        place = len(log)
         try:
             log[BARRIER] += 1
+            if self.interceptor is not None:
+                self._start(step, await drive_async(ask(self.interceptor.starting, step)))
+            step.move(StepState.RUNNING)
+            step.attempts = 1
+            step.tries = Attempts(step.definition.retry)
+            place = len(log)
             try:
                 log += (PENDING, step)
-                value = step.definition.run(step.entry)
-                result = log[place] = step.entry[OUTCOME] = await value if isawaitable(value) else value
+                result = log[place] = step.entry[OUTCOME] = await self._attempt_async(step, place)
             except BaseException as error:
                 if await self.failed_async(place, error):
                     raise
@@ -182,6 +215,12 @@ class Runner(Owner):
             log[BARRIER] -= 1
             if log[BARRIER]:
                 self.ended()
+
+    async def _attempt_async(self, step: Step[Any], place: int) -> Any:
+        if self.interceptor is not None:
+            return self._result(await drive_async(attempt(self.interceptor, step)), step, place)
+        value = step.definition.run(step.entry)
+        return await value if isawaitable(value) else value
 
     async def failed_async(
         self, place: int, error: BaseException, started: float | None = None, *, waiting: bool = False
@@ -210,7 +249,7 @@ class Runner(Owner):
                 await pause_async(step.wait)
                 step.attempts += 1
                 waiting = False
-                result = log[place] = step.entry[OUTCOME] = await step.definition.run(step.entry)
+                result = log[place] = step.entry[OUTCOME] = await self._attempt_async(step, place)
             except BaseException as error:
                 if await self.failed_async(place, error, waiting=waiting):
                     raise
@@ -255,9 +294,10 @@ class Lane(Runner):
         self.foreign = outer.log[THREAD] != get_ident()
         self.step = step
         self.name = outer.name
-        self.log = [0, get_ident(), self, outer.awaits]
+        self.log = [0 if outer.interceptor is None else WATCHED, get_ident(), self, outer.awaits]
         self.plain = True
         self.awaits = outer.awaits
+        self.interceptor = outer.interceptor
         self.surrounding = outer.log
         self.undo_at_once = outer.undo_at_once
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -11,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .block import Block
 from .concurrency import Signal, cancel_steps
 from .decorated import in_transaction
-from .drivers import drive, roll_back, roll_back_async, run_hooks_async
+from .drivers import drive, drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
-from .hooks import HookRun
+from .interceptor import Interceptor
 from .owner import Owner, current, get_current
 from .queueing import fill_in
 from .runner import close
 from .states import TransactionState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
 
-__all__ = ["AsyncTransaction", "Transaction"]
+__all__ = ["AsyncTransaction", "Intercepted", "Transaction", "observed"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -49,6 +50,10 @@ class Transaction(Block):
         except BaseException:
             self._detach()
             raise
+
+    def _enter_slowly(self) -> Self:
+        self._enter(awaits=False)
+        return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
@@ -91,10 +96,11 @@ class Transaction(Block):
 
     def _end_well(self) -> None:
         """Commit, and then call the hooks: no interrupt comes between them."""
-        if self._hooks is None or self.outer is not None:
+        late = None if self.interceptor is None else self._allowed(drive(self._ask()))
+        if late is None and (self._hooks is None or self.outer is not None):
             self._commit()
             return
-        run = HookRun(self.report, self.label)
+        run = self._hook_run(late)
         try:
             run.guard.begin()
             run.hooks = self._due_hooks()
@@ -132,7 +138,7 @@ class Transaction(Block):
             return
         rollback = self._begin_rollback()
         try:
-            roll_back(rollback, lambda: rollback.unwind(self), self._wait)
+            roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait)
         finally:
             self._finish_rollback(rollback, error)
         self._raise_interrupt(rollback)
@@ -204,10 +210,28 @@ class _Savepoint(Transaction):
     """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
 
     _kind = "Savepoint"
+    __enter__ = Transaction._enter_slowly
 
-    def __enter__(self) -> Self:
-        self._enter(awaits=False)
-        return self
+
+class Intercepted(Transaction):
+    """A transaction that has an interceptor from the start."""
+
+    __enter__ = Transaction._enter_slowly
+
+
+@contextmanager
+def observed(factory: Callable[[Block, Interceptor | None], Interceptor | None]) -> Generator[None, None, None]:
+    """Let `factory` make the interceptor of every transaction that is entered meanwhile, in whatever thread.
+
+    It is given the transaction, and the interceptor that it has already.
+    """
+    before = Block.observe, Transaction.__enter__
+    Block.observe = factory
+    Transaction.__enter__ = Transaction._enter_slowly  # type: ignore[method-assign] # the short way has no interceptor
+    try:
+        yield
+    finally:
+        Block.observe, Transaction.__enter__ = before  # type: ignore[method-assign] # likewise
 
 
 class AsyncTransaction(Block):
@@ -264,10 +288,11 @@ class AsyncTransaction(Block):
 
     async def _end_well(self) -> None:
         """Commit, and then call the hooks: no interrupt comes between them."""
-        if self._hooks is None or self.outer is not None:
+        late = None if self.interceptor is None else self._allowed(await drive_async(self._ask()))
+        if late is None and (self._hooks is None or self.outer is not None):
             self._commit()
             return
-        run = HookRun(self.report, self.label)
+        run = self._hook_run(late)
         run.hooks = self._due_hooks()
         self._commit()
         self._detach()
@@ -295,7 +320,7 @@ class AsyncTransaction(Block):
         if self.busy:
             cancel_steps(self._holds)
         try:
-            await roll_back_async(rollback, lambda: rollback.unwind(self), self._wait)
+            await roll_back_async(rollback, lambda: rollback.unwind_block(self, error), self._wait)
         except BaseException as late:
             if type(late) is not type(error) or isinstance(late, KeyboardInterrupt | SystemExit):
                 raise

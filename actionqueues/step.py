@@ -4,10 +4,10 @@ Calls are recorded in a *log*, a flat list with one writer::
 
     [barrier, thread, owner, awaits, *record, *record, ...]
 
-`barrier` is 0 while calls may be recorded directly: it counts the async steps that are running, and has `CLOSED` added
-to it once the log takes no more records.  `thread` identifies the writer, `owner` is the block that the log belongs to,
-and `awaits` says whether that can run async steps.  A record is
-made before the body starts::
+`barrier` is 0 while calls may be recorded directly: it counts the async steps that are running, has `WATCHED` added to
+it if there is an interceptor, and `CLOSED` once the log takes no more records.  `thread` identifies the writer, `owner`
+is the block that the log belongs to, and `awaits` says whether that can run async steps.  A record is made before the
+body starts::
 
     *values, outcome, definition
 
@@ -48,7 +48,9 @@ __all__ = [
     "OUTCOME",
     "OWNER",
     "PENDING",
+    "RUNNING",
     "THREAD",
+    "WATCHED",
     "Entry",
     "Log",
     "Step",
@@ -64,8 +66,14 @@ THREAD: Final = 1
 OWNER: Final = 2
 FIRST: Final = 4
 
-#: In the barrier of a log: it takes no more records.  More than any number of steps that can be running.
+#: In the barrier of a log: it takes no more records.
 CLOSED: Final = 1 << 60
+
+#: In the barrier of a log: no call may be recorded directly, since an interceptor has to know of it.
+WATCHED: Final = 1 << 59
+
+#: The part of the barrier that is the number of async steps that are running.
+RUNNING: Final = WATCHED - 1
 
 #: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
 NO_LOG: Log = [CLOSED, 0, None, False]
