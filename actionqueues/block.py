@@ -24,7 +24,7 @@ from .owner import current, get_current
 from .report import UndoFailure
 from .runner import Runner, close
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import BARRIER, FIRST, OWNER, WATCHED, Log
+from .step import BARRIER, FIRST, OWNER, SAVEPOINT, SPLIT, THREAD, WATCHED, Log
 
 __all__ = ["Block"]
 
@@ -59,6 +59,7 @@ class Block(BlockState):
         except BaseException:
             self._detach()
             if self.outer is not None:
+                self._leave_beside()
                 self.outer.leave_lane(self)
             raise
 
@@ -76,7 +77,12 @@ class Block(BlockState):
         if outer is not None and outer.block is not None:
             if self.awaits and not outer.block.awaits:
                 raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
+            if self.awaits:
+                outer.block.check_loop(self.label)
             self._parent = outer.block
+            if outer.awaits and outer.log[THREAD] == self.log[THREAD]:
+                outer = self.outer = outer.writer()
+                self._enter_beside(outer)
             outer.enter_lane(self)
             outer.check_open(self.label)  # after it has been entered: who closes the log then looks for lanes
 
@@ -90,9 +96,26 @@ class Block(BlockState):
         if watch is not None:
             self.interceptor = watch
             self.plain = False
-            log[BARRIER] = WATCHED
+            log[BARRIER] += WATCHED
             if self.outer is None:
                 watch.entering(self)
+
+    def _enter_beside(self, outer: Runner) -> None:
+        """Be open in the log of an async block, which other tasks may write to, or be in other savepoints of."""
+        outer.split()
+        if outer.log[BARRIER] & (SPLIT - 1) < SAVEPOINT:
+            outer.ahead = self
+        else:
+            self.log[BARRIER] += SPLIT
+        outer.log[BARRIER] += SAVEPOINT
+        self._beside = True
+
+    def _leave_beside(self) -> None:
+        if self._beside and self.outer is not None:
+            self._beside = False
+            self.outer.log[BARRIER] -= SAVEPOINT
+            if self.outer.ahead is self:
+                self.outer.ahead = None
 
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""
@@ -145,6 +168,7 @@ class Block(BlockState):
         else:
             self._move(TransactionState.RELEASED)  # a lane of the outer one from now on like any other
             close(self)
+            self._leave_beside()
             if self._report is not None and self._parent is not None:
                 self._parent.report.include(self._report)
             if len(log) == FIRST and not self.lanes:
@@ -185,6 +209,18 @@ class Block(BlockState):
 
     # -- ending badly
 
+    @property
+    def ending(self) -> bool:  # type: ignore[override] # it follows from the blocks around it
+        """Whether everything in it is about to be undone."""
+        return self._ending or (self.outer is not None and self.outer.ending)
+
+    def _left_to_outer(self) -> bool:
+        """Whether a block around it is being rolled back, which undoes this one with it."""
+        outer = self.outer
+        if self._rollback is not None or outer is None or outer.log[THREAD] != self.log[THREAD]:
+            return False
+        return outer.ending
+
     def _begin_rollback(self) -> Rollback:
         """Close to steps; may be called again to go on with a rollback that was interrupted."""
         rollback = self._rollback
@@ -197,7 +233,7 @@ class Block(BlockState):
         """Close to steps."""
         if self._state is _OPEN:
             self._move(_ROLLING_BACK)
-            self.ending = True
+            self._ending = True
             close(self)
 
     def end_unwinding(self, *, failed: bool) -> None:
@@ -220,6 +256,7 @@ class Block(BlockState):
         report.state = self._state
         self.release()
         if self.outer is not None and self._parent is not None:
+            self._leave_beside()
             self.outer.leave_lane(self)
             self._parent.report.include(report)
             if rollback.problems:

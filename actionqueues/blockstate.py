@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import Token
 from typing import Any, ParamSpec, TypeVar
 
+from .concurrency import running_loop
 from .drivers import drive
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
@@ -21,7 +22,7 @@ from .retry import Policy
 from .runner import Lane, Runner
 from .signature import display_name, is_async
 from .states import StepState, TransactionState
-from .step import OWNER, THREAD, Entry, Log, Step
+from .step import BARRIER, OWNER, SPLIT, THREAD, Entry, Log, Step
 
 __all__ = ["BlockState"]
 
@@ -60,6 +61,9 @@ class BlockState(Runner, Adding):
     _queue: deque[Step[Any]] | None = None
     _hooks: list[Hook | BlockState] | None = None
     _doom: list[UndoFailure] | None = None
+    _ending = False
+    _beside = False
+    _loop: object = None
 
     def __init__(self) -> None:
         self._state = _NEW
@@ -140,6 +144,7 @@ class BlockState(Runner, Adding):
             self._allow(drive(ask(self.interceptor.recorded, step)))
             entry = [None, step]
         owner = self._here().owner_here()
+        owner.split()
         if owner.log[THREAD] == get_ident():
             owner.log += entry
         else:
@@ -153,7 +158,7 @@ class BlockState(Runner, Adding):
         around: Runner | None = None if log is None else log[OWNER]
         owner = around
         while owner is not None and owner is not self:
-            owner = owner.outer
+            owner = owner.of or owner.outer
         return self if owner is None or around is None else around
 
     def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -189,8 +194,32 @@ class BlockState(Runner, Adding):
 
     @property
     def runs_elsewhere(self) -> bool:
-        """Whether it is a savepoint that another thread is in."""
-        return self._state is _OPEN and self.outer is not None and self.log[THREAD] != self.outer.log[THREAD]
+        """Whether it is a savepoint that another thread is in, or that is being rolled back by itself."""
+        if self.outer is None:
+            return False
+        if self._state is TransactionState.ROLLING_BACK:
+            return self._rollback is not None
+        return self._state is _OPEN and self.log[THREAD] != self.outer.log[THREAD]
+
+    def go_on_behind(self) -> None:
+        """Something else is about to be started: what is recorded here later has to be undone before that."""
+        if not self.log[BARRIER] & SPLIT:
+            self.log[BARRIER] += SPLIT
+
+    def writer(self) -> Runner:
+        """Whose log takes what is to be recorded now."""
+        if not self.log[BARRIER] & SPLIT or self.outer is None or self.latest:
+            return self
+        lane = self.outer.writer().lane_of(None, self)
+        if lane not in (self.parts or ()):
+            self.parts = [*(self.parts or ()), lane]
+        return lane
+
+    def check_loop(self, what: str) -> None:
+        """Refuse what would run in another event loop than it was entered in."""
+        if self._loop is not None and running_loop() is not self._loop:
+            advice = "open a transaction in this one"
+            raise IllegalOperation(f"run {what} in {self.label}", "that was entered in another event loop", advice)
 
     def _drop_undone(self) -> bool:
         """Drop the queued steps that were added by a step, or an attempt of one, that has been undone since.
@@ -231,6 +260,7 @@ class BlockState(Runner, Adding):
         if self.log[THREAD] != get_ident():
             advice = "call it in the thread that entered the block, or wrap it in an action"
             raise IllegalOperation(f"call {what} of {self.label}", "another thread has entered it", advice)
+        self.check_loop(what)
 
     def _must_be_between_steps(self) -> None:
         owner = self._here()

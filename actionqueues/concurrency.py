@@ -5,19 +5,31 @@ Imports neither; only a program that already runs one of them gets here.
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from bisect import insort
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from functools import wraps
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .frames import ASYNC_STEPS
 
 if TYPE_CHECKING:
-    import asyncio
-
     from .step import Log
 
-__all__ = ["Signal", "cancel_steps", "in_trio", "in_worker_thread", "limited", "pause_async", "shielded"]
+__all__ = [
+    "Signal",
+    "Turns",
+    "cancel_steps",
+    "frame_of_task",
+    "in_trio",
+    "in_worker_thread",
+    "limited",
+    "pause_async",
+    "running_loop",
+    "shielded",
+]
 
 T = TypeVar("T")
 
@@ -51,7 +63,7 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     In asyncio it runs in a task of its own, which nobody else can find and cancel (`asyncio.run` cancels all it finds),
     so that time-outs inside it work as ever.  The cancellation that comes out is the one that came in, and
-    ``task.cancelling()`` counts as if nothing had held it up.
+    ``task.cancelling()`` counts as if nothing had held it up.  Any other interrupt of the waiting is kept likewise.
     """
     if in_trio():
         import trio
@@ -62,14 +74,16 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     task = asyncio.get_running_loop().create_task(function())
     asyncio.tasks._unregister_task(task)
-    cancelled: BaseException | None = None
+    interrupt: BaseException | None = None
     while not task.done():
         try:
             await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = cancelled or error
-    if cancelled is not None and (task.cancelled() or task.exception() is None):
-        raise cancelled
+        except GeneratorExit:
+            raise  # nothing can be awaited any more
+        except BaseException as error:
+            interrupt = interrupt or error
+    if interrupt is not None and (task.cancelled() or task.exception() is None):
+        raise interrupt
     return task.result()
 
 
@@ -86,49 +100,139 @@ async def in_worker_thread(function: Callable[[], None]) -> None:
 
 
 class Signal:
-    """Something to wait for once, that may be set from any thread."""
+    """Something to wait for once, that may be set from any thread.
+
+    Attributes:
+        soon: lets the event loop call something.
+    """
 
     def __init__(self) -> None:
         if in_trio():
             import trio
 
             self._event: Any = trio.Event()
-            self._soon: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
+            self.soon: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
         else:
             import asyncio
 
             self._event = asyncio.Event()
-            self._soon = asyncio.get_running_loop().call_soon_threadsafe
+            self.soon = asyncio.get_running_loop().call_soon_threadsafe
 
     def set(self) -> None:
         """Let whoever waits go on."""
-        self._soon(self._event.set)
+        self.soon(self._event.set)
 
     async def wait(self) -> None:
         """Wait until it is set."""
         await self._event.wait()
 
 
-def cancel_steps(belongs: Callable[[Log], bool], *spared: object) -> None:
+def cancel_steps(belongs: Callable[[Log], bool]) -> None:
     """Cancel the asyncio tasks that run a step whose log `belongs`; trio cancels only what is in its scopes."""
     if in_trio():
         return
     import asyncio
 
     for task in asyncio.all_tasks():
-        if task not in spared and _runs_step(task, belongs):
+        if _runs_step(task.get_coro(), belongs):
             task.cancel()
 
 
-def _runs_step(task: asyncio.Task[Any], belongs: Callable[[Log], bool]) -> bool:
-    """Look for the frame of a step along what the task is awaiting."""
-    awaited: Any = task.get_coro()
-    while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+def _runs_step(awaited: object, belongs: Callable[[Log], bool]) -> bool:
+    """Look for the frame of a step along what a coroutine is awaiting."""
+    seen = 0
+    while awaited is not None and seen < _DEEP:
+        seen += 1
+        frame = next((f for name in _FRAMES if (f := getattr(awaited, name, None)) is not None), None)
         if frame is not None and frame.f_code in ASYNC_STEPS and belongs(frame.f_locals["log"]):
             return True
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+        awaited = _awaited_by(awaited)
     return False
+
+
+_FRAMES = "cr_frame", "gi_frame", "ag_frame"
+_DEEP = 10_000  # nobody awaits so deeply; what refers to itself must not be followed for ever
+
+
+def _awaited_by(waiting: Any) -> Any:
+    """What a coroutine, a generator or what either awaits is waiting for."""
+    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+        if hasattr(waiting, name):
+            return getattr(waiting, name)
+    # What awaits an async generator, or a coroutine by its `__await__`, has no attribute that leads there.
+    referents: list[Any] = gc.get_referents(waiting)
+    return next((each for each in referents if isinstance(each, _Awaiting)), None)
+
+
+async def _generate() -> AsyncGenerator[None, None]:
+    yield
+
+
+def _kinds() -> tuple[type[Any], ...]:
+    """The types of what can stand between a coroutine and what it waits for."""
+    made = _generate()
+    steps = made.asend(None), made.aclose()
+    for step in steps:
+        step.close()
+    return (CoroutineType, GeneratorType, AsyncGeneratorType, *map(type, steps))
+
+
+_Awaiting = _kinds()
+
+
+def frame_of_task() -> FrameType | None:
+    """The frame in which the running task begins: what is further up the stack belongs to somebody else."""
+    coroutine: Any
+    if in_trio():
+        import trio
+
+        coroutine = trio.lowlevel.current_task().coro
+    else:
+        asyncio_tasks = sys.modules.get("asyncio.tasks")
+        try:
+            task = None if asyncio_tasks is None else asyncio_tasks.current_task()
+        except RuntimeError:  # no event loop is running
+            return None
+        coroutine = None if task is None else task.get_coro()
+    frame: FrameType | None = getattr(coroutine, "cr_frame", None)
+    return frame
+
+
+def running_loop() -> object:
+    """What runs the calling code: an event loop of asyncio, or a run of trio; None if nothing does."""
+    if in_trio():
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+class Turns:
+    """Lets one at a time of those that wait for it go on, the highest rank first.
+
+    Nobody goes on at once: those that are cancelled together ask for their turns one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: list[tuple[tuple[int, ...], Signal]] = []
+
+    async def take(self, rank: tuple[int, ...]) -> None:
+        """Wait until it is this one's turn."""
+        signal = Signal()
+        insort(self._waiting, (rank, signal), key=lambda waiting: waiting[0])
+        if not self._taken:
+            self._taken = True
+            signal.soon(self.leave)
+        await signal.wait()
+
+    def leave(self) -> None:
+        """Let the next one go on."""
+        if self._waiting:
+            self._waiting.pop()[1].set()
+        else:
+            self._taken = False
 
 
 def limited(function: Callable[..., Awaitable[Any]], seconds: float) -> Callable[..., Awaitable[Any]]:

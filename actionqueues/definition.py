@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from .concurrency import limited
 from .errors import AsyncActionInSyncBlock
-from .frames import caller, rename_keywords, specialize
+from .frames import ASYNC_STEPS, caller, rename_keywords, specialize
 from .handler import Handler
 from .retry import Policy
 from .signature import ANY, display_name, is_async, parameters_of
@@ -98,6 +98,7 @@ class Definition:
         }
         if self.is_async:
             variables["step"] = FunctionType(codes["step"], variables)
+            ASYNC_STEPS.add(codes["step"])
         qualname = getattr(self.function, "__qualname__", self.name)
         call = specialize(codes["call"], variables, qualname, names)
         enter = specialize(codes["enter"], variables, qualname, names)

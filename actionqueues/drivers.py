@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from time import sleep
 from typing import Any, TypeVar, cast
 
-from .concurrency import in_worker_thread, pause_async, shielded
+from .concurrency import Turns, in_worker_thread, pause_async, shielded
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
@@ -47,9 +47,22 @@ def drive(generator: Generator[Wait | Await | Call | Undo, BaseException | None,
                 answer = interrupt
         elif isinstance(request, Call):
             answer = _call(request)
-        else:  # of a step that a sync step has made in an event loop of its own
-            cast("Coroutine[Any, Any, object]", request.awaitable).close()
-            answer = AsyncActionInSyncBlock(request.name, "the rollback of a sync step")
+        else:  # of a coroutine that is being closed, or of a sync step that has an event loop of its own
+            answer = _finish(request)
+
+
+def _finish(request: Await) -> BaseException | None:
+    """Run a coroutine where nothing can be awaited: that works if it never suspends."""
+    coroutine = cast("Coroutine[Any, Any, object]", request.awaitable)
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        request.result = stop.value
+        return None
+    except BaseException as error:
+        return error
+    coroutine.close()
+    return AsyncActionInSyncBlock(request.name, "the rollback of a sync step, or of a coroutine that is closed")
 
 
 def _call(request: Call) -> BaseException | None:
@@ -67,8 +80,18 @@ def _call(request: Call) -> BaseException | None:
         request.interrupted = guard.kept
 
 
-async def drive_async(generator: Generator[Wait | Await | Call | Undo, BaseException | None, T]) -> T:
-    """Run a generator of requests to its end, suspending this task while it waits."""
+async def drive_async(
+    generator: Generator[Wait | Await | Call | Undo, BaseException | None, T],
+    turns: Turns | None = None,
+    rank: tuple[int, ...] = (),
+) -> T:
+    """Run a generator of requests to its end, suspending this task while it waits.
+
+    Args:
+        generator: the generator.
+        turns: lets one undoing at a time go on.
+        rank: among those that wait for their turn, the highest comes first.
+    """
     answer: BaseException | None = None
     while True:
         try:
@@ -79,7 +102,7 @@ async def drive_async(generator: Generator[Wait | Await | Call | Undo, BaseExcep
         if isinstance(request, Undo):
             answer = None
             try:
-                await roll_back_async(request.rollback, request.unwind)
+                await roll_back_async(request.rollback, request.unwind, turns=turns, rank=rank)
             except BaseException as interrupt:  # raised by the generator, once it has told what could not be undone
                 request.rollback.interrupts.append(interrupt)
             continue
@@ -148,7 +171,12 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Calla
 
 
 async def roll_back_async(
-    rollback: Rollback, unwind: Callable[[], Unwinding], before: Callable[[], Coroutine[Any, Any, None]] | None = None
+    rollback: Rollback,
+    unwind: Callable[[], Unwinding],
+    before: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    *,
+    turns: Turns | None = None,
+    rank: tuple[int, ...] = (),
 ) -> None:
     """Run an unwinding to its end, outside any block, and without being cut short by Ctrl-C or by a cancellation.
 
@@ -156,9 +184,13 @@ async def roll_back_async(
         rollback: the rollback.
         unwind: its unwinding.
         before: is awaited first, under the same protection.
+        turns: lets one undoing at a time go on.
+        rank: among those that wait for their turn, the highest comes first.
     """
+    taken = False
 
     async def protected() -> None:
+        nonlocal taken
         try:
             rollback.guard.begin()
             outside = current.set(None)
@@ -166,6 +198,9 @@ async def roll_back_async(
             try:
                 if before is not None:
                     await before()
+                if turns is not None:
+                    await turns.take(rank)
+                    taken = True
                 while True:
                     try:
                         return await drive_async(unwind())
@@ -178,17 +213,20 @@ async def roll_back_async(
                 undoing.reset(inside)
                 current.reset(outside)
         finally:
+            if taken and turns is not None:
+                turns.leave()
             rollback.guard.end()
 
     await shielded(protected)
 
 
-async def run_hooks_async(run: HookRun) -> None:
-    """Call and await the commit hooks, all of them, and raise what they raised."""
+async def run_hooks_async(run: HookRun, commit: Callable[[], None]) -> None:
+    """Commit, call and await the commit hooks, all of them, and raise what they raised."""
 
     async def protected() -> None:
         try:
             run.guard.begin()
+            commit()
             await drive_async(run.calls())
         finally:
             run.guard.end()

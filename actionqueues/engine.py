@@ -151,13 +151,18 @@ class Rollback:
         self.owner = self.end = None
         self.alone = False
 
-    def unwind_step(self, owner: Owner, place: int, lane: Owner | None, *, whole: bool) -> Unwinding:
-        """Undo one async step, whose outcome belongs at `place`: what it has made, in its lane, and itself, if `whole`.
+    def unwind_step(self, owner: Owner, place: int, *, whole: bool) -> Unwinding:
+        """Undo one async step, whose outcome belongs at `place`: what it has made, and itself, if `whole`.
 
         Its record stays in the log, since others may write behind it.
         """
-        if lane is not None:
+        step = step_at(owner.log, place + 2)
+        while step.lanes:
+            lane: Owner = step.lanes[-1]
             yield from self.unwind(lane)
+            step.lanes.pop()
+            lane.outer.leave_lane(lane)
+            lane.release()
         if whole:
             self.alone = True
             self.owner, self.end = owner, place + 2
@@ -190,6 +195,12 @@ class Rollback:
         if watch is not None and not self.told:
             self.told = True
             yield from self.tell(watch.rolling_back, owner, error)
+        while owner.parts:
+            part = owner.parts[-1]
+            yield from self.unwind(part)
+            owner.parts.pop()
+            part.outer.leave_lane(part)
+            part.release()
         yield from self.unwind(owner)
         if watch is not None:
             yield from self.tell(watch.rolled_back, owner)

@@ -58,6 +58,8 @@ def call({parameters}):
 # - Its record is made when it is awaited: a call that is not awaited is no step.
 # - `log[0]` counts the async steps that are running: the end of the block waits for them.  While there is one, what is
 #   called is made by it or runs beside it; finding out which takes a look at the stack, so that is left to the owner.
+#   The interpreter looks for signals only where something is called and where a loop goes back: no interrupt can come
+#   between `log[0] = 1` and the `try`, nor before `log[0] -= 1` is done.
 _ASYNC_CALL = """
 def call({parameters}):
     log = current()
@@ -71,8 +73,8 @@ async def step(log{passed}):
     if log[0] or threads() and log[1] != thread():
         return await log[2].elsewhere_async(log, [{values}PENDING, definition])
     place = len(log) + {count}{start}
+    log[0] = 1
     try:
-        log[0] = 1
         try:
             log += ({values}PENDING, definition)
             result = log[place] = await body({arguments})
@@ -168,10 +170,7 @@ def caller(shape: Shape, timed: bool, is_async: bool) -> dict[str, CodeType]:
         unpacked=_arguments(shape, [f"entry[{i}]" for i in range(len(values))]),
     )
     kind = f"{'an async' if is_async else 'a'}{' retried' if timed else ''} step"
-    codes = _compile(source, f"{kind} with {_label(shape)}")
-    if is_async:
-        ASYNC_STEPS.add(codes["step"])
-    return codes
+    return _compile(source, f"{kind} with {_label(shape)}")
 
 
 def _label(shape: Shape) -> str:

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM during a rollback: kept until everything has been undone, obeyed at once the third time.
 
 Python raises `KeyboardInterrupt` between any two bytecodes of the main thread, so a rollback can only be safe from it
-while the signal's handler does not raise.  The guard installs its own for the time of the rollback, and only if the
-program left Python's default in place: a handler of the program's own (an event loop's, a debugger's) stays.
+while the signal's handler does not raise.  The guard installs its own for the time of the rollback, in the place of
+Python's default or of the one of asyncio or trio: a handler of the program's own (a debugger's, a server's) stays.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ else:
 
 __all__ = ["InterruptGuard", "SignalHandling", "handle_signals"]
 
-#: The guards that are on duty, innermost last.  Only ever touched by the main thread, which alone is sent signals.
+#: The guards that are on duty, the last to begin last, and the handler of SIGINT before the first of them began.  Only
+#: ever touched by the main thread, which alone is sent signals.
 _on_duty: list[InterruptGuard] = []
+_before: list[Any] = []
 
 
 class InterruptGuard:
@@ -35,12 +37,11 @@ class InterruptGuard:
         broken: the interrupt that was raised at once because it was the third; None if there was none.
     """
 
-    __slots__ = ("_installed", "_presses", "broken", "kept")
+    __slots__ = ("_presses", "broken", "kept")
 
     def __init__(self) -> None:
         self.kept: BaseException | None = None
         self.broken: BaseException | None = None
-        self._installed = False
         self._presses = 0
 
     def begin(self) -> None:
@@ -48,21 +49,22 @@ class InterruptGuard:
         if get_ident() != threading.main_thread().ident:
             return
         _on_duty.append(self)
-        if getsignal(SIGINT) is default_int_handler:
+        handler = getsignal(SIGINT)
+        if handler is default_int_handler or _is_of_event_loop(handler):
             try:
-                set_handler(SIGINT, self._pressed)
+                set_handler(SIGINT, _pressed)
             except ValueError:  # the main thread of a subinterpreter: signals never reach it
                 return
-            self._installed = True
+            _before[:] = [handler]
 
     def end(self) -> None:
-        """Give Ctrl-C back, unless somebody else has taken it in the meantime."""
-        if self._installed:
-            if getsignal(SIGINT) == self._pressed:
-                set_handler(SIGINT, default_int_handler)
-            self._installed = False
+        """Give Ctrl-C back once the last guard ends, unless somebody else has taken it in the meantime."""
         if self in _on_duty:
             _on_duty.remove(self)
+        if _before and not _on_duty:
+            if getsignal(SIGINT) is _pressed:
+                set_handler(SIGINT, _before[0])
+            _before.clear()
 
     def arrived(self, interrupt: BaseException) -> None:
         """An interrupt has arrived: keep the first, raise the third."""
@@ -73,9 +75,18 @@ class InterruptGuard:
             self.broken = interrupt
             raise interrupt
 
-    def _pressed(self, _signum: int, _frame: FrameType | None) -> None:
-        third = ("pressed three times: what was being done was cut short",) if self._presses >= 2 else ()
-        self.arrived(KeyboardInterrupt(*third))
+
+def _pressed(_signum: int, _frame: FrameType | None) -> None:
+    guard = _on_duty[-1]
+    third = ("pressed three times: what was being done was cut short",) if guard._presses >= 2 else ()
+    guard.arrived(KeyboardInterrupt(*third))
+
+
+def _is_of_event_loop(handler: Any) -> bool:
+    """Whether it is the handler by which `asyncio.run` or trio cancels or interrupts the main task."""
+    function = getattr(handler, "func", handler)  # asyncio's is a partial
+    name = getattr(function, "__module__", None)
+    return name == "trio._core._ki" or (name == "asyncio.runners" and function.__name__ == "_on_sigint")
 
 
 class SignalHandling:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sys
 from _thread import get_ident
-from bisect import insort
 from collections.abc import Sequence
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from .concurrency import frame_of_task
 from .definition import Definition
 from .errors import NoTransaction
 from .frames import ASYNC_STEPS
@@ -65,6 +65,8 @@ class Owner:
         name: what it is called in reports.
         log: the records of its steps.
         lanes: what works beside that log, in order of start.
+        parts: lanes of the outer one in which it goes on, after something else has been started there.
+        of: as such a part, what it goes on with.
         position: as a lane of another owner, how long the log of that was when it began.
         outer: as a lane, whose lane it is.
         report: where outcomes go.
@@ -81,6 +83,8 @@ class Owner:
     name: str
     log: Log
     lanes: list[Owner] | None = None
+    parts: list[Any] | None = None
+    of: Any = None
     position = FIRST
     outer: Any = None  # an `Owner`; declared as what it is where it is known
     surrounding: Log | None = None
@@ -123,18 +127,19 @@ class Owner:
                 del owner.log[FIRST:]
                 owner.log = NO_LOG
 
-    def enter_lane(self, lane: Owner, position: int | None = None) -> None:
-        """Let something work beside the log, from `position` on or from its end."""
+    def enter_lane(self, lane: Owner) -> None:
+        """Let something work beside the log, from its end on."""
         self.plain = False
         self.shared = self.shared or lane.log[THREAD] != self.log[THREAD]
         if self.lanes is None:
             self.lanes = []
-        if position is None:
-            lane.position = len(self.log)
-            self.lanes.append(lane)
-        else:
-            lane.position = position
-            insort(self.lanes, lane, key=lambda lane: lane.position)
+        lane.position = len(self.log)
+        self.lanes.append(lane)
+
+    @property
+    def runs_async(self) -> bool:
+        """Whether an async step of it is running."""
+        return any(owner.log[BARRIER] & RUNNING for owner in (self, *(self.parts or ())))
 
     @property
     def busy(self) -> bool:
@@ -142,9 +147,10 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            if owner.log[BARRIER] & RUNNING or owner.runs_elsewhere:
+            if owner.log[BARRIER] & RUNNING or (owner is not self and owner.runs_elsewhere):
                 return True
             owners += owner.lanes or ()
+            owners += owner.parts or ()
         return False
 
     @property
@@ -182,12 +188,10 @@ class Owner:
             step = self._running_sync_step()
             if step is not None:
                 return step
-        if not log[BARRIER] & RUNNING:
+        if not self.runs_async:
             return None
         called_by = calling_step(log)
-        if called_by is not None:
-            return step_at(called_by[0], called_by[1] + 2)
-        return self._only_running_step()
+        return None if called_by is None else step_at(called_by[0], called_by[1] + 2)
 
     def _running_sync_step(self) -> Step[Any] | None:
         log = self.log
@@ -207,18 +211,8 @@ class Owner:
         self.finished = FIRST, end
         return None
 
-    def _only_running_step(self) -> Step[Any] | None:
-        """The async step that is running, seen from a thread or task that it has started, if it is the only one."""
-        log = self.log
-        place, found = len(log), None
-        while place > FIRST:
-            owner = log[place - 1]
-            if log[place - 2] is PENDING and _definition(owner).is_async:
-                if found is not None:
-                    return None
-                found = place
-            place -= owner.size
-        return None if found is None else step_at(log, found)
+    def go_on_behind(self) -> None:
+        """Something else is about to be started: what is recorded here later has to be undone before that."""
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""
@@ -238,12 +232,15 @@ def calling_step(log: Log) -> tuple[Log, int] | None:
     started works beside it.
     """
     frame: FrameType | None = sys._getframe(1)
+    first = frame_of_task()
     while frame is not None:
         if frame.f_code in ASYNC_STEPS:
             variables = frame.f_locals
             found: Log = variables["log"]
             if _is_within(found, log) and "place" in variables:
                 return found, variables["place"]
+        if frame is first:
+            return None  # an eager task begins on the stack of the one that makes it
         frame = frame.f_back
     return None
 
@@ -254,7 +251,7 @@ def _is_within(inner: Log, log: Log) -> bool:
     while owner is not None:
         if owner.log is log:
             return True
-        owner = owner.outer
+        owner = owner.of or owner.outer
     return False
 
 

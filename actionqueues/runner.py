@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from .concurrency import Turns
 from .drivers import drive, drive_async, pause, pause_async
 from .engine import Attempts, Rollback, failing
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
@@ -19,7 +20,7 @@ from .owner import Owner, calling_step, current
 from .report import Report, UndoFailure
 from .requests import Unwinding
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, RUNNING, THREAD, WATCHED, Entry, Log, Step, step_at
+from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -31,6 +32,8 @@ class Runner(Owner):
     """The owner of a log of steps."""
 
     awaits = False  # whether async steps can be run in it
+    turns: Turns | None = None
+    ahead: Owner | None = None  # the only open savepoint of an async block, while it may record without a look around
 
     @property
     def block(self) -> BlockState | None:
@@ -46,6 +49,7 @@ class Runner(Owner):
 
     def run_here(self, step: Step[Any]) -> Any:
         """Run a step that was bound before: what the frame of a direct call does, for one that was queued."""
+        self.split()
         if self.interceptor is not None:
             self._start(step, drive(ask(self.interceptor.starting, step)))
         step.move(StepState.RUNNING)
@@ -155,32 +159,58 @@ class Runner(Owner):
 
     def owner_here(self) -> Runner:
         """To whom a step that is called here belongs: the async step that calls it, if there is one, or else this."""
-        called_by = calling_step(self.log) if self.log[BARRIER] & RUNNING else None
+        called_by = calling_step(self.log) if self.runs_async else None
         if called_by is None:
-            return self
+            return self.writer()
         log, place = called_by
         owner: Runner = log[OWNER]
-        return owner.lane_of(step_at(log, place + 2), place)
+        return owner.writer().lane_of(step_at(log, place + 2))
 
-    def lane_of(self, step: Step[Any], place: int) -> Runner:
-        """The lane of an async step whose outcome belongs at `place`, made now if it has none."""
-        lane = self.lane_at(place)
-        if lane is None:
-            lane = Lane(self, step)
-            self.enter_lane(lane, place + 2)
+    def lane_of(self, step: Step[Any] | None, of: Runner | None = None) -> Lane:
+        """A lane, behind everything that has been started so far, for what an async step makes.
+
+        What was started before is undone after it, so a step has another lane whenever something else has been started
+        in the meantime.  So has a savepoint, `of`.
+        """
+        last = self.lanes[-1] if self.lanes else None
+        if isinstance(last, Lane) and last.position == len(self.log) and last.step is step and last.of is of:
+            return last
+        lane = Lane(self, step, of)
+        self.enter_lane(lane)
+        if step is not None:
+            step.lanes = [*(step.lanes or ()), lane]
         return lane
 
-    def lane_at(self, place: int) -> Lane | None:
-        """The lane of the async step whose outcome belongs at `place`, if it has one."""
-        for lane in self.lanes or ():
-            if isinstance(lane, Lane) and lane.position == place + 2 and lane.step is step_at(self.log, place + 2):
-                return lane
-        return None
+    @property
+    def latest(self) -> bool:
+        """Whether nothing else in its transaction has been started since the last record of this log."""
+        owner: Runner = self
+        while owner.outer is not None:
+            outer: Runner = owner.outer
+            if outer.log[THREAD] == owner.log[THREAD] and (
+                not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log)
+            ):
+                return False
+            owner = outer
+        return True
+
+    def writer(self) -> Runner:
+        """Whose log takes what is to be recorded now for this one: its own, or that of a later lane."""
+        return self
+
+    def split(self) -> None:
+        """Something is about to be recorded here: savepoints that other tasks are in go on in lanes behind it."""
+        if self.ahead is not None:
+            self.ahead.go_on_behind()
+            self.ahead = None
 
     def check_open(self, what: str) -> None:
         """Refuse what comes too late."""
         if self.log[BARRIER] >= CLOSED:
             raise TransactionClosed(what, self.label, self.state)
+
+    def check_loop(self, what: str) -> None:
+        """Refuse what would run in another event loop."""
 
     def refusal(self, name: str) -> AsyncActionInSyncBlock:
         """What is raised for an async action that nothing here can await."""
@@ -194,8 +224,9 @@ class Runner(Owner):
     async def run_here_async(self, step: Step[Any]) -> Any:
         """Run an async step that was bound before."""
         log = self.log
+        self.split()
+        log[BARRIER] += 1  # no signal is looked for between this and the next line
         try:
-            log[BARRIER] += 1
             if self.interceptor is not None:
                 self._start(step, await drive_async(ask(self.interceptor.starting, step)))
             step.move(StepState.RUNNING)
@@ -227,17 +258,42 @@ class Runner(Owner):
     ) -> bool:
         """The body of the async step whose outcome belongs at `place` has raised; returns whether that is to go on."""
         log = self.log
-        if len(log) <= place or log[place] is not PENDING or isinstance(error, GeneratorExit):
-            return True  # likewise; and nothing can be awaited where a coroutine is being closed
+        if len(log) <= place or log[place] is not PENDING:
+            return True  # likewise
         step = step_at(log, place + 2)
         if step.tries is None:
             step.tries = Attempts(step.definition.retry, started)
-        made = self.lane_at(place)
 
         def unwind(rollback: Rollback, whole: bool) -> Unwinding:
-            return rollback.unwind_step(self, place, made, whole=whole)
+            return rollback.unwind_step(self, place, whole=whole)
 
-        return await drive_async(failing(self, step, error, unwind, made=made is not None, waiting=waiting))
+        if isinstance(error, GeneratorExit):  # nothing can be awaited where a coroutine is being closed
+            step.error = error
+            step.move(StepState.UNKNOWN)
+            closed = IllegalOperation(f"undo {step.name}", "its coroutine was closed", "await it to its end")
+            self.doom([UndoFailure(step, closed)])
+            return True
+        failed = failing(self, step, error, unwind, made=bool(step.lanes), waiting=waiting)
+        return await drive_async(failed, self._turn, self._rank(place))
+
+    def _rank(self, place: int) -> tuple[int, ...]:
+        """Where the step whose outcome belongs at `place` stands among those that have been started."""
+        rank = [place]
+        owner: Runner = self
+        while owner.outer is not None:
+            rank.insert(0, owner.position)
+            owner = owner.outer
+        return tuple(rank)
+
+    @property
+    def _turn(self) -> Turns:
+        """Lets one undoing at a time go on in a transaction."""
+        owner: Runner = self
+        while owner.outer is not None:
+            owner = owner.outer
+        if owner.turns is None:
+            owner.turns = Turns()
+        return owner.turns
 
     async def again_async(self, place: int) -> Any:
         """Make the further attempts of an async step whose policy wants them."""
@@ -262,6 +318,7 @@ class Runner(Owner):
         step: Step[Any] = Step(entry[-1], entry, StepState.QUEUED)
         self.check_open(step.name)
         if log[THREAD] == get_ident():
+            self.check_loop(step.name)
             return await self.owner_here().run_here_async(step)
         raise IllegalOperation(
             f"run {step.name} in {self.label}",
@@ -282,6 +339,7 @@ def close(owner: Owner, *, spare_others: bool = False) -> None:
         if owner.log[BARRIER] < CLOSED and not (spare_others and owner.runs_elsewhere and not isinstance(owner, Lane)):
             owner.log[BARRIER] += CLOSED
             owners += owner.lanes or ()
+            owners += owner.parts or ()
 
 
 class Lane(Runner):
@@ -289,8 +347,9 @@ class Lane(Runner):
 
     outer: Runner
 
-    def __init__(self, outer: Runner, step: Step[Any] | None) -> None:
+    def __init__(self, outer: Runner, step: Step[Any] | None, of: Runner | None = None) -> None:
         self.outer = outer
+        self.of = of  # the savepoint that it goes on with
         self.foreign = outer.log[THREAD] != get_ident()
         self.step = step
         self.name = outer.name
@@ -328,6 +387,8 @@ class Lane(Runner):
 
     def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
         """All its steps have been undone."""
+        if self.step is not None and self.step.lanes:
+            self.step.lanes = [lane for lane in self.step.lanes if lane is not self]
         self.release()
 
     def ended(self) -> None:
@@ -335,7 +396,7 @@ class Lane(Runner):
         self.outer.ended()
 
     @property
-    def ending(self) -> bool:  # type: ignore[override]
+    def ending(self) -> bool:  # type: ignore[override] # that of its block
         """Whether everything in its block is about to be undone."""
         return self.outer.ending
 

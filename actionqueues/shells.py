@@ -5,12 +5,13 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from inspect import CO_ASYNC_GENERATOR
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .block import Block
-from .concurrency import Signal, cancel_steps
+from .concurrency import Signal, cancel_steps, running_loop
 from .decorated import in_transaction
 from .drivers import drive, drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
@@ -136,6 +137,8 @@ class Transaction(Block):
         """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
         if self._state is not _OPEN and self._state is not _ROLLING_BACK:
             return
+        if self._left_to_outer():
+            return
         rollback = self._begin_rollback()
         try:
             roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait)
@@ -183,6 +186,7 @@ class Transaction(Block):
         # Entering decides which of the two it is, so that `q`, if it was made before the block, is the same object.
         this: Any = self
         this.__class__ = AsyncTransaction
+        this._loop = running_loop()
         this._enter(awaits=True)
         return this  # type: ignore[no-any-return]
 
@@ -254,6 +258,7 @@ class AsyncTransaction(Block):
         __exit__ = None  # not reached
 
     async def __aenter__(self) -> Self:
+        self._loop = running_loop()
         self._enter(awaits=True)
         return self
 
@@ -263,7 +268,7 @@ class AsyncTransaction(Block):
         try:
             try:
                 if exc is not None:
-                    await self._roll_back(exc)
+                    await self._roll_back(exc, closing=_is_closing(exc))
                 elif self._state is _OPEN:
                     self._check_commit()
                     await self.execute()
@@ -293,10 +298,13 @@ class AsyncTransaction(Block):
             self._commit()
             return
         run = self._hook_run(late)
-        run.hooks = self._due_hooks()
-        self._commit()
-        self._detach()
-        await run_hooks_async(run)
+
+        def commit() -> None:
+            run.hooks = self._due_hooks()
+            self._commit()
+            current.set(self.surrounding)  # in the context of the task that calls the hooks
+
+        await run_hooks_async(run, commit)
 
     def ended(self) -> None:
         """A step has ended after the log was closed."""
@@ -312,15 +320,33 @@ class AsyncTransaction(Block):
             if self.busy:
                 await self._ended.wait()
 
-    async def _roll_back(self, error: BaseException | None) -> None:
-        """Undo everything that has not been undone yet; a no-op once the transaction has ended."""
+    async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
+        """Undo everything that has not been undone yet; a no-op once the transaction has ended.
+
+        If a coroutine is being closed, nothing can be awaited: only handlers that do not suspend can undo anything.
+        """
         if self._state is not _OPEN and self._state is not _ROLLING_BACK:
             return
+        if self._left_to_outer():
+            return
         rollback = self._begin_rollback()
+        if closing and isinstance(error, GeneratorExit):
+            try:
+                roll_back(rollback, lambda: rollback.unwind_block(self, error))
+            finally:
+                self._finish_rollback(rollback, error)
+            return
         if self.busy:
             cancel_steps(self._holds)
+        turns = None if self.outer is None else self._turn
         try:
-            await roll_back_async(rollback, lambda: rollback.unwind_block(self, error), self._wait)
+            await roll_back_async(
+                rollback,
+                lambda: rollback.unwind_block(self, error),
+                self._wait,
+                turns=turns,
+                rank=self._rank(len(self.log)),
+            )
         except BaseException as late:
             if type(late) is not type(error) or isinstance(late, KeyboardInterrupt | SystemExit):
                 raise
@@ -333,7 +359,7 @@ class AsyncTransaction(Block):
         """Whether a log is this block's, or that of a step or block in it."""
         owner: Owner | None = log[OWNER]
         while owner is not None and owner is not self:
-            owner = owner.outer
+            owner = owner.of or owner.outer
         return owner is self
 
     async def execute(self) -> None:
@@ -374,6 +400,13 @@ class AsyncTransaction(Block):
     def savepoint(self, name: str | None = None) -> Transaction:
         """A block inside this one that can be undone by itself: ``async with q.savepoint():``."""
         return _savepoint(self, name)
+
+
+def _is_closing(error: BaseException) -> bool:
+    """Whether the coroutine that leaves its block is being closed; an async generator that is can still await."""
+    if not isinstance(error, GeneratorExit) or error.__traceback__ is None:
+        return False
+    return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
 
 
 def _savepoint(outer: Block, name: str | None) -> Transaction:

@@ -49,6 +49,8 @@ __all__ = [
     "OWNER",
     "PENDING",
     "RUNNING",
+    "SAVEPOINT",
+    "SPLIT",
     "THREAD",
     "WATCHED",
     "Entry",
@@ -72,8 +74,14 @@ CLOSED: Final = 1 << 60
 #: In the barrier of a log: no call may be recorded directly, since an interceptor has to know of it.
 WATCHED: Final = 1 << 59
 
+#: In the barrier of a log: other tasks start steps as well, so that each record has to find its place among theirs.
+SPLIT: Final = 1 << 58
+
+#: In the barrier of the log of an async block, once for each savepoint that is open in it.
+SAVEPOINT: Final = 1 << 32
+
 #: The part of the barrier that is the number of async steps that are running.
-RUNNING: Final = WATCHED - 1
+RUNNING: Final = SAVEPOINT - 1
 
 #: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
 NO_LOG: Log = [CLOSED, 0, None, False]
@@ -117,6 +125,7 @@ class Step(Generic[R_co]):
         "definition",
         "entry",
         "error",
+        "lanes",
         "quick",
         "saved",
         "size",
@@ -137,6 +146,7 @@ class Step(Generic[R_co]):
         self.tries: Attempts | None = None
         self.within: tuple[Step[Any], int] | None = None  # the step that has queued it, and in which attempt
         self.quick = None
+        self.lanes: list[Any] | None = None  # of what its body has made, if it is async
         self._key: str | None = None
 
     @property

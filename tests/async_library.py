@@ -76,7 +76,8 @@ class Library:
                 assert asyncio.all_tasks() == {asyncio.current_task()}
                 task = asyncio.current_task()
                 assert task is not None
-                assert task.cancelling() == 0
+                # Before 3.13, a task group that cancels its parent while that waits for it leaves the count as it is.
+                assert task.cancelling() == 0 or sys.version_info < (3, 13)
 
         with watched(seconds):
             try:

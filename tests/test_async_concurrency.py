@@ -1,0 +1,462 @@
+"""Steps that run at the same time: closing, cancelling, waiting, and undoing in order (R20)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from actionqueues import (
+    NoTransaction,
+    RollbackFailed,
+    TransactionClosed,
+    TransactionDoomed,
+    TransactionState,
+    action,
+    current_step,
+    transaction,
+)
+
+from .async_library import Library, everywhere, in_asyncio, outcome_of
+from .async_stage import Boom, Moment, Stage, boom, mark, nest, put
+
+
+@in_asyncio
+def test_gather_of_three_whose_second_fails_while_the_others_are_between_effect_and_return(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        effects = [library.event(), library.event()]
+
+        async def hold(number: int) -> None:
+            effects[number].set()
+            await library.forever()
+
+        async def fail() -> None:
+            for effect in effects:
+                await effect.wait()
+            raise Boom("second")
+
+        with pytest.raises(Boom, match="second"):
+            async with transaction() as q:
+                await asyncio.gather(
+                    put(stage, "a", None, lambda: hold(0)),
+                    put(stage, "b", None, fail),
+                    put(stage, "c", None, lambda: hold(1)),
+                )
+        assert q.state is TransactionState.ROLLED_BACK
+
+    library.run(main)
+    assert stage.told == "+a +b +c -b -c -a"
+    assert stage.wrong(ordered=False) == []
+
+
+@everywhere
+def test_a_task_group_whose_second_step_fails_is_undone_completely(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        wait, there, _ = stage.waiting()
+
+        async def fail() -> None:
+            await there.wait()
+            raise Boom
+
+        with pytest.raises(ExceptionGroup) as caught:
+            async with transaction() as q:
+                await put(stage, "first")
+                async with library.group() as start:
+                    start(put, stage, "a", None, wait)
+                    start(put, stage, "b", None, fail)
+                    start(put, stage, "c", wait)
+        assert caught.group_contains(Boom)
+        assert q.state is TransactionState.ROLLED_BACK
+
+    library.run(main)
+    assert stage.wrong(ordered=False) == []
+    assert stage.trail[-1] == "-first"
+
+
+@everywhere
+def test_a_task_group_that_succeeds_is_undone_in_reverse_order_of_start(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        gates = [library.event() for _ in range(4)]
+
+        async def job(number: int) -> None:
+            # Started one after the other; ended the other way round.
+            async def after() -> None:
+                if number < 3:
+                    gates[number + 1].set()
+                    await ends[number].wait()
+
+            await gates[number].wait()
+            await put(stage, str(number), None, after)
+            ends[number - 1].set()
+
+        ends = [library.event() for _ in range(4)]
+        gates[0].set()
+        with pytest.raises(Boom):
+            async with transaction():
+                async with library.group() as start:
+                    for number in (3, 1, 0, 2):
+                        start(job, number)
+                mark(stage, "last")
+                raise Boom
+
+    library.run(main)
+    assert stage.told == "+0 +1 +2 +3 +last -last -3 -2 -1 -0"
+
+
+@everywhere
+def test_a_step_inside_a_step_is_undone_before_what_was_started_before_it(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        outer_waits, outer_there, outer_go = stage.waiting()
+
+        async def inside() -> None:
+            await outer_waits()
+            await put(stage, "inside a")
+
+        with pytest.raises(Boom):
+            async with transaction():
+                async with library.group() as start:
+                    start(nest, stage, "a", inside)
+                    await outer_there.wait()
+                    await put(stage, "b")
+                    outer_go.set()
+                raise Boom
+
+    library.run(main)
+    assert stage.told.split(" -", 1)[0] == "+a +b +inside a"
+    assert stage.told == "+a +b +inside a -inside a -b -a"
+
+
+@everywhere
+def test_savepoints_in_two_tasks_are_undone_in_reverse_order_of_their_steps(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        first, second = library.event(), library.event()
+
+        async def one() -> None:
+            async with transaction("one"):
+                await put(stage, "a")
+                first.set()
+                await second.wait()
+                await put(stage, "c")
+
+        async def two() -> None:
+            await first.wait()
+            async with transaction("two"):
+                await put(stage, "b")
+                second.set()
+
+        with pytest.raises(Boom):
+            async with transaction():
+                async with library.group() as start:
+                    start(one)
+                    start(two)
+                raise Boom
+
+    library.run(main)
+    assert stage.told == "+a +b +c -c -b -a"
+
+
+@in_asyncio
+def test_a_sibling_that_ignores_cancellation_is_waited_for(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        there, go_on = library.event(), library.event()
+
+        async def stubborn() -> None:
+            there.set()
+            while not go_on.is_set():
+                try:
+                    await go_on.wait()
+                except asyncio.CancelledError:
+                    stage.say("ignored")
+                    asyncio.get_running_loop().call_soon(go_on.set)
+            stage.say("effect")
+
+        with pytest.raises(Boom):
+            async with transaction():
+                task = asyncio.create_task(put(stage, "a", stubborn))
+                await there.wait()
+                raise Boom
+        assert stage.present == set()
+        assert await task == "a"
+
+    library.run(main)
+    assert stage.told == "+a ignored effect -a"
+
+
+@everywhere
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_sync_step_in_a_worker_thread_is_waited_for_though_its_task_is_cancelled(library: Library, ends: str) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        there, go_on = library.event(), threading.Event()
+        soon = library.soon()
+
+        def inside() -> None:
+            soon(there.set)
+            assert go_on.wait(20)
+            stage.say("effect")
+            if ends == "badly":
+                raise Boom("in the thread")
+
+        async def job() -> None:
+            with library.scope() as scope:
+                scopes.append(scope)
+                await library.to_thread(lambda: mark(stage, "b", inside))
+            stage.say("task ended")
+            ended.set()
+
+        scopes: list[object] = []
+        ended = library.event()
+        with pytest.raises(Boom, match="body"):
+            async with transaction() as q:
+                await put(stage, "a")
+                async with library.group() as start:
+                    start(job)
+                    await there.wait()
+                    scopes[0].cancel()  # type: ignore[attr-defined]  # pyright: ignore
+                    await ended.wait()
+                await put(stage, "c")
+                # The thread goes on only when the block is on its way out.
+                soon(lambda: soon(lambda: soon(go_on.set)))
+                raise Boom("body")
+        assert q.state is TransactionState.ROLLED_BACK
+
+    library.run(main)
+    assert stage.told.startswith("+a +b task ended +c effect ")
+    assert stage.wrong(ordered=ends == "well") == []
+
+
+@everywhere
+def test_an_undo_at_once_in_a_worker_thread_is_waited_for_and_not_done_again(library: Library) -> None:
+    stage = Stage(library)
+
+    @action
+    def fail() -> None:
+        stage.say("+b")
+        raise Boom("in the thread")
+
+    async def main() -> None:
+        there, go_on = library.event(), threading.Event()
+        soon = library.soon()
+
+        @fail.rollback
+        def undo() -> None:
+            stage.say("-b")
+            soon(there.set)
+            assert stage.trail.count("-b") > 1 or go_on.wait(20)
+
+        async def job() -> None:
+            assert isinstance(await outcome_of(library.to_thread(fail)), Boom)
+
+        async with library.group() as start:
+            with pytest.raises(Boom, match="body"):
+                async with transaction() as q:
+                    await put(stage, "a")
+                    start(job)
+                    await there.wait()
+                    soon(lambda: soon(lambda: soon(go_on.set)))
+                    raise Boom("body")
+            assert q.state is TransactionState.ROLLED_BACK
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+@everywhere
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_step_of_a_task_that_outlives_the_block_comes_too_late_before_its_body_runs(
+    library: Library, ends: str
+) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        go_on, late = library.event(), list[BaseException | None]()
+
+        async def job() -> None:
+            await go_on.wait()
+            late.append(await outcome_of(put(stage, "late")))
+            with pytest.raises(TransactionClosed):
+                mark(stage, "sync")
+            with pytest.raises(Boom):
+                async with transaction("its own") as own:
+                    await put(stage, "own")
+                    raise Boom
+            assert own.state is TransactionState.ROLLED_BACK
+
+        async with library.group() as start:
+
+            async def block() -> None:
+                async with transaction("short"):
+                    start(job)
+                    await put(stage, "a")
+                    await library.checkpoint()
+                    if ends == "badly":
+                        raise Boom
+
+            assert isinstance(await outcome_of(block()), Boom if ends == "badly" else None.__class__)
+            go_on.set()
+        assert isinstance(late[0], TransactionClosed)
+        assert "put came too late: the transaction 'short' is" in str(late[0])
+
+    library.run(main)
+    assert stage.told == ("+a +own -own" if ends == "well" else "+a -a +own -own")
+
+
+@everywhere
+def test_a_block_that_is_left_normally_waits_for_the_steps_that_are_running(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        wait, there, go_on = stage.waiting()
+        soon = library.soon()
+        async with library.group() as start:
+            async with transaction() as q:
+                start(put, stage, "a", wait)
+                await there.wait()
+                soon(lambda: soon(lambda: soon(go_on.set)))
+                q.on_commit(stage.say, "hook")
+            assert stage.present == {"a"}
+            assert q.state is TransactionState.COMMITTED
+
+    library.run(main)
+    assert stage.told == "+a hook"
+
+
+@everywhere
+@pytest.mark.parametrize("undo", ["works", "fails"])
+def test_a_step_that_fails_while_the_block_waits_for_it_is_undone_and_dooms_it_if_it_cannot_be(
+    library: Library, undo: str
+) -> None:
+    stage = Stage(library)
+    if undo == "fails":
+        stage.undoing["b"] = boom(OSError("stuck"))
+
+    async def main() -> None:
+        wait, there, go_on = stage.waiting()
+        soon = library.soon()
+
+        async def job() -> None:
+            error = await outcome_of(put(stage, "b", wait, boom()))
+            assert isinstance(error, Boom)
+
+        async def block() -> None:
+            async with transaction() as q:
+                await put(stage, "a")
+                start(job)
+                await there.wait()
+                q.on_commit(stage.say, "hook")
+                soon(lambda: soon(lambda: soon(go_on.set)))
+
+        async with library.group() as start:
+            error = await outcome_of(block())
+        assert type(error) is (TransactionDoomed if undo == "fails" else type(None))
+
+    library.run(main)
+    assert stage.told == ("+a +b -b -a" if undo == "fails" else "+a +b -b hook")
+
+
+@everywhere
+def test_two_steps_in_flight_that_fail_together_are_each_undone_once(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        both = [library.event(), library.event()]
+
+        async def fail(number: int) -> None:
+            both[number].set()
+            for event in both:
+                await event.wait()
+            raise Boom(str(number))
+
+        with pytest.raises(ExceptionGroup) as caught:
+            async with transaction() as q, library.group() as start:
+                start(put, stage, "a", None, lambda: fail(0))
+                start(put, stage, "b", None, lambda: fail(1))
+        assert caught.group_contains(Boom)
+        assert q.state is TransactionState.ROLLED_BACK
+        assert q.report.clean
+
+    library.run(main)
+    assert stage.wrong(ordered=False) == []
+
+
+@everywhere
+@pytest.mark.parametrize("running", [1, 2])
+def test_what_the_body_does_while_a_step_runs_in_another_task_is_no_part_of_that(
+    library: Library, running: int
+) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        waits = [stage.waiting() for _ in range(running)]
+        async with library.group() as start, transaction() as q:
+            for number, (wait, there, _) in enumerate(waits):
+                start(failing, number, wait)
+                await there.wait()
+            with pytest.raises(NoTransaction):
+                current_step()
+            q.on_commit(stage.say, "hook")
+            for _, _, go_on in waits:
+                go_on.set()
+            await library.checkpoint(10)
+
+    async def failing(number: int, wait: Moment) -> None:
+        assert isinstance(await outcome_of(put(stage, str(number), wait, boom())), Boom)
+
+    library.run(main)
+    assert stage.trail[-1] == "hook"
+
+
+@in_asyncio
+@pytest.mark.parametrize("running", [1, 2])
+def test_an_explicit_rollback_cancels_the_steps_that_are_running(library: Library, running: int) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        waits = [stage.waiting() for _ in range(running)]
+        async with transaction() as q:
+            tasks = [asyncio.ensure_future(put(stage, str(n), wait)) for n, (wait, _, _) in enumerate(waits)]
+            for _, there, _ in waits:
+                await there.wait()
+            await q.rollback()
+            assert [task.cancelled() for task in tasks] == [True] * running
+
+    library.run(main)
+    assert stage.wrong() == []
+
+
+@everywhere
+def test_current_step_is_the_one_of_its_own_task(library: Library) -> None:
+    stage = Stage(library)
+    seen: list[tuple[str, str]] = []
+
+    async def main() -> None:
+        async def look(name: str) -> None:
+            for _ in range(3):
+                await library.checkpoint()
+                seen.append((name, current_step().arguments["name"]))
+
+        async with transaction() as q:
+            async with library.group() as start:
+                for name in "abc":
+                    start(put, stage, name, None, lambda name=name: look(name))
+            with pytest.raises(RollbackFailed):
+                stage.undoing["a"] = boom()
+                await q.rollback()
+
+    library.run(main)
+    assert len(seen) == 9
+    assert all(own == found for own, found in seen)

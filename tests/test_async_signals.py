@@ -1,0 +1,249 @@
+"""Ctrl-C and SIGTERM in async programs: real processes and real signals (R21, R22)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import actionqueues
+
+PACKAGE = str(Path(actionqueues.__file__).parent.parent)
+PROLOGUE = """
+import asyncio, os, signal, sys
+from actionqueues import action, handle_signals, transaction
+
+def press(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+
+def say(word):
+    print(word, flush=True)
+
+@action
+async def put(name):
+    say(f"+{name}")
+
+@put.rollback
+async def take(name):
+    if name in undoing:
+        await undoing[name]()
+    await pause()
+    say(f"-{name}")
+
+undoing = {}
+
+async def pause():
+    for _ in range(5):
+        await asyncio.sleep(0)
+"""
+
+
+def run(program: str, status: int = 0) -> tuple[list[str], str]:
+    """Run a program to its end; what it said, and the last line of its complaints."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", PROLOGUE + textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": PACKAGE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "never awaited" not in done.stderr
+    assert "never retrieved" not in done.stderr
+    assert "was destroyed" not in done.stderr
+    assert done.returncode == status, done.stderr
+    lines = done.stderr.strip().splitlines()
+    return done.stdout.split(), lines[-1] if lines else ""
+
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="sends itself signals with os.kill")
+
+
+@on_posix
+def test_one_interrupt_undoes_everything_and_comes_out_as_keyboard_interrupt() -> None:
+    said, last = run(
+        """
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                press()
+                await asyncio.sleep(60)
+
+        asyncio.run(main())
+        """,
+        status=-signal.SIGINT,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
+    assert last == "KeyboardInterrupt"
+
+
+@on_posix
+@pytest.mark.parametrize("presses", [1, 2])
+def test_asyncio_run_under_more_interrupts_while_it_rolls_back_undoes_everything(presses: int) -> None:
+    # The second one makes `asyncio.run` give up its main task and cancel all tasks, the rollback's own too.
+    said, last = run(
+        f"""
+        async def pressed():
+            for _ in range({presses}):
+                press()
+                await pause()
+
+        undoing["b"] = pressed
+
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                await put("c")
+                press()
+                await asyncio.sleep(60)
+
+        asyncio.run(main())
+        """,
+        status=-signal.SIGINT,
+    )
+    assert said == ["+a", "+b", "+c", "-c", "-b", "-a"]
+    assert last == "KeyboardInterrupt"
+
+
+@on_posix
+def test_interrupts_while_the_event_loop_waits_for_a_handler_cost_no_undo() -> None:
+    said, last = run(
+        """
+        import threading
+
+        async def pressed():
+            for _ in range(2):
+                over = asyncio.Event()
+                soon = asyncio.get_running_loop().call_soon_threadsafe
+
+                def from_a_thread():
+                    press()
+                    soon(over.set)
+
+                thread = threading.Thread(target=from_a_thread)
+                thread.start()
+                await over.wait()
+                thread.join()
+
+        undoing["b"] = pressed
+
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                press()
+                await asyncio.sleep(60)
+
+        asyncio.run(main())
+        """,
+        status=-signal.SIGINT,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
+    assert last == "KeyboardInterrupt"
+
+
+@on_posix
+def test_sigterm_rolls_back_where_the_program_asked_for_it() -> None:
+    said, _ = run(
+        """
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                asyncio.get_running_loop().call_soon(press, signal.SIGTERM)
+                await asyncio.sleep(60)
+
+        with handle_signals():
+            asyncio.run(main())
+        """,
+        status=128 + signal.SIGTERM,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
+
+
+@on_posix
+def test_sigterm_during_a_rollback_is_kept_until_everything_is_undone() -> None:
+    said, _ = run(
+        """
+        async def pressed():
+            press(signal.SIGTERM)
+
+        undoing["b"] = pressed
+
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                raise LookupError
+
+        with handle_signals():
+            asyncio.run(main())
+        """,
+        status=128 + signal.SIGTERM,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
+
+
+@on_posix
+def test_uvloop_and_interrupts() -> None:
+    pytest.importorskip("uvloop")
+    said, last = run(
+        """
+        import uvloop
+
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                press()
+                await asyncio.sleep(60)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+        """,
+        status=-signal.SIGINT,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
+    assert last == "KeyboardInterrupt"
+
+
+@on_posix
+@pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="trio is not installed")
+@pytest.mark.parametrize("presses", [0, 1, 2])
+def test_trio_rolls_back_on_an_interrupt_and_goes_on_after_a_second(presses: int) -> None:
+    said, last = run(
+        f"""
+        import trio
+
+        async def pressed():
+            for _ in range({presses}):
+                press()
+                await pause()
+
+        undoing["b"] = pressed
+
+        async def pause():
+            for _ in range(5):
+                await trio.lowlevel.checkpoint()
+
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                press()
+                await trio.sleep(60)
+
+        trio.run(main)
+        """,
+        status=-signal.SIGINT,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
+    assert last == "KeyboardInterrupt"
