@@ -68,7 +68,8 @@ class Block(BlockState):
         if self.outer is None and surrounding is not None:
             around: Runner = surrounding[OWNER].owner_here()
             if around.block is not None and around.block.left:
-                return  # this code has outlived that block
+                self.surrounding = None  # this code has outlived that block
+                return
             if around.block is not None and self._outermost:
                 raise NestedTransaction(self.label, around.label)
             if around.block is not None and not self._independent:
@@ -120,7 +121,11 @@ class Block(BlockState):
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""
         token = self._token
-        if token is not None:
+        if token is None:
+            log = get_current()
+            if log is not None and log[OWNER] is self:  # interrupted while it was entered
+                current.set(self.surrounding)
+        else:
             try:
                 current.reset(token)
             except (ValueError, RuntimeError):  # left in another context than it was entered in

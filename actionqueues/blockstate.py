@@ -62,6 +62,7 @@ class BlockState(Runner, Adding):
     _hooks: list[Hook | BlockState] | None = None
     _doom: list[UndoFailure] | None = None
     _ending = False
+    _undoing = False  # whether it is being rolled back by itself right now
     _beside = False
     _loop: object = None
 
@@ -197,8 +198,8 @@ class BlockState(Runner, Adding):
         """Whether it is a savepoint that another thread is in, or that is being rolled back by itself."""
         if self.outer is None:
             return False
-        if self._state is TransactionState.ROLLING_BACK:
-            return self._rollback is not None
+        if self._undoing:
+            return True
         return self._state is _OPEN and self.log[THREAD] != self.outer.log[THREAD]
 
     def go_on_behind(self) -> None:
@@ -220,6 +221,11 @@ class BlockState(Runner, Adding):
         if self._loop is not None and running_loop() is not self._loop:
             advice = "open a transaction in this one"
             raise IllegalOperation(f"run {what} in {self.label}", "that was entered in another event loop", advice)
+
+    def _disown(self) -> None:
+        """Leave it to the process that has entered it."""
+        self._state, self.plain = TransactionState.RELEASED, False
+        self._ending = True  # a step that raises here is not undone here
 
     def _drop_undone(self) -> bool:
         """Drop the queued steps that were added by a step, or an attempt of one, that has been undone since.
@@ -285,13 +291,20 @@ class BlockState(Runner, Adding):
 
 def _forked() -> None:
     """In a child process: the blocks that the parent is in are the parent's."""
-    log = current.get()
+    log, rollback = current.get(), undoing.get()
     while log is not None:
         owner = log[OWNER]
         if isinstance(owner, BlockState):
-            owner._state, owner.plain = TransactionState.RELEASED, False
+            owner._disown()
         log = owner.surrounding
     current.set(None)
+    if isinstance(rollback, Rollback):
+        rollback.disowned = True
+        outer = rollback.owner
+        while outer is not None:
+            if isinstance(outer, BlockState):
+                outer._disown()
+            outer = outer.outer
 
 
 if hasattr(os, "register_at_fork"):

@@ -85,6 +85,9 @@ def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Polic
                 async with block:
                     return await wrapped(*args, **kwargs)
             except BaseException as error:
+                opened: Any = block  # an async one, since it has been entered
+                if block.state is not TransactionState.NEW:
+                    await opened._recover(error)  # if an interrupt has come between here and there
                 if attempts is None or not _undone(block, error) or not attempts.another(error):
                     raise
             await pause_async(attempts.wait)

@@ -37,8 +37,11 @@ def drive(generator: Generator[Wait | Await | Call | Undo, BaseException | None,
             result: T = stop.value
             return result
         if isinstance(request, Undo):
-            roll_back(request.rollback, request.unwind)
             answer = None
+            try:
+                roll_back(request.rollback, request.unwind)
+            except BaseException as interrupt:  # raised by the generator, once it has told what could not be undone
+                request.rollback.interrupts.append(interrupt)
         elif isinstance(request, Wait):
             answer = None
             try:
@@ -62,7 +65,7 @@ def _finish(request: Await) -> BaseException | None:
     except BaseException as error:
         return error
     coroutine.close()
-    return AsyncActionInSyncBlock(request.name, "the rollback of a sync step, or of a coroutine that is closed")
+    return AsyncActionInSyncBlock(request.name, "what undoes a sync step, or a coroutine that is being closed,")
 
 
 def _call(request: Call) -> BaseException | None:
@@ -187,52 +190,54 @@ async def roll_back_async(
         turns: lets one undoing at a time go on.
         rank: among those that wait for their turn, the highest comes first.
     """
-    taken = False
+
+    async def unwound() -> None:
+        while True:
+            try:
+                return await drive_async(unwind())
+            except KeyboardInterrupt as interrupt:
+                rollback.interrupted(interrupt)
+            except BaseException as error:
+                rollback.interrupted(error)
+                raise
 
     async def protected() -> None:
-        nonlocal taken
+        outside = current.set(None)
+        inside = undoing.set(rollback)
         try:
-            rollback.guard.begin()
-            outside = current.set(None)
-            inside = undoing.set(rollback)
+            if before is not None:
+                await before()
+            if turns is None:
+                await unwound()
+                return
+            await turns.take(rank)
             try:
-                if before is not None:
-                    await before()
-                if turns is not None:
-                    await turns.take(rank)
-                    taken = True
-                while True:
-                    try:
-                        return await drive_async(unwind())
-                    except KeyboardInterrupt as interrupt:
-                        rollback.interrupted(interrupt)
-                    except BaseException as error:
-                        rollback.interrupted(error)
-                        raise
+                await unwound()
             finally:
-                undoing.reset(inside)
-                current.reset(outside)
-        finally:
-            if taken and turns is not None:
                 turns.leave()
-            rollback.guard.end()
+        finally:
+            undoing.reset(inside)
+            current.reset(outside)
 
-    await shielded(protected)
+    try:
+        rollback.guard.begin()  # first, so that nothing can come between this and the waiting
+        await shielded(protected)
+    finally:
+        rollback.guard.end()
 
 
 async def run_hooks_async(run: HookRun, commit: Callable[[], None]) -> None:
     """Commit, call and await the commit hooks, all of them, and raise what they raised."""
 
     async def protected() -> None:
-        try:
-            run.guard.begin()
-            commit()
-            await drive_async(run.calls())
-        finally:
-            run.guard.end()
+        commit()
+        await drive_async(run.calls())
 
     try:
+        run.guard.begin()
         await shielded(protected)
     except BaseException as interrupt:
         run.interrupts.append(interrupt)
+    finally:
+        run.guard.end()
     run.result()

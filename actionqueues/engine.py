@@ -19,12 +19,12 @@ from .errors import RollbackConflict
 from .handler import Handler
 from .interceptor import Interceptor, ask
 from .interrupts import InterruptGuard
-from .owner import Owner
+from .owner import Owner, lane_after
 from .report import Report, UndoFailure
 from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
 from .retry import Policy, next_wait
 from .states import UNDOABLE, StepState
-from .step import FIRST, PENDING, THREAD, Step, step_at
+from .step import FIRST, PENDING, Step, step_at
 from .telling import add_note, log_error, shown
 
 __all__ = ["Attempts", "Rollback", "failing"]
@@ -71,9 +71,10 @@ class Rollback:
         problems: the undos that failed.
         abandoned: the steps that a third Ctrl-C has left.
         told: whether an interceptor knows of it.
+        disowned: whether this is a child process of the one that has begun it.
     """
 
-    __slots__ = ("abandoned", "alone", "end", "guard", "interrupts", "owner", "problems", "report", "told")
+    __slots__ = ("abandoned", "alone", "disowned", "end", "guard", "interrupts", "owner", "problems", "report", "told")
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -85,6 +86,7 @@ class Rollback:
         self.problems: list[UndoFailure] = []
         self.abandoned: list[Step[Any]] = []
         self.told = False
+        self.disowned = False
 
     @property
     def step(self) -> Step[Any] | None:
@@ -108,7 +110,7 @@ class Rollback:
             owner, start, lanes_from, before = stack[-1]
             log, lanes = owner.log, owner.lanes
             end = len(log)
-            lane = _lane_after(lanes, max(end, lanes_from), thread)
+            lane = lane_after(lanes, max(end, lanes_from), thread)
             self.owner, self.end = owner, None
             while lane is None and end > start:
                 self.end = end  # from here on it counts as tried
@@ -129,7 +131,7 @@ class Rollback:
                             undone(doer)
                 end = place
                 if lanes:
-                    lane = _lane_after(lanes, max(end, lanes_from), thread)
+                    lane = lane_after(lanes, max(end, lanes_from), thread)
             owner.finished = FIRST, FIRST
             del log[end:]
             self.owner = self.end = None
@@ -185,9 +187,7 @@ class Rollback:
         error, interrupted = yield from ask(method, *args)
         if error is not None:
             log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
-        for each in (error, interrupted):
-            if each is not None and not isinstance(each, Exception):
-                self.interrupts.append(each)
+        self.interrupts += [each for each in (error, interrupted) if each and not isinstance(each, Exception)]
 
     def unwind_block(self, owner: Owner, error: BaseException | None) -> Unwinding:
         """Undo everything in a block, because of `error`."""
@@ -210,7 +210,7 @@ class Rollback:
             step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
         try:
             handler = step.definition.handler_of(step.entry)
-        except TypeError as unusable:  # a subclass overrides the handler with one that cannot be called
+        except Exception as unusable:  # a subclass overrides the handler with one that cannot be called
             self._failed(step, unusable)
             return
         if handler is None:
@@ -258,6 +258,8 @@ class Rollback:
                     self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
                     return
             broken = self.guard.broken
+            if self.disowned:
+                raise error
             if broken is not None and error is broken:
                 self._failed(step, broken)
                 raise broken
@@ -287,6 +289,8 @@ class Rollback:
         That is the work of a signal handler that is not the guard's.  The second Ctrl-C through one gets out at once.
         """
         step = self.step
+        if self.disowned:
+            raise interrupt
         self._resume()
         known = step is not None and step.state in UNDOABLE
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
@@ -393,13 +397,3 @@ def _unawaited(coroutine: Coroutine[Any, Any, object], name: str) -> TypeError:
     """What is wrong with a handler that is a plain function and returns a coroutine."""
     coroutine.close()
     return TypeError(f"the rollback handler of {name} returned a coroutine instead of undoing; make it an `async def`")
-
-
-def _lane_after(lanes: list[Owner] | None, place: int, thread: int | None) -> Owner | None:
-    """The last lane that began after the record that ends at `place`."""
-    for lane in reversed(lanes or ()):
-        if lane.position < place:
-            break
-        if thread is None or lane.log[THREAD] == thread:
-            return lane
-    return None

@@ -48,7 +48,6 @@ class InterruptGuard:
         """Take over Ctrl-C, where it could interrupt this thread and the program has not taken it itself."""
         if get_ident() != threading.main_thread().ident:
             return
-        _on_duty.append(self)
         handler = getsignal(SIGINT)
         if handler is default_int_handler or _is_of_event_loop(handler):
             try:
@@ -56,15 +55,19 @@ class InterruptGuard:
             except ValueError:  # the main thread of a subinterpreter: signals never reach it
                 return
             _before[:] = [handler]
+        _on_duty.append(self)  # last, so that an interrupt of this leaves none behind
 
     def end(self) -> None:
         """Give Ctrl-C back once the last guard ends, unless somebody else has taken it in the meantime."""
-        if self in _on_duty:
-            _on_duty.remove(self)
-        if _before and not _on_duty:
-            if getsignal(SIGINT) is _pressed:
-                set_handler(SIGINT, _before[0])
-            _before.clear()
+        try:
+            if self in _on_duty:
+                _on_duty.remove(self)  # first, while Ctrl-C is still kept: one left here would keep the next SIGTERM
+        finally:
+            if not _on_duty and _before:
+                before = _before[0]
+                if getsignal(SIGINT) is _pressed:
+                    set_handler(SIGINT, before)
+                _before.clear()
 
     def arrived(self, interrupt: BaseException) -> None:
         """An interrupt has arrived: keep the first, raise the third."""
@@ -76,7 +79,13 @@ class InterruptGuard:
             raise interrupt
 
 
-def _pressed(_signum: int, _frame: FrameType | None) -> None:
+def _pressed(signum: int, frame: FrameType | None) -> None:
+    if not _on_duty:  # the last guard is just about to give it back
+        handler = _before[0] if _before else default_int_handler
+        _before.clear()
+        set_handler(SIGINT, handler)
+        handler(signum, frame)
+        return
     guard = _on_duty[-1]
     third = ("pressed three times: what was being done was cut short",) if guard._presses >= 2 else ()
     guard.arrived(KeyboardInterrupt(*third))

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final, Protocol
 
-from .concurrency import frame_of_task
+from .concurrency import Turns, frame_of_task
 from .definition import Definition
 from .errors import NoTransaction
 from .frames import ASYNC_STEPS
@@ -30,6 +30,7 @@ __all__ = [
     "current",
     "current_step",
     "get_current",
+    "lane_after",
     "running_step",
     "undoing",
 ]
@@ -76,6 +77,7 @@ class Owner:
         plain: whether it has nothing but records in its log.
         ending: whether everything in it is about to be undone, so that a step that raises now is left to that.
         undo_at_once: whether a step that raises is undone before its exception goes on.
+        turns: lets one undoing at a time go on, in the outermost owner.
         interceptor: what stands between it and its steps, or None.
     """
 
@@ -94,6 +96,7 @@ class Owner:
     ending = False
     plain: bool
     interceptor: Interceptor | None = None
+    turns: Turns | None = None
     _links: list[Step[Any]] | None = None
 
     @property
@@ -205,7 +208,8 @@ class Owner:
             if log[place - 2] is PENDING and not _definition(owner).is_async:
                 step = step_at(log, place)
                 if step.state is StepState.RUNNING:
-                    self.finished = place, end
+                    if end - place >= top - floor:  # otherwise the longer stretch is worth more
+                        self.finished = place, end
                     return step
             place -= owner.size
         self.finished = FIRST, end
@@ -213,6 +217,25 @@ class Owner:
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
+
+    def rank(self, place: int) -> tuple[int, ...]:
+        """Where the step whose outcome belongs at `place` stands among those that have been started."""
+        rank = [place]
+        owner: Owner = self
+        while owner.outer is not None:
+            rank.insert(0, owner.position)
+            owner = owner.outer
+        return tuple(rank)
+
+    @property
+    def turn(self) -> Turns:
+        """Lets one undoing at a time go on in a transaction."""
+        owner: Owner = self
+        while owner.outer is not None:
+            owner = owner.outer
+        if owner.turns is None:
+            owner.turns = Turns()
+        return owner.turns
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""
@@ -222,6 +245,16 @@ class Owner:
 
     def end_unwinding(self, *, failed: bool) -> None:
         """All its steps have been undone, except those whose undo `failed`."""
+
+
+def lane_after(lanes: list[Owner] | None, place: int, thread: int | None) -> Owner | None:
+    """The last lane that began after the record that ends at `place`."""
+    for lane in reversed(lanes or ()):
+        if lane.position < place:
+            break
+        if thread is None or lane.log[THREAD] == thread:
+            return lane
+    return None
 
 
 def calling_step(log: Log) -> tuple[Log, int] | None:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from .concurrency import Turns
 from .drivers import drive, drive_async, pause, pause_async
 from .engine import Attempts, Rollback, failing
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
@@ -20,7 +19,7 @@ from .owner import Owner, calling_step, current
 from .report import Report, UndoFailure
 from .requests import Unwinding
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -32,7 +31,6 @@ class Runner(Owner):
     """The owner of a log of steps."""
 
     awaits = False  # whether async steps can be run in it
-    turns: Turns | None = None
     ahead: Owner | None = None  # the only open savepoint of an async block, while it may record without a look around
 
     @property
@@ -99,6 +97,7 @@ class Runner(Owner):
         """The body of the step whose outcome belongs at `place` has raised; returns whether that is to go on."""
         log = self.log
         if len(log) <= place or log[place] is not PENDING:
+            self._check_ended_inside(error)
             return True  # interrupted before the step was started, or after it had succeeded
         end = place + 2
         step = step_at(log, end)
@@ -111,6 +110,13 @@ class Runner(Owner):
 
         made = len(log) > end or self.lanes is not None
         return drive(failing(self, step, error, unwind, made=made, waiting=waiting))
+
+    def _check_ended_inside(self, error: BaseException) -> None:
+        """Explain what the frame of a step raises if its body has ended the block: there is no place for its result."""
+        at = error.__traceback__
+        if isinstance(error, IndexError) and at is not None and at.tb_next is None and self.log is NO_LOG:
+            advice = "leave the block where it was entered; to undo everything, raise an exception"
+            raise IllegalOperation(f"end {self.label}", "a step of it is running", advice)
 
     def again(self, place: int) -> Any:
         """Make the further attempts of a step whose policy wants them."""
@@ -274,26 +280,7 @@ class Runner(Owner):
             self.doom([UndoFailure(step, closed)])
             return True
         failed = failing(self, step, error, unwind, made=bool(step.lanes), waiting=waiting)
-        return await drive_async(failed, self._turn, self._rank(place))
-
-    def _rank(self, place: int) -> tuple[int, ...]:
-        """Where the step whose outcome belongs at `place` stands among those that have been started."""
-        rank = [place]
-        owner: Runner = self
-        while owner.outer is not None:
-            rank.insert(0, owner.position)
-            owner = owner.outer
-        return tuple(rank)
-
-    @property
-    def _turn(self) -> Turns:
-        """Lets one undoing at a time go on in a transaction."""
-        owner: Runner = self
-        while owner.outer is not None:
-            owner = owner.outer
-        if owner.turns is None:
-            owner.turns = Turns()
-        return owner.turns
+        return await drive_async(failed, self.turn, self.rank(place))
 
     async def again_async(self, place: int) -> Any:
         """Make the further attempts of an async step whose policy wants them."""

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from inspect import CO_ASYNC_GENERATOR
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .block import Block
 from .concurrency import Signal, cancel_steps, running_loop
 from .decorated import in_transaction
 from .drivers import drive, drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
-from .interceptor import Interceptor
 from .owner import Owner, current, get_current
 from .queueing import fill_in
 from .runner import close
 from .states import TransactionState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
 
-__all__ = ["AsyncTransaction", "Intercepted", "Transaction", "observed"]
+__all__ = ["AsyncTransaction", "Transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -141,8 +139,10 @@ class Transaction(Block):
             return
         rollback = self._begin_rollback()
         try:
+            self._undoing = True
             roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait)
         finally:
+            self._undoing = False
             self._finish_rollback(rollback, error)
         self._raise_interrupt(rollback)
 
@@ -190,12 +190,11 @@ class Transaction(Block):
         this._enter(awaits=True)
         return this  # type: ignore[no-any-return]
 
-    async def __aexit__(
+    def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         # `async with` has looked this up before it entered.
-        this: Any = self
-        await AsyncTransaction.__aexit__(this, exc_type, exc, traceback)
+        return AsyncTransaction.__aexit__(cast("AsyncTransaction", self), exc_type, exc, traceback)
 
     def __call__(self, fn: F, /) -> F:
         """Open a fresh block like this one for each call of `fn`, sync or async."""
@@ -215,27 +214,6 @@ class _Savepoint(Transaction):
 
     _kind = "Savepoint"
     __enter__ = Transaction._enter_slowly
-
-
-class Intercepted(Transaction):
-    """A transaction that has an interceptor from the start."""
-
-    __enter__ = Transaction._enter_slowly
-
-
-@contextmanager
-def observed(factory: Callable[[Block, Interceptor | None], Interceptor | None]) -> Generator[None, None, None]:
-    """Let `factory` make the interceptor of every transaction that is entered meanwhile, in whatever thread.
-
-    It is given the transaction, and the interceptor that it has already.
-    """
-    before = Block.observe, Transaction.__enter__
-    Block.observe = factory
-    Transaction.__enter__ = Transaction._enter_slowly  # type: ignore[method-assign] # the short way has no interceptor
-    try:
-        yield
-    finally:
-        Block.observe, Transaction.__enter__ = before  # type: ignore[method-assign] # likewise
 
 
 class AsyncTransaction(Block):
@@ -338,20 +316,22 @@ class AsyncTransaction(Block):
             return
         if self.busy:
             cancel_steps(self._holds)
-        turns = None if self.outer is None else self._turn
+        turns = None if self.outer is None else self.turn
         try:
+            self._undoing = True
             await roll_back_async(
                 rollback,
                 lambda: rollback.unwind_block(self, error),
                 self._wait,
                 turns=turns,
-                rank=self._rank(len(self.log)),
+                rank=self.rank(len(self.log)),
             )
         except BaseException as late:
             if type(late) is not type(error) or isinstance(late, KeyboardInterrupt | SystemExit):
                 raise
             # cancelled again: the first cancellation goes on, and the task counts both
         finally:
+            self._undoing = False
             self._finish_rollback(rollback, error)
         self._raise_interrupt(rollback)
 

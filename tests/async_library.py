@@ -109,7 +109,7 @@ class Library:
     async def group(self) -> AsyncIterator[Callable[..., object]]:
         """A task group; yields what starts a task in it."""
         async with asyncio.TaskGroup() as group:
-            yield lambda job, *args: group.create_task(job(*args))  # pyright: ignore
+            yield lambda job, *args: group.create_task(job(*args))  # pyright: ignore - of any job
 
     def scope(self) -> Scope:
         """Something that can be cancelled as a whole."""

@@ -15,9 +15,9 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import actionqueues
-from actionqueues import RollbackConflict, Step, TransactionState, action
+from actionqueues import RollbackConflict, Step, TransactionState, action, interrupts
 from actionqueues.block import Block
-from actionqueues.interrupts import InterruptGuard
+from actionqueues.frames import ASYNC_STEPS
 from actionqueues.owner import current, undoing
 
 _PACKAGE = os.path.dirname(os.path.abspath(actionqueues.__file__)) + os.sep
@@ -227,6 +227,14 @@ def place_of(frame: FrameType) -> Place:
     return Place(name, linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip())
 
 
+def is_uninterruptible(frame: FrameType) -> bool:
+    """Whether no signal can arrive at a line: the interpreter looks for them only at calls and where loops go back."""
+    if frame.f_code not in ASYNC_STEPS:
+        return False
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    return line in ("try:", "log[0] -= 1", "log[BARRIER] -= 1")
+
+
 class Tracer:
     """Sends SIGINT at the n-th line of the package's own code, and again some lines later if that is wanted."""
 
@@ -240,13 +248,16 @@ class Tracer:
         return self._line if is_own(frame) else None
 
     def _line(self, frame: FrameType, event: str, _arg: object) -> Any:
-        if event == "line":
-            self.lines += 1
-            if self.lines in self.at:
-                self.places.append(place_of(frame))
-                self.kept = getattr(signal.getsignal(signal.SIGINT), "__func__", None) is InterruptGuard._pressed
-                signal.raise_signal(signal.SIGINT)
+        if event == "line" and not is_uninterruptible(frame):
+            self._reached(frame)
         return self._line
+
+    def _reached(self, frame: FrameType) -> None:
+        self.lines += 1
+        if self.lines in self.at:
+            self.places.append(place_of(frame))
+            self.kept = signal.getsignal(signal.SIGINT) is interrupts._pressed and bool(interrupts._on_duty)
+            signal.raise_signal(signal.SIGINT)
 
     def _again(self, frame: FrameType, event: str, _arg: object) -> None:
         """The interpreter drops a trace function that has raised: install it again at the next call or return."""
@@ -273,6 +284,26 @@ class Tracer:
             sys.settrace(before)
 
 
+class CallTracer(Tracer):
+    """Sends SIGINT before and after the n-th call of a function in C, which is where the interpreter looks for signals.
+
+    It leaves the trace function alone, and with it what is measured through that.
+    """
+
+    def __call__(self, frame: FrameType, event: str, _arg: object) -> Any:
+        if event in ("c_call", "c_return") and is_own(frame):
+            self._reached(frame)
+
+    @contextmanager
+    def installed(self) -> Generator[None]:
+        before = sys.getprofile()
+        sys.setprofile(self)
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+
 class Outcome(NamedTuple):
     """One run of a scenario."""
 
@@ -282,6 +313,7 @@ class Outcome(NamedTuple):
     kept: bool
     disorder: list[str]
     wrong: list[str]  # the disorder included
+    on_duty: bool = False  # whether a guard has been left on duty, which would keep the next SIGTERM to itself
 
 
 class Stop(Exception):
@@ -292,9 +324,10 @@ Scenario = Callable[[World], None]
 SignalHandler = Callable[[int, FrameType | None], object]
 
 
-def run(scenario: Scenario, reference: World, *at: int) -> Outcome:
+def run(scenario: Scenario, reference: World, *at: int, kind: type[Tracer] = Tracer) -> Outcome:
     """Run a scenario with interrupts at these lines; what is wrong afterwards, and set it right for the next run."""
-    world, tracer, raised, given_back = _run(scenario, signal.default_int_handler, at)
+    world, tracer, raised, given_back = _run(scenario, signal.default_int_handler, kind(*at))
+    on_duty = _relieve()
     wrong = world.differences(reference, set())
     if not isinstance(raised, KeyboardInterrupt):
         wrong.append(f"what came out is {raised!r}")
@@ -304,12 +337,13 @@ def run(scenario: Scenario, reference: World, *at: int) -> Outcome:
         wrong.append("the block is still the current one")
     if _clean_up(undoing):
         wrong.append("a rollback is still the current one")
-    return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(set()), wrong)
+    return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(set()), wrong, on_duty)
 
 
-def run_with(handler: SignalHandler, scenario: Scenario, at: int) -> Outcome:
+def run_with(handler: SignalHandler, scenario: Scenario, at: int, *, kind: type[Tracer] = Tracer) -> Outcome:
     """The same with a handler of the program's own, which raises: no interrupt can be kept then."""
-    world, tracer, raised, given_back = _run(scenario, handler, (at,))
+    world, tracer, raised, given_back = _run(scenario, handler, kind(at))
+    on_duty = _relieve()
     lost = world.lost()
     wrong = world.differences(None, lost)
     if isinstance(raised, AttributeError | IndexError | TypeError | AssertionError):
@@ -318,15 +352,14 @@ def run_with(handler: SignalHandler, scenario: Scenario, at: int) -> Outcome:
         wrong.append("the handler of SIGINT has been replaced")
     _clean_up(current)
     _clean_up(undoing)
-    return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(lost), wrong)
+    return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(lost), wrong, on_duty)
 
 
 def _run(
-    scenario: Scenario, handler: SignalHandler, at: tuple[int, ...]
+    scenario: Scenario, handler: SignalHandler, tracer: Tracer
 ) -> tuple[World, Tracer, BaseException | None, bool]:
     world = World()
     raised: BaseException | None = None
-    tracer = Tracer(*at)
     signal.signal(signal.SIGINT, handler)
     try:
         with tracer.installed():
@@ -343,6 +376,14 @@ def _clean_up(variable: ContextVar[Any]) -> bool:
     """Whether something was left in a context variable; now it is not."""
     left = variable.get() is not None
     variable.set(None)
+    return left
+
+
+def _relieve() -> bool:
+    """Whether a guard was left on duty; now there is none."""
+    left = bool(interrupts._on_duty)
+    interrupts._on_duty.clear()
+    interrupts._before.clear()
     return left
 
 

@@ -198,7 +198,7 @@ def test_an_action_that_requires_a_transaction_refuses_wrong_arguments_first() -
     def charge(amount: int) -> None: ...
 
     with pytest.raises(TypeError, match=r"charge\(\) missing 1 required positional argument: 'amount'"):
-        charge()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        charge()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] - wrong on purpose
 
 
 def test_an_async_action_that_requires_a_transaction_says_so_before_a_coroutine_is_made() -> None:
@@ -206,7 +206,7 @@ def test_an_async_action_that_requires_a_transaction_says_so_before_a_coroutine_
     async def charge(amount: int) -> None: ...
 
     with pytest.raises(NoTransaction, match=r"^charge was called outside any transaction"):
-        charge(900)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+        charge(900)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine] - wrong on purpose
 
 
 def test_a_classic_queue_satisfies_an_action_that_requires_a_transaction() -> None:
@@ -311,7 +311,7 @@ def test_a_retry_option_that_is_no_policy_is_refused(retry: Any, hint: str) -> N
 
 def test_a_time_out_is_refused_for_what_cannot_be_stopped() -> None:
     with pytest.raises(TypeError) as caught:
-        action(timeout=3)(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        action(timeout=3)(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
     assert str(caught.value) == (
         "@action(timeout=...) needs an `async def`: nothing can stop the sync function plain; give a time-out to what "
         "it calls"

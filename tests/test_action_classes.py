@@ -40,7 +40,7 @@ class Account(ABC):
 def test_abstract_actions_stay_abstract_until_they_are_overridden() -> None:
     assert Account.__abstractmethods__ == {"outer", "inner", "made"}
     with pytest.raises(TypeError, match="abstract"):
-        Account()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
+        Account()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage] - wrong on purpose
 
     class Real(Account):
         @action
@@ -149,7 +149,7 @@ def test_a_class_can_call_its_actions_while_subclasses_are_made() -> None:
             made.append(name)
 
         @register.rollback
-        def unregister(cls, name: str) -> None:  # noqa: N805
+        def unregister(cls, name: str) -> None:  # noqa: N805 - a class method of a metaclass, in effect
             made.remove(name)
 
         def __init_subclass__(cls, **kwargs: Any) -> None:

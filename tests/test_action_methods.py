@@ -21,7 +21,7 @@ class Boom(Exception):
 
 def _under(method: Any) -> action[..., Any]:
     """The action under a `classmethod` or `staticmethod`, which have no `rollback` themselves."""
-    return method.__func__  # type: ignore[no-any-return]
+    return method.__func__  # type: ignore[no-any-return]  # typed as Any
 
 
 class Shop:
@@ -44,7 +44,7 @@ class Shop:
         cls.trail.append(("open", cls.__name__, n, note))
         return f"opened {n}"
 
-    @open.rollback  # noqa: A003
+    @open.rollback  # noqa: A003 - `open` is a method here
     @classmethod
     def close(cls, n: int, note: str, result: str) -> None:
         cls.trail.append(("close", cls.__name__, n, note, result))
@@ -207,18 +207,19 @@ def test_class_methods_work_through_super(trail: list[tuple[object, ...]]) -> No
 class Loud(Shop):
     """Overrides only the rollbacks, with other wishes."""
 
+    # The handler may ask for others:
     def unbuy(self, n: int, *, error: object = "none") -> None:  # type: ignore[override]
         self.trail.append(("loud unbuy", n, error))
 
     @classmethod
-    def close(cls, result: str) -> None:  # type: ignore[override]
+    def close(cls, result: str) -> None:  # type: ignore[override]  # the handler may ask for others
         cls.trail.append(("loud close", cls.__name__, result))
 
 
 class Louder(Loud):
     """Overrides one of them once more, and calls `super()`."""
 
-    def unbuy(self, n: int) -> None:  # type: ignore[override]
+    def unbuy(self, n: int) -> None:  # type: ignore[override]  # the handler may ask for others
         self.trail.append(("louder unbuy", n))
         super().unbuy(n)
 
@@ -257,7 +258,7 @@ def test_a_subclass_can_override_the_rollback_of_a_class_method(trail: list[tupl
 
 def test_an_override_that_cannot_be_called_is_reported_and_the_rest_is_undone(trail: list[tuple[object, ...]]) -> None:
     class Broken(Shop):
-        def unbuy(self, who: str) -> None:  # type: ignore[override]
+        def unbuy(self, who: str) -> None:  # type: ignore[override]  # the handler may ask for others
             raise AssertionError("cannot be called")
 
     with pytest.raises(Boom) as caught, transaction() as q:

@@ -9,6 +9,8 @@ import pytest
 
 from actionqueues import NoTransaction, Step, StepState, TransactionClosed, action, current_step, transaction
 
+from .test_threads import in_thread
+
 
 class Boom(Exception):
     """What the blocks of these tests are left by."""
@@ -228,3 +230,22 @@ def test_an_action_called_after_the_rollback_does_not_run() -> None:
         "late came too late: the transaction 'sign-up' is rolled back, and nothing was run; call it before the block "
         "ends, or in a transaction of its own"
     )
+
+
+@pytest.mark.parametrize("irreversible", ["yes", 1, None])
+def test_an_option_that_is_to_be_true_or_false_takes_nothing_else(irreversible: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^@action\(irreversible=...\) must be True or False, not {irreversible!r}$"):
+        action(irreversible=irreversible)
+
+
+def test_a_thread_beside_the_steps_of_a_block_has_no_current_step() -> None:
+    raised: list[BaseException | None] = []
+
+    @action
+    def outer() -> None:
+        raised.append(in_thread(current_step))
+
+    with transaction():
+        outer()
+        raised.append(in_thread(current_step))
+    assert [type(error) for error in raised] == [NoTransaction, NoTransaction]

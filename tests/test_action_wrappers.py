@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import wrapt
 
-from actionqueues import Step, action, transaction
+from actionqueues import RollbackFailed, Step, action, transaction
 
 
 def bare(a: int, /, b: str = "b", *rest: float, key: bool = False, **more: bytes) -> list[str]:
@@ -122,3 +122,69 @@ def test_an_action_over_a_wrapper_has_the_signature_of_the_wrapped_function() ->
     decorated = action(logged(bare))
     assert inspect.signature(decorated) == inspect.signature(bare)
     assert decorated(1, "x") == ["logged", ["1", "x"]]
+
+
+def with_key(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A wrapper that supplies an argument of its own."""
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, key=True, **kwargs)
+
+    return wrapper
+
+
+def test_a_step_shows_what_a_wrapper_was_given_where_that_does_not_fit_the_function_under_it() -> None:
+    def post(url: str, *, key: bool) -> str:
+        return url
+
+    posted = action(with_key(post))
+    shown: list[object] = []
+
+    @posted.rollback
+    def unpost(step: Step[str]) -> None:
+        shown.append((step.args, dict(step.arguments)))
+
+    with transaction() as q:
+        assert posted("a") == "a"
+        q.rollback()
+    assert shown == [(("a",), {"args": ("a",), "kwargs": {}})]
+
+
+def test_an_undo_that_asks_for_what_only_the_wrapper_knew_fails_and_says_what_to_do() -> None:
+    def post(url: str, *, key: bool) -> str:
+        return url
+
+    posted = action(with_key(post))
+
+    @posted.rollback
+    def unpost(url: str) -> None:
+        raise AssertionError("it cannot be given its argument")
+
+    with pytest.raises(RollbackFailed) as caught, transaction() as q:
+        posted("a")
+        q.rollback()
+    (failure,) = caught.value.exceptions
+    assert str(failure) == (
+        "'url' cannot be supplied: post was called with arguments that do not fit post(url: 'str', *, key: 'bool') -> "
+        "'str'; a wrapper supplies some itself, so let the handler take *args and **kwargs"
+    )
+
+
+def test_an_action_over_a_wrapper_written_in_c_takes_what_that_takes_and_knows_the_names_of_the_function() -> None:
+    undone: list[object] = []
+
+    @action
+    @functools.cache
+    def find(word: str, *, length: int = 3) -> str:
+        return word * length
+
+    @find.rollback
+    def lose(word: str, length: int, result: str) -> None:
+        undone.append((word, length, result))
+
+    with transaction() as q:
+        assert find("a") == find("a") == "aaa"
+        q.rollback()
+    assert undone == [("a", 3, "aaa")] * 2
+    assert find.__wrapped__.cache_info().hits == 1

@@ -127,6 +127,7 @@ def test_a_call_that_is_not_awaited_is_no_step_and_python_warns(library: Library
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             async with transaction() as q:
+                # Not awaited on purpose:
                 put(stage, "a")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
                 gc.collect()
                 assert repr(q).endswith("open, 0 steps>")
@@ -232,10 +233,12 @@ class Work(Action):
     def __init__(self, stage: Stage, name: str) -> None:
         self.stage, self.name = stage, name
 
+    # The base class is the sync one:
     async def execute(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         await self.stage.library.checkpoint()
         self.stage.say(f"+{self.name}")
 
+    # The base class is the sync one:
     async def rollback(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         await self.stage.library.checkpoint()
         self.stage.say(f"-{self.name}")

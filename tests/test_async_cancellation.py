@@ -168,6 +168,7 @@ def test_a_cancelled_task_ends_as_cancelled_and_counts_its_cancellations(library
                     blocks.append(q)
                     await body(stage, q, reached)
             except asyncio.CancelledError as error:
+                # There is one:
                 seen.append(asyncio.current_task().cancelling())  # type: ignore[union-attr]  # pyright: ignore
                 assert error.args == ("first",)
                 raise

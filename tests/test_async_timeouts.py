@@ -129,7 +129,7 @@ def test_a_cancellation_is_no_timeout(library: Library) -> None:
 def test_a_timeout_of_a_sync_action_is_refused_since_nothing_could_keep_it() -> None:
     with pytest.raises(TypeError, match="needs an `async def`"):
 
-        @action(timeout=1)  # type: ignore[arg-type]  # pyright: ignore
+        @action(timeout=1)  # type: ignore[arg-type]  # pyright: ignore - refused by the types too
         def sync() -> None: ...
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from actionqueues import (
+    AsyncActionInSyncBlock,
     IllegalOperation,
     Retry,
+    Step,
     Transaction,
     TransactionDoomed,
     action,
@@ -305,3 +309,63 @@ def test_only_an_exception_says_after_how_many_attempts_it_came(kind: type[BaseE
     assert [text.partition(" in ")[0] for text in notes] == (
         ["actionqueues: gave up after 2 attempts"] if kind is Boom else []
     )
+
+
+# ---------------------------------------------------------------- ended in one of its steps
+
+
+def test_a_step_that_leaves_its_own_block_by_an_exception_is_undone_with_it_and_not_again(w: World) -> None:
+    states: list[str] = []
+
+    @action
+    def leave(error: BaseException) -> None:
+        stack.__exit__(type(error), error, None)
+        raise error
+
+    @leave.rollback
+    def unleave(step: Step[None]) -> None:
+        states.append(str(step.state))
+        w.say("-leave")
+
+    stack = ExitStack()
+    q = stack.enter_context(transaction())
+    w.define("a")()
+    with pytest.raises(Boom):
+        leave(Boom("in the step"))
+    assert w.trail == ["+a", "-leave", "-a"]
+    assert states == ["unknown"], "nobody knew by then how it would end"
+    assert q.state == "rolled back"
+
+
+def test_a_step_that_ends_its_own_block_normally_and_then_fails_raises_its_own_error(w: World) -> None:
+    @action
+    def leave() -> None:
+        stack.close()
+        raise Boom("too late to be undone")
+
+    @leave.rollback
+    def unleave() -> None:
+        w.say("-leave")
+
+    stack = ExitStack()
+    q = stack.enter_context(transaction())
+    w.define("a")()
+    with pytest.raises(Boom, match="too late"):
+        leave()
+    assert (w.trail, q.state) == (["+a"], "committed")
+
+
+def test_an_async_block_that_is_refused_in_a_sync_one_leaves_the_savepoints_of_that_alone(w: World) -> None:
+    with pytest.raises(Boom), transaction("sync") as q:
+        with q.savepoint():
+            w.define("a")()
+        with pytest.raises(AsyncActionInSyncBlock, match="the transaction 'sync' cannot await it"):
+            asyncio.run(enter(transaction()))
+        w.define("b")()
+        raise Boom("body")
+    assert w.trail == ["+a", "+b", "-b", "-a"]
+
+
+async def enter(block: Transaction) -> None:
+    async with block:
+        raise AssertionError("it has not been refused")

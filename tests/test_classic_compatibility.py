@@ -180,7 +180,7 @@ def test_one_object_may_be_added_twice(trail: Trail) -> None:
 
 def test_objects_that_compare_equal_are_different_actions(trail: Trail) -> None:
     class Equal(Scripted):
-        __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+        __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - as a class may
 
         def __eq__(self, other: object) -> bool:
             return True

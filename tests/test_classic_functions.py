@@ -316,7 +316,7 @@ def test_current_step_is_the_running_action_and_the_one_being_undone() -> None:
 
     class Curious:
         def execute(self) -> None:
-            names.append(current_step().name.rpartition(".")[2])
+            names.append(current_step().name)
 
         def rollback(self) -> None:
             self.execute()
@@ -345,3 +345,22 @@ def test_a_queue_may_be_executed_and_rolled_back_in_other_threads_than_the_one_t
     assert seen == [added_step]
     assert trail == ["do a", "undo a"]
     assert world == ["inner", ("deleted", "inner", 1, "inner*1")]
+
+
+def test_an_action_that_has_failed_inside_another_one_is_not_the_current_step_any_more(trail: Trail) -> None:
+    seen: list[str] = []
+
+    @step
+    def refuse() -> None:
+        raise Boom("inner")
+
+    @step
+    def outer() -> None:
+        with pytest.raises(Boom):
+            refuse()
+        seen.append(current_step().name)
+
+    queue = ActionQueue()
+    queue.add(outer)
+    queue.execute()
+    assert seen == ["outer"]

@@ -179,7 +179,7 @@ def test_what_shares_compiled_code_shares_no_names_and_no_defaults(compiled: lis
     with transaction():
         assert (one(a=0), two(x=0), one(0, b=5), two(0, y=6)) == ((0, 1), (0, 2), (0, 5), (0, 6))
         with pytest.raises(TypeError, match="unexpected keyword argument 'y'"):
-            one(0, y=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            one(0, y=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] - wrong on purpose
 
 
 def test_a_frame_has_any_number_of_parameters() -> None:
@@ -233,7 +233,7 @@ def test_no_name_of_a_function_does_any_harm(attribute: str, kind: str) -> None:
     with transaction() as q:
         assert step("Ritz") == "Ritz"
         with pytest.raises(TypeError):
-            step()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            step()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] - wrong on purpose
         q.rollback()
     assert undone == ["Ritz"]
     if attribute == "__qualname__":

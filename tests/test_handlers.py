@@ -147,6 +147,7 @@ def test_the_very_objects_of_the_call_reach_the_handler() -> None:
 
     @step.rollback
     def empty(given: object, missing: object, into: list[int], result: list[int]) -> None:
+        # It has a default:
         same.append(given is argument and missing is sentinel and into is result is fill.__defaults__[1])  # type: ignore[index]  # pyright: ignore[reportOptionalSubscript]
 
     argument = object()

@@ -326,8 +326,10 @@ def test_a_hook_that_cannot_be_called_is_refused_when_it_is_registered(hook: str
     with transaction() as q:
         if hook == "not callable":
             with pytest.raises(TypeError, match="None is not callable; give the function and its arguments, not the"):
+                # Wrong on purpose:
                 q.on_commit(w.say("now"))  # type: ignore[func-returns-value, arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
         else:
             with pytest.raises(TypeError, match=r"World.say\(what: 'object'\) -> 'None': too many positional arg"):
+                # Wrong on purpose:
                 q.on_commit(w.say, 1, 2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert w.trail == (["now"] if hook == "not callable" else [])

@@ -50,6 +50,7 @@ ORDER = [
     "block",
     "decorated",
     "shells",
+    "observing",
     "transactions",
     "__init__",
 ]

@@ -10,8 +10,8 @@ import pytest
 
 from actionqueues import StepState, Transaction, action, transaction
 from actionqueues.interceptor import Interceptor
+from actionqueues.observing import observed
 from actionqueues.requests import Call, Request
-from actionqueues.shells import observed
 
 from . import scenarios, scenarios_of_ends
 from .world import SCENARIOS, WORLDS, Scenario, World, describe

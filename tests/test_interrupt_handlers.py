@@ -1,18 +1,20 @@
-"""SIGINT during a rollback, where the package must not keep it or cannot, and in a process of its own."""
+"""SIGINT and SIGTERM during a rollback, where the package must not keep it or cannot, and in a process of its own."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from actionqueues import RollbackFailed, transaction
+from actionqueues import RollbackFailed, handle_signals, transaction
 
 from .test_interrupts import World, press
 
@@ -113,6 +115,130 @@ def test_a_handler_that_an_undo_installs_is_not_overwritten(world: World) -> Non
         raise LookupError
     assert signal.signal(signal.SIGINT, signal.default_int_handler) is theirs
     assert world.undone == ["b", "a"]
+
+
+@pytest.fixture
+def nothing_handled() -> Iterator[None]:
+    """SIGTERM is as it was afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    assert signal.signal(signal.SIGTERM, before) is before
+
+
+def terminate(times: int = 1) -> None:
+    for _ in range(times):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_sigterm_ends_a_block_by_an_exit_that_undoes_its_steps(world: World, nothing_handled: None) -> None:
+    with pytest.raises(SystemExit) as caught, handle_signals(), transaction() as q:
+        world.put("a")
+        terminate()
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert (world.undone, q.state) == (["a"], "rolled back")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_sigterm_during_a_rollback_ends_the_program_once_everything_is_undone(
+    world: World, nothing_handled: None, times: int
+) -> None:
+    with pytest.raises(SystemExit), handle_signals(), transaction() as q:
+        world.put("a")
+        world.put("b", lambda: terminate(times))
+        raise LookupError
+    assert (world.undone, q.state) == (["b", "a"], "rolled back")
+
+
+def test_sigterm_and_ctrl_c_are_counted_together_and_the_third_gets_out_at_once(
+    world: World, nothing_handled: None
+) -> None:
+    def all_of_them() -> None:
+        press()
+        terminate(2)
+
+    with pytest.raises(SystemExit), handle_signals(), transaction() as q:
+        world.put("a")
+        world.put("b", all_of_them)
+        raise LookupError
+    assert world.undone == []
+    assert [step.args[1] for step in q.report.abandoned] == ["a"]
+
+
+def test_the_end_of_the_handling_leaves_alone_what_somebody_else_has_installed_since(nothing_handled: None) -> None:
+    def theirs(_signum: int, _frame: FrameType | None) -> None: ...
+
+    before = signal.getsignal(signal.SIGTERM)
+    handling = handle_signals(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, theirs)
+    handling.restore()
+    assert signal.signal(signal.SIGTERM, before) is theirs
+
+
+def test_a_thread_that_passes_for_the_main_one_and_is_sent_no_signals_rolls_back_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def work() -> None:
+        # As in a subinterpreter, or where `threading` was imported by another thread than the main one.
+        monkeypatch.setattr(threading, "main_thread", threading.current_thread)
+        with pytest.raises(LookupError), transaction():
+            world.put("a", lambda: seen.append(signal.getsignal(signal.SIGINT)))
+            raise LookupError
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
+    assert world.undone == ["a"]
+
+
+_INTERPRETERS = next((name for name in ("_interpreters", "_xxsubinterpreters") if find_spec(name)), "")
+
+_IN_A_SUBINTERPRETER = """
+import os, sys
+sys.path[:] = {path!r}
+from actionqueues import action, transaction
+
+undone = []
+
+@action
+def do(name): pass
+
+@do.rollback
+def undo(name):
+    undone.append(name)
+
+try:
+    with transaction():
+        do("a"); do("b")
+        raise LookupError("original")
+except LookupError:
+    undone.append("went on")
+os.write({end}, " ".join(undone).encode())
+"""
+
+_MAKE_A_SUBINTERPRETER = """
+import os, sys
+import {module} as interpreters
+
+there, here = os.pipe()
+program = sys.argv[1].format(path=sys.path, end=here)
+made = interpreters.create()
+failed = interpreters.run_string(made, program)
+os.close(here)
+print(os.read(there, 100).decode(), failed or "", flush=True)
+os._exit(0)  # some releases of CPython 3.12 crash when they destroy one
+"""
+
+
+@pytest.mark.skipif(not _INTERPRETERS, reason="this interpreter has no others inside it")
+def test_a_subinterpreter_which_no_signal_reaches_rolls_back_all_the_same() -> None:
+    program = _MAKE_A_SUBINTERPRETER.format(module=_INTERPRETERS)
+    environment = {**os.environ, "WRAPT_DISABLE_EXTENSIONS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, _IN_A_SUBINTERPRETER]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout.strip(), done.returncode, done.stderr) == ("b a went on", 0, "")
 
 
 _PROGRAM = """

@@ -322,13 +322,41 @@ def test_ctrl_c_during_a_commit_hook_lets_the_other_hooks_run(world: World) -> N
     assert caught.value.__cause__ is not None
 
 
-def test_a_third_ctrl_c_during_the_commit_hooks_gets_out_at_once() -> None:
+@pytest.mark.parametrize("presses", [(3,), (1, 2), (2, 1), (1, 1, 1)])
+def test_a_third_ctrl_c_during_the_commit_hooks_gets_out_at_once_and_names_those_left(
+    world: World, presses: tuple[int, ...]
+) -> None:
     ran: list[str] = []
-    with pytest.raises(KeyboardInterrupt, match="three times"), transaction() as q:
-        q.on_commit(press, 3)
-        q.on_commit(ran.append, "last")
-    assert ran == []
+
+    def pressed(times: int) -> None:
+        press(times)
+        ran.append("pressed")
+
+    def receipt() -> None:
+        ran.append("never")
+
+    with pytest.raises(KeyboardInterrupt, match="three times") as caught, transaction("order") as q:
+        world.put("a")
+        q.on_commit(ran.append, "first")
+        for times in presses:
+            q.on_commit(pressed, times)
+        q.on_commit(receipt)
+        with q.savepoint() as inner:
+            inner.on_commit(world.undone.append, "never")
+    assert ran == ["first"] + ["pressed"] * (len(presses) - 1)
     assert q.state is TransactionState.COMMITTED
+    assert world.undone == []
+    assert q.report.hooks_not_run == ["receipt", "list.append"]
+    assert q.report.hook_failures == [("pressed", caught.value)]
+    assert repr(q).endswith(", commit hook receipt not run, commit hook list.append not run>")
+
+
+def test_two_ctrl_c_during_the_commit_hooks_leave_none_of_them_out() -> None:
+    ran: list[str] = []
+    with pytest.raises(KeyboardInterrupt), transaction() as q:
+        q.on_commit(press, 2)
+        q.on_commit(ran.append, "last")
+    assert (ran, q.report.hooks_not_run, q.report.hook_failures) == (["last"], [], [])
 
 
 def test_the_undo_of_an_interrupted_step_is_told_of_the_interrupt(world: World) -> None:

@@ -97,7 +97,9 @@ def only(card: str, /) -> None:
 
 
 DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
+    # Wrong on purpose:
     (lambda: action(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    # Wrong on purpose:
     (lambda: action()(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
     (lambda: action(charge), TypeError, "charge is an action already: decorate it once"),
     (
@@ -109,12 +111,12 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         ),
     ),
     (
-        lambda: action(retry=3),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+        lambda: action(retry=3),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType] - wrong
         TypeError,
         "@action(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not 3",
     ),
     (
-        lambda: action(retry=Retry),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: action(retry=Retry),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
         TypeError,
         (
             "@action(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not "
@@ -170,7 +172,7 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         "transaction(): independent=True and outermost=True exclude each other",
     ),
     (
-        lambda: transaction(retry=5),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+        lambda: transaction(retry=5),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType] - wrong
         TypeError,
         "transaction(retry=...) must be a Retry(...) or a callable (attempt, error) -> seconds or None, not 5",
     ),
@@ -218,34 +220,42 @@ def test_a_plain_call_has_no_current_step() -> None:
 
 INSIDE: list[tuple[Callable[[Transaction], object], type[Exception], str]] = [
     (
+        # Wrong on purpose:
         lambda q: q.add(Nothing()),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "<nothing> cannot be added: it is neither callable nor an action object; it has no execute() and rollback()",
     ),
     (lambda q: q.add(Tool), TypeError, "Tool is a class; add an object of it: add(Tool(...))"),
     (
+        # Wrong on purpose:
         lambda q: q.add(Tool(), 1),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "Tool is an action object, whose execute() takes no arguments",
     ),
     (
+        # Wrong on purpose:
         lambda q: q.add(refund, 1, 2),  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "refund(card: 'str') -> 'None': too many positional arguments",
     ),
     (
+        # Wrong on purpose:
         lambda q: q.add(charge),  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
         TypeError,
         "charge() missing 1 required positional argument: 'card'",
     ),
+    # Wrong on purpose:
     (lambda q: charge(), TypeError, "charge() missing 1 required positional argument: 'card'"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
+    # Wrong on purpose:
     (lambda q: charge("1", cur="USD"), TypeError, "charge() got an unexpected keyword argument 'cur'"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
     (
+        # Wrong on purpose:
         lambda q: q.on_rollback(None),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
         TypeError,
         "None is not callable; give the function and its arguments, not the result of calling it",
     ),
     (
+        # Wrong on purpose:
         lambda q: q.on_commit(refund, card="1", other=2),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         TypeError,
         "refund(card: 'str') -> 'None': got an unexpected keyword argument 'other'",

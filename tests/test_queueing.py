@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -313,9 +313,9 @@ def test_arguments_that_do_not_fit_are_refused_when_they_are_added(w: World) -> 
     with transaction() as q:
         for fn in (plain, decorated):
             with pytest.raises(TypeError, match=r"plain\(.*'two'|missing.*'two'"):
-                q.add(fn, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+                q.add(fn, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue] - wrong on purpose
         with pytest.raises(TypeError, match=r"takes 1 positional|positional argument"):
-            q.on_rollback(plain, 1, 2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            q.on_rollback(plain, 1, 2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] - wrong on purpose
     assert repr(q) == "<Transaction 'transaction' committed>"
 
 
@@ -339,3 +339,42 @@ def test_an_async_callable_is_refused_before_a_coroutine_is_made() -> None:
                 with pytest.raises(AsyncActionInSyncBlock, match=text):
                     register(fn)
     assert q.report.as_dict() == {**transaction("sync").report.as_dict(), "state": "committed"}
+
+
+def test_a_plain_callable_that_turns_out_to_be_async_fails_and_leaves_no_coroutine(w: World) -> None:
+    made: list[Any] = []
+
+    async def fetch() -> None:
+        """Must not be run."""
+
+    def hidden() -> Any:
+        made.append(fetch())
+        return made[0]
+
+    text = "hidden is async, and the transaction 'sync' cannot await it"
+    with pytest.raises(AsyncActionInSyncBlock, match=text), transaction("sync") as q:
+        w.define("a")()
+        q.add(hidden)
+    assert w.trail == ["+a", "-a"]
+    assert made[0].cr_frame is None, "it has been closed, and so will not complain"
+
+
+def test_nothing_at_all_cannot_be_added() -> None:
+    with transaction() as q:
+        add: Any = q.add
+        with pytest.raises(TypeError, match=r"^add\(\) takes a function and its arguments, or an action object$"):
+            add()
+        with pytest.raises(TypeError, match=r"^add\(\) takes a function and its arguments, or an action object$"):
+            add(fn=print)
+    assert repr(q) == "<Transaction 'transaction' committed>"
+
+
+def test_a_generator_function_is_refused_where_calling_it_would_run_nothing() -> None:
+    def lines() -> Iterator[str]:
+        yield "never"
+
+    with transaction() as q:
+        for register in (q.add, q.on_commit, q.on_rollback):
+            with pytest.raises(TypeError, match=r"lines is a generator function: calling it would run nothing; use a"):
+                register(lines)
+    assert repr(q) == "<Transaction 'transaction' committed>"

@@ -329,3 +329,27 @@ async def fetch(url: str) -> None:
 def test_an_action_shows_its_parameters_and_how_it_is_undone(shown: Any, text: str) -> None:
     assert repr(shown) == str(shown) == text
     assert repr(copy.deepcopy(shown)) == text
+
+
+def test_the_report_of_a_commit_tells_apart_what_was_undone_on_the_way(w: World) -> None:
+    with transaction("order") as q:
+        with w.caught():
+            w.define("a", fails=[Boom("a")])()
+        with q.savepoint("part") as inner, w.caught():
+            w.define("b", fails=[Boom("b")])()
+        assert str(inner.report) == "part released: on the way, 1 undone"
+        assert str(q.report) == "order open: 2 undone"
+    assert str(q.report) == "order committed: on the way, 2 undone"
+
+
+def test_the_record_of_a_running_step_shows_that_it_has_no_outcome() -> None:
+    seen: list[str] = []
+
+    @action
+    def look(number: int) -> None:
+        entry = current_step().entry
+        seen.append(repr(entry[:2]))
+
+    with transaction():
+        look(1)
+    assert seen == ["[1, PENDING]"]

@@ -214,7 +214,7 @@ def test_a_policy_is_a_value() -> None:
     assert pickle.loads(pickle.dumps(policy)) == policy
     assert repr(policy).startswith("Retry(attempts=3, timeout=45.0, wait_initial=0.1, ")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        policy.attempts = 4  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        policy.attempts = 4  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] - wrong on purpose
 
 
 # -- bounded, and foreign policies

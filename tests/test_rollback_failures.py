@@ -373,3 +373,25 @@ def test_a_file_that_somebody_else_has_changed_is_left_alone(tmp_path: Path) -> 
     assert [str(error) for _, error in q.report.conflicts] == ["two has been changed"]
     assert [type(error) for _, error in q.report.failures] == [FileNotFoundError]
     assert len(caught.value.__notes__) == 2
+
+
+class Sealed(Exception):
+    """Takes no notes."""
+
+    def add_note(self, note: str, /) -> None:
+        raise TypeError("no notes, please")
+
+
+def test_an_error_that_takes_no_notes_goes_on_and_what_was_to_be_noted_is_logged(
+    w: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = Sealed()
+    with pytest.raises(Sealed) as caught, transaction():
+        w.define("a", undo_fails=[Boom("stuck")])()
+        raise error
+    assert caught.value is error
+    assert caplog.messages == [
+        "transaction: the undo of a failed: Boom('stuck')",
+        "the undo of a failed: Boom('stuck')",  # in place of the note
+    ]
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records][1] is error

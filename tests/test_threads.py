@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from actionqueues import Retry, Step, StepState, TransactionClosed, TransactionState, action, current_step, transaction
+from actionqueues import (
+    Retry,
+    Step,
+    StepState,
+    TransactionClosed,
+    TransactionDoomed,
+    TransactionState,
+    action,
+    current_step,
+    transaction,
+)
 from actionqueues.owner import current
 
 
@@ -321,3 +331,25 @@ def test_many_threads_in_one_block_leave_nothing_behind(seed: int) -> None:
         raise ZeroDivisionError
     assert wrong == []
     assert present == set()
+
+
+def test_an_undo_that_fails_at_once_in_another_thread_keeps_the_block_from_committing() -> None:
+    trail: Trail = []
+
+    @action
+    def stuck() -> None:
+        raise LookupError("stuck")
+
+    @stuck.rollback
+    def unstuck() -> None:
+        trail.append("undo stuck")
+        raise OSError("cannot")
+
+    with pytest.raises(TransactionDoomed, match="stuck") as caught, transaction() as q:
+        put(trail, "a")
+        raised = in_thread(lambda: stuck())
+        assert isinstance(raised, LookupError)
+        put(trail, "b")
+    assert undos(trail) == ["stuck", "b", "a"]
+    assert [str(error) for error in caught.value.failures] == ["cannot"]
+    assert q.state is TransactionState.ROLLED_BACK_WITH_FAILURES

@@ -9,8 +9,9 @@ from contextvars import copy_context
 
 import pytest
 
-from actionqueues import Transaction, TransactionClosed, action, transaction
+from actionqueues import Transaction, TransactionClosed, TransactionDoomed, action, transaction
 
+from .async_library import watched
 from .world import Boom
 
 LONG = 30.0  # seconds after which a test fails instead of hanging
@@ -47,7 +48,7 @@ class Slow:
 
     @contextmanager
     def beside(self, q: Transaction, inside: Callable[[], object] = list, *, fails: bool = False) -> Generator[None]:
-        """Start it in this context; end it once the block is waiting, or at the latest when this is left."""
+        """Start it in this context; let it end once the block is waiting."""
         wait = q._wait
 
         def waiting() -> None:
@@ -55,14 +56,11 @@ class Slow:
             self.may_end.set()
             wait()
 
-        q._wait = waiting  # type: ignore[method-assign]
-        thread = threading.Thread(target=copy_context().run, args=(self.run, inside, fails))
-        thread.start()
+        q._wait = waiting  # type: ignore[method-assign]  # to see when it waits
+        self.thread = threading.Thread(target=copy_context().run, args=(self.run, inside, fails), daemon=True)
+        self.thread.start()
         assert self.started.wait(LONG)
-        try:
-            yield
-        finally:
-            self.ending = thread
+        yield
 
 
 @pytest.fixture
@@ -70,8 +68,8 @@ def slow() -> Iterator[Slow]:
     made = Slow()
     yield made
     made.may_end.set()
-    made.ending.join(LONG)
-    assert not made.ending.is_alive()
+    made.thread.join(LONG)
+    assert not made.thread.is_alive()
 
 
 def test_a_commit_waits_for_a_step_in_another_thread(slow: Slow) -> None:
@@ -115,3 +113,129 @@ def test_a_step_that_starts_while_the_block_waits_is_refused_before_its_body(fai
             raise ZeroDivisionError
     assert "late" not in slow.trail
     assert (outer.state, slow.raised) == ("rolled back" if fails else "committed", [])
+
+
+class SlowBlock(Slow):
+    """A savepoint in another thread, which is left when that is told to."""
+
+    def run(self, inside: Callable[[], object], fails: bool) -> None:
+        try:
+            with transaction("beside") as self.block:
+                self.step("first")
+                self.started.set()
+                assert self.may_end.wait(LONG)
+                inside()
+                if fails:
+                    raise Boom("beside")
+        except BaseException as error:
+            self.raised.append(error)
+
+    def step(self, name: str) -> None:
+        record(self.trail, name)
+
+    def end(self) -> None:
+        """Leave it, and wait for that."""
+        self.may_end.set()
+        self.thread.join()
+
+
+@action
+def record(trail: list[str], name: str) -> None:
+    trail.append(f"do {name}")
+
+
+@record.rollback
+def unrecord(trail: list[str], name: str) -> None:
+    trail.append(f"undo {name}")
+
+
+@pytest.fixture
+def slow_block() -> Iterator[SlowBlock]:
+    made = SlowBlock()
+    with watched(8):
+        yield made
+        made.may_end.set()
+
+
+def test_a_savepoint_in_another_thread_is_left_while_its_outer_block_goes_on(slow_block: SlowBlock) -> None:
+    with transaction() as q, slow_block.beside(q):
+        slow_block.end()
+        slow_block.step("after it")
+        assert slow_block.block.state == "released"
+    assert slow_block.trail == ["do first", "do after it", "waiting"]
+    assert (q.state, slow_block.raised) == ("committed", [])
+
+
+def test_a_commit_waits_for_a_savepoint_in_another_thread_which_takes_steps_until_it_is_left(
+    slow_block: SlowBlock,
+) -> None:
+    with transaction() as q, slow_block.beside(q, lambda: slow_block.step("second")):
+        slow_block.step("before the end")
+    slow_block.end()
+    assert slow_block.trail == ["do first", "do before the end", "waiting", "do second"]
+    assert (q.state, slow_block.block.state, slow_block.raised) == ("committed", "released", [])
+
+
+def test_a_savepoint_in_another_thread_that_fails_while_the_block_waits_undoes_only_its_own_steps(
+    slow_block: SlowBlock,
+) -> None:
+    with transaction() as q, slow_block.beside(q, lambda: slow_block.step("second"), fails=True):
+        slow_block.step("before the end")
+    slow_block.end()
+    assert slow_block.trail == ["do first", "do before the end", "waiting", "do second", "undo second", "undo first"]
+    assert (q.state, slow_block.block.state) == ("committed", "rolled back")
+    assert [type(error) for error in slow_block.raised] == [Boom]
+    assert q.report.undone == ["record", "record"]
+
+
+def test_a_rollback_waits_for_a_savepoint_in_another_thread_and_undoes_its_steps_in_their_order(
+    slow_block: SlowBlock,
+) -> None:
+    with pytest.raises(Boom, match="body"), transaction() as q:
+        slow_block.step("before")
+        with slow_block.beside(q):
+            slow_block.step("after")
+            raise Boom("body")
+    slow_block.end()
+    started = ["do before", "do first", "do after", "waiting"]
+    assert slow_block.trail == [*started, "undo after", "undo first", "undo before"]
+    assert (q.state, slow_block.raised) == ("rolled back", [])
+
+
+def test_a_savepoint_in_another_thread_takes_no_steps_any_more_while_its_outer_block_rolls_back(
+    slow_block: SlowBlock,
+) -> None:
+    with pytest.raises(Boom, match="body"), transaction() as q:
+        slow_block.step("before")
+        with slow_block.beside(q, lambda: slow_block.step("never")):
+            slow_block.step("after")
+            raise Boom("body")
+    slow_block.end()
+    # It undoes its own steps before the outer block, which waits for it, undoes any.
+    started = ["do before", "do first", "do after", "waiting"]
+    assert slow_block.trail == [*started, "undo first", "undo after", "undo before"]
+    assert [type(error) for error in slow_block.raised] == [TransactionClosed]
+    assert (q.state, slow_block.block.state) == ("rolled back", "rolled back")
+    assert q.report.undone == ["record"] * 3
+
+
+def test_a_block_that_is_doomed_while_it_waits_for_a_savepoint_in_another_thread_does_not_commit(
+    slow_block: SlowBlock,
+) -> None:
+    def stay() -> None:
+        raise OSError("stuck")
+
+    def doom() -> None:
+        with suppress(Boom), transaction("innermost") as innermost:
+            innermost.on_rollback(stay)
+            raise Boom("innermost")
+
+    with pytest.raises(TransactionDoomed, match="stay"), transaction() as q:
+        slow_block.step("before")
+        with slow_block.beside(q, doom):
+            slow_block.step("after")
+    slow_block.end()
+    started = ["do before", "do first", "do after", "waiting"]
+    assert slow_block.trail == [*started, "undo first", "waiting", "undo after", "undo before"]
+    assert [type(error) for error in slow_block.raised] == [TransactionDoomed]
+    assert q.state == "rolled back with failures"

@@ -136,3 +136,20 @@ def test_a_policy_for_an_async_block_is_refused_likewise() -> None:
     with pytest.raises(TypeError) as caught:
         asyncio.run(main())
     assert (str(caught.value), trail) == (MESSAGE, [])
+
+
+def test_a_call_that_has_done_something_irreversible_is_not_repeated_and_says_so() -> None:
+    @action(irreversible=True)
+    def send() -> None:
+        trail.append("send")
+
+    @transaction(retry=lambda attempt, error: 0.0)
+    def run() -> None:
+        put("a")
+        send()
+        raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        run()
+    assert trail == ["+a", "send", "-a"]
+    assert caught.value.__notes__ == ["actionqueues: not called again, because send is irreversible and has been done"]

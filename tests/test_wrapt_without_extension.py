@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
+from types import FunctionType
+from typing import Any
+
+import pytest
+import wrapt
+
+from actionqueues import action, transaction
 
 PROGRAM = """
 import asyncio, copy, inspect, pickle
@@ -93,3 +101,72 @@ def test_actions_and_blocks_work_on_the_pure_python_half_of_wrapt() -> None:
     command = [sys.executable, "-W", "error", "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def copy_of(module: str) -> Any:
+    """A second copy of a module."""
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    spec = importlib.util.spec_from_file_location(f"{module}_copy", found.origin)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture
+def pure(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The decorator on the pure-Python proxy, in this process."""
+    monkeypatch.setenv("WRAPT_DISABLE_EXTENSIONS", "1")
+    proxy = copy_of("wrapt.wrappers").CallableObjectProxy
+    assert isinstance(vars(proxy)["__call__"], FunctionType)
+    monkeypatch.setattr(wrapt, "CallableObjectProxy", proxy)
+    return copy_of("actionqueues.action").action
+
+
+def test_an_action_on_the_pure_python_proxy_is_recorded_and_undone(pure: Any) -> None:
+    trail: list[str] = []
+
+    def plain(name: str, *, size: int = 1) -> str:
+        trail.append(f"+{name}{size}")
+        return name
+
+    def take(name: str, size: int) -> None:
+        trail.append(f"-{name}{size}")
+
+    put = pure(plain)
+    assert put.rollback(take) is take
+    assert put("a") == "a"
+    with transaction() as q:
+        assert put("b", size=2) == "b"
+        with pytest.raises(TypeError, match=r"plain\(\) missing 1 required positional argument: 'name'"):
+            put()
+        q.rollback()
+    assert trail == ["+a1", "+b2", "-b2"]
+
+
+@pytest.mark.parametrize("on", ["pure", "extension"])
+def test_what_an_action_wraps_cannot_be_exchanged(on: str, request: pytest.FixtureRequest) -> None:
+    decorators: dict[str, Any] = {"extension": action}
+    decorate = decorators[on] if on in decorators else request.getfixturevalue(on)
+
+    def plain() -> str:
+        return "plain"
+
+    made = decorate(plain)
+    namespace: Any = decorate.__dict__  # setting an attribute of an action sets that of its function
+    with pytest.raises(AttributeError, match=r"^cannot change what <action plain\(\), no rollback handler> wraps; "):
+        namespace["__wrapped__"].__set__(made, lambda: "other")
+    assert made() == made.__wrapped__() == "plain"
+
+
+def test_a_handler_is_not_set_like_an_attribute() -> None:
+    def plain() -> None: ...
+
+    made: Any = action(plain)
+    with pytest.raises(AttributeError) as caught:
+        made.rollback = plain
+    assert str(caught.value) == f"{made!r} takes its rollback handler by a call: plain.rollback(handler)"
+    assert "rollback" not in vars(plain)

@@ -58,7 +58,7 @@ async def fetch_timed(x: int) -> bytes:
     return b""
 
 
-@action(timeout=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@action(timeout=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 def timeout_on_sync(x: int) -> bytes:
     return b""
 
@@ -96,31 +96,32 @@ assert_type(action(Callee())(x=1), str)
 assert_type(action(len)([]), int)
 assert_type(action(partial(create_with, 1))(flag=True), str)
 assert_type(create.__name__, str)
-create("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-create(y=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-create()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-create_with(1, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-positional(a=1, b="")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-many(1, z="")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-action(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
-action(retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-action(retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
-action(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-action(irreversible="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
-wrong: action[[str], str] = create  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-wrong_result: int = create(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+create("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+create(y=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+create()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+create_with(1, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+positional(a=1, b="")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+many(1, z="")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+action(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+action(retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+action(retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+action(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+action(irreversible="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+wrong: action[[str], str] = create  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # planted
+wrong_result: int = create(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # planted
 
 
 async def await_it() -> None:
     assert_type(await fetch(1), bytes)
     assert_type(await fetch_plain(x=1), bytes)
     assert_type(await fetch_timed(x=1), bytes)
-    await fetch_timed("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    fetch(1)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    await fetch_timed("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    fetch(1)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]  # planted
 
 
 takes_callable: Callable[[int], str] = create
 takes_coroutine: Callable[[int], Coroutine[Any, Any, bytes]] = fetch
+# Planted:
 takes_wrong: Callable[[str], str] = create  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
@@ -162,7 +163,8 @@ assert_type(classic.rollback(), None)
 assert_type(classic.report, Report)
 classic.add(Mine3())
 classic.add(Mine4())
-classic.add(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+classic.add(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+# Planted:
 classic.add(NoRollback())  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 actionqueue.ActionRetryException(ms_backoff=5)
 exceptionfactory.DoublingBackoffExceptionFactory(retries=3, ms_backoff_initial=500)
@@ -179,7 +181,7 @@ same: action[[int], str] = again
 
 def raises() -> int:
     actionqueues.exceptionfactory.DoublingBackoffExceptionFactory().raise_exception(ValueError())
-    return "not reached"  # type: ignore[unreachable]
+    return "not reached"  # type: ignore[unreachable]  # so it is known
 
 
 # ---- handlers
@@ -204,11 +206,11 @@ def uncreate3(step: Step, error: BaseException | None = None) -> None:
 
 assert_type(uncreate(x=1, result="x"), None)
 assert_type(uncreate2(step=current_step(), hard=True), int)
-uncreate("1", "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-uncreate2(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-create.rollback(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
-create.rollback(retry="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
-create.rollback(irreversible=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+uncreate("1", "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+uncreate2(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+create.rollback(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+create.rollback(retry="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+create.rollback(irreversible=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
 
 
 async def await_handler() -> None:
@@ -233,9 +235,9 @@ def steps(step: Step[int], bools: Step[bool]) -> None:
     assert_type(current_step(), Step[Any])
     step.save(id=3)
     wider: Step[int] = bools
-    narrower: Step[bool] = step  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    step.key = "x"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    step.save(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    narrower: Step[bool] = step  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # planted
+    step.key = "x"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # planted
+    step.save(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
     del wider, narrower
 
 
@@ -255,13 +257,13 @@ def bad_policy(attempt: str, error: BaseException) -> float | None:
 for good in (Retry(), policy, int_policy, bounded(policy, attempts=3, timeout=1.5)):
     action(retry=good)
 action(retry=lambda attempt, error: attempt / 2)
-action(retry=bad_policy)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-action(retry=Retry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+action(retry=bad_policy)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+action(retry=Retry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 Retry(attempts=None, timeout=None, wait_initial=1, wait_max=2, wait_jitter=0, wait_exp_base=3)
 Retry(on=lambda error: isinstance(error, OSError))
 Retry(on=OSError)
-Retry(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-Retry(on=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Retry(on=int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Retry(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-bounded(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+Retry(on=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+Retry(on=int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+Retry(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+bounded(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted

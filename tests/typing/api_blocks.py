@@ -183,30 +183,38 @@ def queue(q: Transaction, shop: Shop) -> None:
     assert_type(q.add(kwonly, a=number.later), Step[str])
     assert_type(q.add(identity, number.later), Step[int])
 
-    q.add(create, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    q.add(create)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    q.add(create, 1, 2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    q.add(create, y=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    q.add(fetch, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    q.add(create, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    q.add(create)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+    q.add(create, 1, 2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+    q.add(create, y=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+    q.add(fetch, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    # Planted:
     q.add(create, text)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    q.add(fetch, text)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    q.add(fetch, text)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    # Planted:
     q.add(plain, text, text)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    # Planted:
     q.add(plain, "x", text)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    # Planted:
     q.add(plain, 1, number)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    # Planted:
     q.add(plain, number, 3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    # Planted:
     q.add(five, number, text, text, 1.0, True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    q.add(five, number, text, data, 1.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    q.add(five, number, text, data, 1.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+    # Planted:
     q.add(shop.charge, text)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    q.add(shop.charge, shop, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-    q.add(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    q.add(Mine(), 3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    q.add(shop.charge, shop, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+    q.add(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    q.add(Mine(), 3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    # Planted:
     q.add(plain, a=text.later)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     assert_type(q.on_rollback(plain, 1, c=b""), None)
     assert_type(q.on_commit(shop.charge, amount=1), None)
-    q.on_rollback(plain, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    q.on_commit(plain, 1, d=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    q.on_commit(3)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    q.on_rollback(plain, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    q.on_commit(plain, 1, d=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+    q.on_commit(3)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
 
 
 def block() -> int:
@@ -230,9 +238,9 @@ def block_data(q: Transaction) -> None:
     assert_type(q.execute(), None)
     assert_type(q.rollback(), None)
     current_transaction().on_commit(create, 1)
-    q.state = TransactionState.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    q.savepoint(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    q.execute(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    q.state = TransactionState.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # planted
+    q.savepoint(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    q.execute(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
 
 
 class AsyncDuck:
@@ -257,10 +265,11 @@ async def ablock(shop: Shop) -> int:
         async with q.savepoint() as inner:
             assert_type(inner, AsyncTransaction)
         assert_type(await q.rollback(), None)
-        q.execute()  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+        q.execute()  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]  # planted
+        # Planted:
         q.add(fetch, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        q.on_commit(fetch, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        with q:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        q.on_commit(fetch, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+        with q:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]  # planted
             pass
         return 3
 
@@ -268,7 +277,7 @@ async def ablock(shop: Shop) -> int:
 def block_unreachable() -> int:
     with transaction("x", outermost=True):
         raise ValueError
-    return "not reached"  # type: ignore[unreachable]
+    return "not reached"  # type: ignore[unreachable]  # so it is known
 
 
 @transaction
@@ -320,9 +329,10 @@ async def wholes(service: Service) -> None:
     assert_type(service.go(x=1), bytes)
     assert_type(service.go2(x=1), bytes)
     assert_type(Service.go3(x=1), bytes)
-    whole("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    whole_named("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    whole("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    whole_named("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    # Planted:
     awhole_named("1")  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
-    service.go2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    transaction(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    transaction("x", indep=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    service.go2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    transaction(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    transaction("x", indep=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted

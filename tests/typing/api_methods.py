@@ -115,11 +115,11 @@ def methods(shop: Shop, sub: SubShop) -> None:
     assert_type(SubShop.charge(sub, amount=5), str)
     Shop.charge.rollback(retry=Retry())
     assert_type(shop.nothing(), str)
-    shop.charge("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    shop.charge(shop, 5)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
-    shop.charge(price=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    Shop.charge(5)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
-    shop.nothing(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    shop.charge("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    shop.charge(shop, 5)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]  # planted
+    shop.charge(price=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+    Shop.charge(5)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]  # planted
+    shop.nothing(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
 
     assert_type(Shop.open("x"), int)
     assert_type(Shop.open(city="x"), int)
@@ -131,10 +131,10 @@ def methods(shop: Shop, sub: SubShop) -> None:
     assert_type(SubShop.open2(city="x"), int)
     assert_type(Shop.open3(city="x"), int)
     assert_type(shop.open3(city="x"), int)
-    Shop.open(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Shop.open2(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    shop.open(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    shop.open2(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Shop.open(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    Shop.open2(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    shop.open(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    shop.open2(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 
     assert_type(Shop.tax(1), float)
     assert_type(Shop.tax(amount=1), float)
@@ -142,10 +142,10 @@ def methods(shop: Shop, sub: SubShop) -> None:
     assert_type(sub.tax(amount=1), float)
     assert_type(Shop.tax2(amount=1), float)
     assert_type(shop.tax2(amount=1), float)
-    Shop.tax("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    shop.tax("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Shop.tax2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    shop.tax2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Shop.tax("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    shop.tax("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    Shop.tax2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    shop.tax2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
     assert_type(Shop.tax_nothing(), float)
     assert_type(shop.tax_nothing(), float)
     assert_type(Shop.tax2_nothing(), float)
@@ -163,7 +163,7 @@ def methods(shop: Shop, sub: SubShop) -> None:
     # through an instance, looks like an instance method. Through the class it is exact.
     shop.tax_shop(shop)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(Shop.tax2_shop(shop), float)
-    shop.tax2_shop(shop)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    shop.tax2_shop(shop)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # the limit above
     assert_type(Shop.tax3_shop(shop), float)
     assert_type(shop.tax3_shop(shop), float)
 
@@ -246,7 +246,7 @@ class Box(Generic[T]):
 class IntBox(Box[int]):
     # Known limit (pyright): a decorated method that overrides a decorated one.
     @action
-    def over(self, n: int = 1) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def over(self, n: int = 1) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # the limit above
         assert_type(super().over(n=2), int)
         return 1
 
@@ -263,16 +263,16 @@ def generic_methods(box: Box[int], sub: IntBox, either: Box[int] | IntBox, kind:
     assert_type(sub.get(), int)
     assert_type(either.get(), int)
     assert_type(box.unswap(1), None)
-    box.swap("1", 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    box.unswap("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    box.swap("1", 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    box.unswap("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
     assert_type(IntBox.bare(), int)
     assert_type(box.bare(), int)
-    assert_type(IntBox.make(1), IntBox)  # type: ignore[assert-type, call-arg, arg-type]
+    assert_type(IntBox.make(1), IntBox)  # type: ignore[assert-type, call-arg, arg-type]  # the limit above
     assert_type(box.make2(value=1), Box[int])
     # Known limit (pyright): static methods whose first parameter is a type variable, a callable or
     # a `type[...]` look like instance or class methods. `name = staticmethod(an_action)` is exact.
     assert_type(Box.same(1), int)  # pyright: ignore[reportAssertTypeFailure, reportArgumentType]
-    assert_type(box.each(fn=str), str)  # pyright: ignore[reportAssertTypeFailure, reportCallIssue]
+    assert_type(box.each(fn=str), str)  # pyright: ignore[reportAssertTypeFailure, reportCallIssue]  # the limit above
     assert_type(Box.same3(value=1), int)
     assert_type(box.same3(value=1), int)
     assert_type(Box.each3(fn=str), str)
@@ -341,9 +341,10 @@ def kinds(account: Account, point: Point) -> None:
     assert_type(Registry.register(Registered, "x"), int)
     # Known limit (mypy): a decorated method of a metaclass, called through its class.
     assert_type(Registered.register("x"), int)  # type: ignore[call-arg, arg-type]
-    Account()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
-    point.move(by="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Registered.register(1)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportArgumentType]
+    Account()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]  # planted
+    point.move(by="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    Registered.register(1)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportArgumentType]  # planted
     bound: Callable[[int], int] = point.move
+    # Planted:
     wrong: Callable[[str], int] = point.move  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     del bound, wrong
