@@ -20,6 +20,7 @@ from .handler import Handler
 from .interceptor import Interceptor, ask
 from .interrupts import InterruptGuard
 from .owner import Owner
+from .probing import probing
 from .report import Report, UndoFailure
 from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
 from .retry import Policy, next_wait
@@ -197,6 +198,8 @@ class Rollback:
     def _try_undo(self, step: Step[Any], error: BaseException | None, watch: Interceptor | None) -> Unwinding:
         if step.state is StepState.RUNNING:
             step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
+        if step.state is StepState.UNKNOWN and step.definition.probe is not None and (yield from probing(step)):
+            return
         try:
             handler = step.definition.handler_of(step.entry)
         except TypeError as unusable:  # a subclass overrides the handler with one that cannot be called
@@ -236,6 +239,8 @@ class Rollback:
     ) -> Unwinding:
         """Call a handler as often as its policy wants."""
         attempts = Attempts(handler.retry)
+        if watch is not None:
+            watch.retrying(step, attempts)
         while True:
             if error is None:
                 if watch is None:

@@ -129,6 +129,13 @@ class Handler:
             return None
         return undoer(self.function, positional, keyword)
 
+    def asks_for(self, *names: str) -> bool:
+        """Whether one of its own parameters has one of these names."""
+        try:
+            return any(name in names for name in inspect.signature(self.function).parameters)
+        except ValueError:
+            return False
+
     def call(self, step: Step[Any]) -> object:
         """Call it for `step`; an async handler returns its coroutine."""
         positional = [source(step) for source in self._positional]

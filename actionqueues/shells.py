@@ -5,6 +5,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -21,7 +22,7 @@ from .runner import close
 from .states import TransactionState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
 
-__all__ = ["AsyncTransaction", "Intercepted", "Transaction", "observed"]
+__all__ = ["AsyncTransaction", "Intercepted", "Transaction", "intercept_all", "observed"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -201,7 +202,9 @@ class Transaction(Block):
 
     def _fresh(self) -> Transaction:
         """Another one with the same options."""
-        fresh = Transaction()
+        fresh = Transaction() if self._intercept is None else Intercepted()
+        if "_intercept" in self.__dict__:
+            fresh._intercept = self._intercept
         fresh.name, fresh._independent, fresh._outermost = self.name, self._independent, self._outermost
         return fresh
 
@@ -217,6 +220,16 @@ class Intercepted(Transaction):
     """A transaction that has an interceptor from the start."""
 
     __enter__ = Transaction._enter_slowly
+
+
+_quickly = Transaction.__enter__
+
+
+def intercept_all(factory: Callable[[Block], Interceptor | None] | None) -> None:
+    """Let `factory` make the interceptor of every transaction that is given none itself; None for no more of that."""
+    # `partial`, since a plain function would become a method.
+    Block._intercept = None if factory is None else partial(factory)
+    Transaction.__enter__ = _quickly if factory is None else Transaction._enter_slowly  # type: ignore[method-assign] # the short way has no interceptor
 
 
 @contextmanager

@@ -32,7 +32,7 @@ LEGAL_STEPS = {
     "running": "done, failed, unknown",
     "done": "undone, undo failed, conflict, not undone",
     "failed": "undone, undo failed, conflict, not undone, skipped",
-    "unknown": "undone, undo failed, conflict, not undone, skipped",
+    "unknown": "undone, undo failed, conflict, not undone, skipped, done, not landed",
 }
 LEGAL_TRANSACTIONS = {
     "new": "open",

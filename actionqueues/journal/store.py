@@ -1,0 +1,386 @@
+"""`Store`: the one connection of a process to a journal file, and how threads share its disk syncs.
+
+SQLite has one writer at a time.  So a process writes through one connection, a thread at a time.  What other threads
+bring while one waits for the disk is committed together by the next: with many threads, a sync serves all of them.
+
+`synchronous` is set for each commit: FULL for what must survive a power cut, NORMAL for the rest, which the next sync
+takes along, and OFF if the journal is to survive processes only.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, TypeAlias, TypeVar
+
+from . import schema
+from .errors import JournalCorrupt, JournalError
+from .ownership import OwnerLocks
+
+__all__ = ["Store", "Work", "now"]
+
+#: Executes statements of one commit.
+Work: TypeAlias = Callable[[sqlite3.Connection], object]
+
+T = TypeVar("T")
+
+_OFF, _NORMAL, _FULL = 0, 1, 2
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+#: Connections of a parent process: a child must not even close them.
+_inherited: Final[list[Any]] = []
+
+
+def now() -> str:
+    """The time for people: UTC, to the microsecond."""
+    from datetime import UTC, datetime  # the class is asked each time, so that nothing here depends on it
+
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+class _Ticket:
+    """Work of one thread that waits to be committed."""
+
+    __slots__ = ("done", "error", "gate", "sync", "work")
+
+    def __init__(self, work: Work, sync: bool) -> None:
+        self.work = work
+        self.sync = sync
+        self.done = False
+        self.error: BaseException | None = None
+        self.gate = Lock()
+        self.gate.acquire()
+
+
+class Store:
+    """A journal file, as this process sees it.
+
+    Args:
+        path: the file; it is made if it is not there, readable by its owner alone.
+        durable: whether commits that say so wait for the disk.
+        busy_timeout: for how many seconds to wait while another process writes.
+    """
+
+    def __init__(self, path: str, *, durable: bool = True, busy_timeout: float = 10.0) -> None:
+        self.path = path
+        self.durable = durable
+        self.busy_timeout = busy_timeout
+        _stores.add(self)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._opening = Lock()
+        self._mutex = Lock()
+        self._queue: list[_Ticket] = []
+        self.late: list[Work] = []  # what could not be recorded when it happened
+        self._led = False
+        self._db: sqlite3.Connection | None = None
+        self._synchronous = -1
+        self._file: tuple[int, int] = (0, 0)
+        self._locks: OwnerLocks | None = None
+        self._owner: int | None = None
+
+    def forked(self) -> None:
+        """In a child process: nothing that the parent has open is the child's."""
+        _inherited.append(self._db)
+        if self._locks is not None:
+            self._locks.close()
+        self._forget()
+
+    # -- opening
+
+    def open(self) -> sqlite3.Connection:
+        """Open the file, unless it is open.
+
+        Raises:
+            JournalError: if that is not possible.
+            JournalCorrupt: if it is damaged, or something else.
+        """
+        db = self._db
+        if db is not None:
+            return db
+        with self._opening:
+            if self._db is None:
+                self._db = self._wrapped(self._connect)
+            return self._db
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            self._check_header()
+        db = sqlite3.connect(self.path, timeout=self.busy_timeout, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _check_header(self) -> None:
+        """Refuse what SQLite would take for a journal and overwrite, such as a text file that was truncated to nothing.
+
+        It is read through SQLite's own eyes later; this is before SQLite has opened it, as closing a file drops the
+        locks that this process has on it.
+        """
+        size = os.stat(self.path).st_size
+        if size and size < 512:
+            raise JournalCorrupt(
+                self.path, f"is no SQLite file, or one cut off after {size} bytes; nothing was changed"
+            )
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        kind = db.execute("PRAGMA application_id").fetchone()[0]
+        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if kind not in (0, schema.APPLICATION_ID) or (kind == 0 and tables):
+            raise JournalCorrupt(self.path, "is a database of something else; give the journal a file of its own")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > schema.VERSION:
+            raise JournalError(
+                self.path,
+                f"was written by a newer actionqueues (its version is {version}, this one knows {schema.VERSION}); "
+                "upgrade actionqueues, or give this program a file of its own",
+            )
+        if kind and db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0] > (
+            os.stat(self.path).st_size + self._wal_size()
+        ):
+            raise JournalCorrupt(self.path, "has been cut off; nothing was changed: restore the whole of it")
+        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalError(self.path, f"cannot be in WAL mode (it is in {mode!r}); put it on a local disk")
+        db.execute("PRAGMA journal_size_limit = 16777216")  # what a burst has left behind is given back
+        if kind == 0:
+            db.execute("PRAGMA synchronous = FULL")
+            schema.create(db)
+            self._sync_folder()
+        elif version < schema.VERSION:
+            schema.migrate(db, schema.VERSION, schema.MIGRATIONS)
+        found = os.stat(self.path)
+        self._file = found.st_ino, found.st_dev
+
+    def _wal_size(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except OSError:
+            return 0
+
+    def _sync_folder(self) -> None:
+        """A new file is found after a power cut only if its folder is on disk as well."""
+        if not self.durable or not hasattr(os, "O_DIRECTORY"):
+            return
+        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Close the file, and let go of the ownership.  It is opened again when it is needed."""
+        with self._opening:
+            if self._db is not None:
+                self._db.close()
+            if self._locks is not None:
+                self._locks.close()
+            self._forget()
+
+    # -- ownership
+
+    @property
+    def locks(self) -> OwnerLocks:
+        """The locks of the owners."""
+        if self._locks is None:
+            self.open()
+            with self._opening:
+                if self._locks is None:
+                    self._locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
+        return self._locks
+
+    @property
+    def owner(self) -> int:
+        """The number under which this process owns transactions; given at the first use."""
+        if self._owner is not None:
+            return self._owner
+        locks = self.locks
+        with self._opening:
+            if self._owner is None:
+                self._owner = self._new_owner(locks)
+        return self._owner
+
+    def _new_owner(self, locks: OwnerLocks) -> int:
+        import sys
+
+        program = " ".join(sys.argv).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
+        while True:
+            made: list[Any] = []
+            row = (os.getpid(), program, now())
+            statement = "INSERT INTO owners (pid, program, started) VALUES (?, ?, ?)"
+            self.write(lambda db: made.append(db.execute(statement, row).lastrowid), sync=False)
+            if locks.hold(made[-1]):
+                return int(made[-1])
+
+    # -- writing
+
+    def write(self, work: Work, *, sync: bool) -> None:
+        """Commit `work`, together with what other threads bring meanwhile; return once it is committed.
+
+        Args:
+            work: executes the statements; may be called again, if something else in the same commit has failed.
+            sync: whether to wait until it is on disk, and not only with the operating system.
+
+        Raises:
+            JournalError: if it is not committed.
+        """
+        ticket = _Ticket(work, sync)
+        with self._mutex:
+            self._queue.append(ticket)
+            leads = not self._led
+            self._led = True
+        interrupt = None if leads else self._wait(ticket)
+        if not ticket.done:
+            self._lead()
+        if interrupt is not None:
+            raise interrupt
+        if ticket.error is not None:
+            raise ticket.error
+
+    @staticmethod
+    def _wait(ticket: _Ticket) -> BaseException | None:
+        """Wait to be done, or to lead; what a signal handler raises meanwhile must not leave the others without one."""
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                ticket.gate.acquire()
+            except BaseException as raised:
+                interrupt = raised
+            else:
+                return interrupt
+
+    def _lead(self) -> None:
+        """Commit what is waiting, and leave what comes meanwhile to the first of those who have brought it."""
+        with self._mutex:
+            batch, self._queue = self._queue, []
+        try:
+            self._commit_all(batch)
+        finally:
+            with self._mutex:
+                successor = self._queue[0] if self._queue else None
+                if successor is None:
+                    self._led = False
+            for ticket in batch:
+                if not ticket.done:
+                    ticket.error = ticket.error or JournalError(self.path, "the commit was interrupted")
+                    ticket.done = True
+                ticket.gate.release()
+            if successor is not None:
+                successor.gate.release()
+
+    def _commit_all(self, batch: list[_Ticket]) -> None:
+        try:
+            self._wrapped(lambda: self._commit(batch))
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+            else:
+                for ticket in batch:  # what is wrong with one is no fault of the others
+                    self._commit_all([ticket])
+        for ticket in batch:
+            ticket.done = True
+
+    def _commit(self, batch: list[_Ticket]) -> None:
+        db = self.open()
+        self._check_place()
+        level = _OFF if not self.durable else _FULL if any(ticket.sync for ticket in batch) else _NORMAL
+        if level != self._synchronous:
+            db.execute(f"PRAGMA synchronous = {level}")
+            self._synchronous = level
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            late = list(self.late)
+            for work in late:
+                work(db)
+            for ticket in batch:
+                ticket.work(db)
+            db.execute("COMMIT")
+            del self.late[: len(late)]
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _check_place(self) -> None:
+        """Refuse to write into a file that nobody will find."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            raise JournalError(self.path, "has been removed while it was in use; nothing more is recorded") from None
+        if (found.st_ino, found.st_dev) != self._file:
+            raise JournalError(self.path, "has been replaced by another file while it was in use")
+        if self._locks is not None and not self._locks.in_place():
+            raise JournalError(self.path, f"its file of locks, {self._locks.path!r}, has been removed or replaced")
+
+    # -- reading
+
+    def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """The rows of a query, through a connection of its own, so that nobody has to wait."""
+
+        def rows() -> list[Any]:
+            self.open()
+            db = sqlite3.connect(self.path, timeout=self.busy_timeout, isolation_level=None)
+            try:
+                return db.execute(statement, parameters).fetchall()
+            finally:
+                db.close()
+
+        return self._wrapped(rows)
+
+    def check(self) -> None:
+        """Look for damage in the whole file.
+
+        Raises:
+            JournalCorrupt: if there is any.
+        """
+        found = self.read("PRAGMA quick_check(1)")[0][0]
+        if found != "ok":
+            raise self._corrupt(found)
+
+    def _corrupt(self, what: object) -> JournalCorrupt:
+        return JournalCorrupt(
+            self.path,
+            f"is damaged ({what}); nothing was changed: put a copy of it and of its -wal aside, and see "
+            f"`sqlite3 {self.path} .recover`",
+        )
+
+    def _wrapped(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be used: {error}") from error
+
+    def _explained(self, error: sqlite3.Error) -> JournalError:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        primary = code & 0xFF
+        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return self._corrupt(error)
+        advice = {
+            sqlite3.SQLITE_BUSY: f"another process has kept it locked for {self.busy_timeout:g} s",
+            sqlite3.SQLITE_FULL: "the disk is full; make room, or put the journal elsewhere",
+            sqlite3.SQLITE_READONLY: "it cannot be written to; check its permissions, and those of its folder",
+            sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its folder is there, and its permissions",
+            sqlite3.SQLITE_IOERR: "the disk has failed, or is full",
+        }.get(primary)
+        return JournalError(self.path, f"{advice} ({error})" if advice else str(error))
+
+
+def _forked() -> None:
+    for store in list(_stores):
+        store.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
