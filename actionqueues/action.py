@@ -234,9 +234,9 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     def landed(self, probe: H, /) -> H:
         """Make a function the probe of this action, and return it unchanged.
 
-        A rollback asks it "did it happen?" about a step whose outcome is unknown, because the process died in it or it was
-        given up after its time-out.  It is given what a rollback handler can ask for, except `result`; it returns what
-        the step would have returned, or raises `NotLanded`.
+        A rollback asks it "did it happen?" about a step whose outcome is unknown, because the process died in it or
+        it was given up after its time-out.  It is given what a rollback handler can ask for, except `result`; it
+        returns what the step would have returned, or raises `NotLanded`.
 
         Raises:
             TypeError: as for `rollback`.

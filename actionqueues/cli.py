@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-OK, LEFT, WRONG = 0, 1, 2
+_OK, _LEFT, _WRONG = 0, 1, 2
 
 _ABOUT = """\
 A journal is the file that transaction(..., journal="actions.db") records its steps in. If a process
@@ -54,7 +54,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(_WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return _OK
     except (ActionQueuesError, LookupError, ImportError, OSError, TypeError, ValueError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"actionqueues: {_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
-        return WRONG
+        return _WRONG
     return result
 
 
@@ -139,11 +139,18 @@ def _list(options: argparse.Namespace) -> int:
         _print_json([entry.as_dict() for entry in found])
     else:
         rows = [
-            [str(each.id), each.state, each.started[:19], str(each.count), each.name, each.reason or each.error or ""]
+            [
+                str(each.id),
+                each.state,
+                each.started[:19],
+                str(each.step_count),
+                each.name,
+                each.reason or each.error or "",
+            ]
             for each in found
         ]
         _print_table(["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"], rows)
-    return LEFT if any(each.ended is None for each in found) else OK
+    return _LEFT if any(each.ended is None for each in found) else _OK
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -164,7 +171,7 @@ def _show(options: argparse.Namespace) -> int:
         hooks = [[str(h.number), h.name, h.ended or "to be called", h.arguments, h.error or ""] for h in entry.hooks]
         if hooks:
             _print_table(["HOOK", "NAME", "CALLED", "ARGUMENTS", "WHY"], hooks)
-    return LEFT if entry.ended is None else OK
+    return _LEFT if entry.ended is None else _OK
 
 
 def _recover(options: argparse.Namespace) -> int:
@@ -181,7 +188,7 @@ def _recover(options: argparse.Namespace) -> int:
         for each in done:
             _print(_line(str(each)))
         _print(f"{len(done)} recovered, {sum(not each.clean for each in done)} left to a person")
-    return OK if all(each.clean for each in done) else LEFT
+    return _OK if all(each.clean for each in done) else _LEFT
 
 
 def _report(recovered: Any) -> dict[str, Any]:
@@ -198,7 +205,7 @@ def _resolve(options: argparse.Namespace) -> int:
         _print_json(entry.as_dict())
     else:
         _print(f"transaction {entry.id} is {entry.state}" + (f": {_line(entry.reason)}" if entry.reason else ""))
-    return LEFT if entry.ended is None else OK
+    return _LEFT if entry.ended is None else _OK
 
 
 def _prune(options: argparse.Namespace) -> int:
@@ -207,7 +214,7 @@ def _prune(options: argparse.Namespace) -> int:
         _print_json({"deleted": count})
     else:
         _print(f"{count} deleted")
-    return OK
+    return _OK
 
 
 # -- printing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from .errors import NotLanded
 from .requests import Await, Probing
@@ -30,7 +30,7 @@ def probing(step: Step[Any]) -> Probing:
         error = raised
     else:
         if probe.is_async:
-            asked = Await(cast("Any", result), probe.name)
+            asked = Await(result, probe.name)
             error = yield asked
             result = asked.result
     if error is None:

@@ -58,7 +58,7 @@ class Entry(NamedTuple):
     ended: str | None
     error: str | None
     reason: str | None
-    count: int
+    step_count: int
     steps: tuple[StepEntry, ...] = ()
     hooks: tuple[HookEntry, ...] = ()
 
@@ -91,4 +91,5 @@ def entry_of(store: Store, transaction: int) -> Entry:
     by_number = "WHERE tx = ? ORDER BY number"
     steps = store.read(f"SELECT {fields} FROM steps {by_number}", (transaction,))  # noqa: S608 - constants
     due = store.read(f"SELECT {hooks} FROM hooks {by_number}", (transaction,))  # noqa: S608 - constants
-    return Entry(*rows[0], tuple(StepEntry(*row) for row in steps), tuple(HookEntry(*row) for row in due))
+    made = Entry(*rows[0])
+    return made._replace(steps=tuple(StepEntry(*row) for row in steps), hooks=tuple(HookEntry(*row) for row in due))

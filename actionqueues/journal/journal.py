@@ -118,10 +118,10 @@ class Journal:
     def recover(self, *transactions: int) -> list[Recovered]:
         """Undo what dead processes have left, and call the durable hooks that they have not called.
 
-        Every step that was started is undone in reverse order, by its own handler and policy; one whose undo is recorded
-        is not undone again.  What live processes are working on is not touched.  What cannot be undone is left as
-        ``stuck``, and tried again the next time; everything else is done nevertheless.  Transactions that need an event
-        loop are left to `recover_async`.
+        Every step that was started is undone in reverse order, by its own handler and policy; one whose undo is
+        recorded is not undone again.  What live processes are working on is not touched.  What cannot be undone is
+        left as ``stuck``, and tried again the next time; everything else is done nevertheless.  Transactions that need
+        an event loop are left to `recover_async`.
 
         Args:
             transactions: the numbers of those to recover; all, if there are none.

@@ -18,7 +18,7 @@ def durable(fn: Callable[P, R], /) -> Durable[P, R]:
 
     Over a function at module level, as a decorator; `q.on_commit` then registers a durable hook, which is recorded with
     the commit and called at least once, by recovery if need be, and `q.on_rollback` can be given it in a transaction
-    with a journal.  An action needs no mark, but ``q.on_commit(durable(action), ...)`` says that the hook is a durable one::
+    with a journal.  An action needs no mark: ``q.on_commit(durable(action), ...)`` makes a durable hook of it::
 
         @durable
         def send_welcome(user): mailer.send(user, idempotency_key=current_hook_key())

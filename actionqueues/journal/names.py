@@ -71,9 +71,9 @@ def named(name: str) -> list[Definition]:
     if given:
         return _newest(given)
     there = [found for thing in find(name) if (found := _definition(thing)) is not None]
-    found = [each for each in there if each.given_name is None]
-    found += [each for each in alive if name in each.aliases and each not in found]
-    return _newest(found)
+    known = [each for each in there if each.given_name is None]
+    known += [each for each in alive if name in each.aliases and each not in known]
+    return _newest(known)
 
 
 def _newest(found: list[Definition]) -> list[Definition]:
@@ -98,8 +98,8 @@ def name_of_function(function: Callable[..., object], path: str) -> str:
     label = getattr(function, "__qualname__", None) or repr(function)
     raise NotRecordable(
         path,
-        f"{label} may not be called by recovery, which calls actions and functions that are marked; define it at module "
-        "level, and put @durable (of actionqueues.journal) above it",
+        f"{label} may not be called by recovery, which calls actions and functions that are marked; define it at "
+        "module level, and put @durable (of actionqueues.journal) above it",
         str(label),
     )
 
@@ -131,6 +131,6 @@ def missing(name: str, count: int, path: str) -> NotRestorable:
         return NotRestorable(path, f"{name!r} is there, but it is no action, so it is not called")
     return NotRestorable(
         path,
-        f"no action is called {name!r}; import the module that defines it (--import {name.partition(':')[0]}), or, if it "
-        f"has been renamed, say so: @action(aliases=({name!r},))",
+        f"no action is called {name!r}; import the module that defines it (--import {name.partition(':')[0]}), or, if "
+        f"it has been renamed, say so: @action(aliases=({name!r},))",
     )

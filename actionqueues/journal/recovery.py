@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from actionqueues.drivers import drive, drive_async, roll_back, roll_back_async
 from actionqueues.engine import Attempts, Rollback
@@ -250,7 +250,7 @@ class Recovery:
         if one.state == "committed":
             drive(one.hooks().calls())
             return
-        drive(one.beginning())
+        one.begin()
         try:
             roll_back(one.rollback, one.unwinding)
         finally:
@@ -260,7 +260,7 @@ class Recovery:
         if one.state == "committed":
             await drive_async(one.hooks().calls())
             return
-        await drive_async(one.beginning())
+        one.begin()
         try:
             await roll_back_async(one.rollback, one.unwinding)
         finally:
@@ -309,13 +309,11 @@ class _One:
             rows = self.store.read(query, (self.tx,))
         return any(restoring.is_async(kind, name) for kind, name in rows)
 
-    def beginning(self) -> Unwinding:
+    def begin(self) -> None:
         """Say that it is being rolled back, before the first undo."""
         if self.state == "open":
             statement = "UPDATE transactions SET state = 'rolling back', error = 'its process died' WHERE id = ?"
             self.store.write(lambda db: db.execute(statement, (self.tx,)), sync=True)
-        return
-        yield  # pyright: ignore[reportUnreachable] # a generator, as the drivers take it
 
     def unwinding(self) -> Unwinding:
         """Undo it, piece by piece; if that is interrupted, it goes on where it was."""
@@ -381,12 +379,12 @@ class _Hooks(_Again):
         super().__init__(one.recovery.journal, one.tx, one.name, one.report)
 
     def calling_hook(self, hook: Hook) -> Request | None:
-        assert isinstance(hook, _Called)  # noqa: S101
-        running_hook.set(hook.key)
+        called = cast("_Called", hook)
+        running_hook.set(called.key)
         statement = "UPDATE hooks SET attempts = attempts + 1 WHERE tx = ? AND number = ?"
-        return self._fact(lambda db: db.execute(statement, (self.tx, hook.number)))
+        return self._fact(lambda db: db.execute(statement, (self.tx, called.number)))
 
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
-        tx = self.tx
+        tx, called = self.tx or 0, cast("_Called", hook)
         running_hook.set(None)
-        return self._fact(lambda db: hook_called(db, tx or 0, hook.number, error, last=hook.last))  # type: ignore[attr-defined]
+        return self._fact(lambda db: hook_called(db, tx, called.number, error, last=called.last))

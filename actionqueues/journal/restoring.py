@@ -153,5 +153,5 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
 
 
 def _holds_missing(value: Any) -> bool:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()  # pyright: ignore
+    items: tuple[Any, ...] = tuple(value.values()) if isinstance(value, dict) else value if type(value) is tuple else ()
     return any(isinstance(item, Missing) for item in items)

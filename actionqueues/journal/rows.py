@@ -35,14 +35,14 @@ class StepRow(NamedTuple):
 
 def chunk(store: Store, tx: int, below: int, size: int) -> list[StepRow]:
     """The last steps below a number that are to be undone, the last one first; not what somebody else has changed."""
-    rows = store.read(
-        "SELECT number, kind, name, arguments, state, result, saved, error, attempts, key, "
-        "(SELECT count(*) FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number), "
-        "(SELECT min(started) FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number) "
-        f"FROM steps WHERE tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict' "
-        "ORDER BY number DESC LIMIT ?",
-        (tx, below, size),
+    undos = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
+    columns = (
+        "number, kind, name, arguments, state, result, saved, error, attempts, key, "
+        f"(SELECT count(*) {undos}), (SELECT min(started) {undos})"
     )
+    which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict'"
+    query = f"SELECT {columns} FROM steps WHERE {which} ORDER BY number DESC LIMIT ?"  # noqa: S608 - constants
+    rows = store.read(query, (tx, below, size))
     return [StepRow(*row) for row in rows]
 
 

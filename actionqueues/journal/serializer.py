@@ -74,7 +74,7 @@ class Serializer:
         Raises:
             Unsupported: if it contains a value of an unknown type.
         """
-        kind: type = type(value)  # pyright: ignore[reportUnknownVariableType]
+        kind: type = type(value)
         if kind is str or kind is bool or value is None:
             return value
         if kind is int:
@@ -174,7 +174,7 @@ class Serializer:
 def _class(name: str, base: type = object) -> Any:
     for found in find(name):
         if isinstance(found, type) and issubclass(found, base):
-            return found  # pyright: ignore[reportUnknownVariableType]
+            return found
     raise Unsupported(f"{name}, which is not there (import the module that defines it)")
 
 

@@ -214,13 +214,16 @@ class Store:
         import sys
 
         program = " ".join(sys.argv).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
+        made: list[int] = []
+        row = (os.getpid(), program, now())
+
+        def work(db: sqlite3.Connection) -> None:
+            made.append(db.execute("INSERT INTO owners (pid, program, started) VALUES (?, ?, ?)", row).lastrowid or 0)
+
         while True:
-            made: list[Any] = []
-            row = (os.getpid(), program, now())
-            statement = "INSERT INTO owners (pid, program, started) VALUES (?, ?, ?)"
-            self.write(lambda db: made.append(db.execute(statement, row).lastrowid), sync=False)
+            self.write(work, sync=False)
             if locks.hold(made[-1]):
-                return int(made[-1])
+                return made[-1]
 
     # -- writing
 

@@ -166,7 +166,7 @@ class Values:
         entry: Entry = []
         for place, name in enumerate(names):
             if name not in data:
-                empty = {} if shape.var_keyword and place == len(names) - 1 else ()
+                empty: Any = {} if shape.var_keyword and place == len(names) - 1 else ()
                 default = defaults.get(name, Missing(f"{definition.name} had no parameter {name!r} then"))
                 entry.append(default if place < len(names) - shape.var_keyword - shape.var_positional else empty)
             elif shape.var_keyword and place == len(names) - 1:
@@ -193,7 +193,7 @@ class Values:
         data = json.loads(text)
         if not isinstance(data, dict):
             raise NotRestorable(self.path, "the recorded arguments are no JSON object")
-        return data  # pyright: ignore[reportUnknownVariableType]
+        return data
 
     def read_value(self, text: str) -> Any:
         """One value, or a `Missing`."""
