@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("recover", _recover, "undo what dead processes have left", _RECOVER)
     made.add_argument("ids", type=int, nargs="*", metavar="ID", help="only these transactions")
     made.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="import it first")
+    made.add_argument("--traceback", action="store_true", help="log the traceback of what an undo has raised")
     made = command("resolve", _resolve, "record a decision about a step of a stuck transaction")
     made.add_argument("id", type=int, metavar="ID", help="the number of the transaction")
     made.add_argument("step", type=int, metavar="STEP", help="the number of the step, from `show`")
@@ -175,6 +177,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
+    if not options.traceback:
+        logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
     journal = _journal(options)
     done = journal.recover(*options.ids)
     waiting = [each.id for each in done if each.state == "waiting"]
