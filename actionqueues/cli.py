@@ -29,8 +29,8 @@ is killed, what it has started stays in the file until somebody recovers it:
 
   actionqueues list actions.db                       what is in it
   actionqueues list actions.db --state stuck         what a person has to look at
-  actionqueues show actions.db 17                    every step of transaction 17, and why it is stuck
-  actionqueues recover actions.db --import shop.jobs  undo what dead processes have left
+  actionqueues show actions.db 17                    the steps of transaction 17; why it is stuck
+  actionqueues recover actions.db --import shop.jobs undo what dead processes have left
   actionqueues resolve actions.db 17 3 --undone      step 3 has been undone by hand
   actionqueues prune actions.db --older-than 30d     forget what has ended
 
