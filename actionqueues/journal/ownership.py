@@ -62,6 +62,8 @@ class OwnerLocks:
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        made = os.fstat(self._fd)
+        self._file = made.st_ino, made.st_dev
         self._held: set[int] = set()
         self._mutex = Lock()
 
@@ -85,8 +87,7 @@ class OwnerLocks:
             there = os.stat(self.path)
         except OSError:
             return False
-        mine = os.fstat(self._fd)
-        return (there.st_ino, there.st_dev) == (mine.st_ino, mine.st_dev)
+        return (there.st_ino, there.st_dev) == self._file
 
     def close(self) -> None:
         """Let go of everything."""

@@ -25,6 +25,8 @@ from .modules import find, qualified_name
 
 __all__ = ["Serializer", "Unsupported", "to_json"]
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 _LONG = 1 << 63  # JSON has no limit, but readers have, and `int()` of a long decimal text is refused
 
 
@@ -36,7 +38,7 @@ class Unsupported(TypeError):
 
 def to_json(data: object) -> str:
     """The text of JSON data, fit for a UTF-8 file: readable letters, unless a text is no Unicode."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    text = _encode(data)
     if not text.isascii():
         try:
             text.encode()

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
+from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from . import schema
@@ -35,11 +36,19 @@ _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 _inherited: Final[list[Any]] = []
 
 
+_second: tuple[int, str] = (-1, "")
+
+
 def now() -> str:
     """The time for people: UTC, to the microsecond."""
-    from datetime import UTC, datetime  # the class is asked each time, so that nothing here depends on it
-
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    global _second  # noqa: PLW0603 - its text takes longer than all the rest, and serves thousands of times
+    moment = time()
+    second = int(moment)
+    known, text = _second
+    if known != second:
+        text = strftime("%Y-%m-%d %H:%M:%S", gmtime(second))
+        _second = second, text
+    return f"{text}.{int((moment - second) * 1e6):06d}"
 
 
 class _Ticket:
@@ -237,12 +246,19 @@ class Store:
         Raises:
             JournalError: if it is not committed.
         """
-        ticket = _Ticket(work, sync)
         with self._mutex:
-            self._queue.append(ticket)
-            leads = not self._led
-            self._led = True
-        interrupt = None if leads else self._wait(ticket)
+            ticket = _Ticket(work, sync) if self._led else None
+            if ticket is None:
+                self._led = True
+            else:
+                self._queue.append(ticket)
+        if ticket is None:
+            try:
+                self._commit_now((work,), sync)
+            finally:
+                self._pass_on()
+            return
+        interrupt = self._wait(ticket)
         if not ticket.done:
             self._lead()
         if interrupt is not None:
@@ -269,21 +285,23 @@ class Store:
         try:
             self._commit_all(batch)
         finally:
-            with self._mutex:
-                successor = self._queue[0] if self._queue else None
-                if successor is None:
-                    self._led = False
             for ticket in batch:
                 if not ticket.done:
-                    ticket.error = ticket.error or JournalError(self.path, "the commit was interrupted")
+                    ticket.error = JournalError(self.path, "the commit was interrupted")
                     ticket.done = True
                 ticket.gate.release()
-            if successor is not None:
-                successor.gate.release()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        with self._mutex:
+            if self._queue:
+                self._queue[0].gate.release()
+            else:
+                self._led = False
 
     def _commit_all(self, batch: list[_Ticket]) -> None:
         try:
-            self._wrapped(lambda: self._commit(batch))
+            self._commit_now([ticket.work for ticket in batch], any(ticket.sync for ticket in batch))
         except Exception as error:
             if len(batch) == 1:
                 batch[0].error = error
@@ -293,22 +311,30 @@ class Store:
         for ticket in batch:
             ticket.done = True
 
-    def _commit(self, batch: list[_Ticket]) -> None:
+    def _commit_now(self, works: Sequence[Work], sync: bool) -> None:
+        try:
+            self._commit(works, sync)
+        except (sqlite3.Error, OSError) as error:
+            raise self._explained(error) from error
+
+    def _commit(self, works: Sequence[Work], sync: bool) -> None:
         db = self.open()
-        self._check_place()
-        level = _OFF if not self.durable else _FULL if any(ticket.sync for ticket in batch) else _NORMAL
+        if sync:
+            self._check_place()
+        level = _OFF if not self.durable else _FULL if sync else _NORMAL
         if level != self._synchronous:
             db.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
         db.execute("BEGIN IMMEDIATE")
         try:
-            late = list(self.late)
-            for work in late:
+            late = len(self.late)
+            for work in self.late[:late]:
                 work(db)
-            for ticket in batch:
-                ticket.work(db)
+            for work in works:
+                work(db)
             db.execute("COMMIT")
-            del self.late[: len(late)]
+            if late:
+                del self.late[:late]
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -360,12 +386,12 @@ class Store:
     def _wrapped(self, function: Callable[[], T]) -> T:
         try:
             return function()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._explained(error) from error
-        except OSError as error:
-            raise JournalError(self.path, f"cannot be used: {error}") from error
 
-    def _explained(self, error: sqlite3.Error) -> JournalError:
+    def _explained(self, error: sqlite3.Error | OSError) -> JournalError:
+        if isinstance(error, OSError):
+            return JournalError(self.path, f"cannot be used: {error}")
         code = getattr(error, "sqlite_errorcode", None) or 0
         primary = code & 0xFF
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -69,7 +69,7 @@ def bare_work(db: sqlite3.Connection, *, sync: bool) -> Callable[[Numbers], None
         begin = "INSERT INTO transactions (name, state, owner, started) VALUES (?, 'open', 1, ?)"
         tx = commit(begin, ("bench", "2026-01-01"), "FULL")
         for place, number in enumerate(numbers):
-            commit(INTENT, (tx, place, '{"a": %d, "b": 2}' % number, os.urandom(16).hex()), "FULL")
+            commit(INTENT, (tx, place, f'{{"a": {number}, "b": 2}}', os.urandom(16).hex()), "FULL")
             commit(OUTCOME, (str(number), "2026-01-01 00:00:00.000000", tx, place), "NORMAL")
         end = "UPDATE transactions SET state = 'committed', ended = ?, owner = NULL WHERE id = ?"
         commit(end, ("2026-01-01 00:00:00.000000", tx), "FULL")

@@ -1,4 +1,4 @@
-"""A power cut, simulated: what SQLite writes and syncs is recorded, and replayed up to any point, less what was unsynced.
+"""A power cut, simulated: what SQLite writes and syncs is recorded, and replayed to any point, less what was unsynced.
 
 SQLite runs here with a file layer of our own (`apsw` lets Python be one).  A disk may have done any of the writes since
 the last sync of a file, and half of one.

@@ -38,11 +38,11 @@ class Gate:
         self.sizes: list[int] = []
         commit: Any = Store._commit
 
-        def held(store: Store, batch: list[Any]) -> None:
+        def held(store: Store, works: list[Any], sync: bool) -> None:
             self.reached.set()
             assert self.open.wait(30)
-            self.sizes.append(len(batch))
-            commit(store, batch)
+            self.sizes.append(len(works))
+            commit(store, works, sync)
 
         monkeypatch.setattr(Store, "_commit", held)
 
