@@ -193,14 +193,14 @@ class Journal:
         return f"<Journal {self.path!r}>"
 
 
-def shared_journal(path: str | os.PathLike[str]) -> Journal:
+def shared_journal(path: object) -> Journal:
     """The journal of a path: the one that the program has made, or one with default options."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"transaction(journal=...) takes a Journal or the path of one, not {path!r}")
     real = os.path.realpath(path)
     journal = _journals.get(real)
     if journal is None:
-        journal = Journal(path)
+        journal = Journal(real)
     with _mutex:
         return _shared.setdefault(real, journal)
 

@@ -151,7 +151,7 @@ class Recording(Interceptor):
             return None
         row = step.attempts, self.tx, number
         statement = "UPDATE steps SET state = 'running', attempts = ?, error = NULL WHERE tx = ? AND number = ?"
-        return self._call(lambda db: db.execute(statement, row))
+        return Call(lambda: self.store.write(lambda db: db.execute(statement, row), sync=True))
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request:
         number = self.numbers[step]
@@ -291,7 +291,7 @@ class Recording(Interceptor):
             return None
         running_hook.set(self._hooks[hook][2])
         statement = "UPDATE hooks SET attempts = attempts + 1 WHERE tx = ? AND number = ?"
-        return self._fact(lambda db: db.execute(statement, (self.tx, number)))
+        return self._fact(lambda db: db.execute(statement, (self.tx, number)), sync=True)
 
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
         tx, number = self.tx, self._called.get(hook)

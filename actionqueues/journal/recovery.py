@@ -382,7 +382,7 @@ class _Hooks(_Again):
         called = cast("_Called", hook)
         running_hook.set(called.key)
         statement = "UPDATE hooks SET attempts = attempts + 1 WHERE tx = ? AND number = ?"
-        return self._fact(lambda db: db.execute(statement, (self.tx, called.number)))
+        return self._fact(lambda db: db.execute(statement, (self.tx, called.number)), sync=True)
 
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
         tx, called = self.tx or 0, cast("_Called", hook)

@@ -17,8 +17,8 @@ from threading import Lock
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
-from . import schema
-from .errors import JournalCorrupt, JournalError
+from .errors import JournalError
+from .opening import connect, damaged, explained
 from .ownership import OwnerLocks
 
 __all__ = ["Store", "Work", "now"]
@@ -118,74 +118,10 @@ class Store:
             return self._db
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            self._check_header()
-        db = sqlite3.connect(self.path, timeout=self.busy_timeout, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _check_header(self) -> None:
-        """Refuse what SQLite would take for a journal and overwrite, such as a text file that was truncated to nothing.
-
-        It is read through SQLite's own eyes later; this is before SQLite has opened it, as closing a file drops the
-        locks that this process has on it.
-        """
-        size = os.stat(self.path).st_size
-        if size and size < 512:
-            raise JournalCorrupt(
-                self.path, f"is no SQLite file, or one cut off after {size} bytes; nothing was changed"
-            )
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        kind = db.execute("PRAGMA application_id").fetchone()[0]
-        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if kind not in (0, schema.APPLICATION_ID) or (kind == 0 and tables):
-            raise JournalCorrupt(self.path, "is a database of something else; give the journal a file of its own")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > schema.VERSION:
-            raise JournalError(
-                self.path,
-                f"was written by a newer actionqueues (its version is {version}, this one knows {schema.VERSION}); "
-                "upgrade actionqueues, or give this program a file of its own",
-            )
-        if kind and db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0] > (
-            os.stat(self.path).st_size + self._wal_size()
-        ):
-            raise JournalCorrupt(self.path, "has been cut off; nothing was changed: restore the whole of it")
-        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise JournalError(self.path, f"cannot be in WAL mode (it is in {mode!r}); put it on a local disk")
-        db.execute("PRAGMA journal_size_limit = 16777216")  # what a burst has left behind is given back
-        if kind == 0:
-            db.execute("PRAGMA synchronous = FULL")
-            schema.create(db)
-            self._sync_folder()
-        elif version < schema.VERSION:
-            schema.migrate(db, schema.VERSION, schema.MIGRATIONS)
+        db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
         found = os.stat(self.path)
         self._file = found.st_ino, found.st_dev
-
-    def _wal_size(self) -> int:
-        try:
-            return os.stat(f"{self.path}-wal").st_size
-        except OSError:
-            return 0
-
-    def _sync_folder(self) -> None:
-        """A new file is found after a power cut only if its folder is on disk as well."""
-        if not self.durable or not hasattr(os, "O_DIRECTORY"):
-            return
-        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        return db
 
     def close(self) -> None:
         """Close the file, and let go of the ownership.  It is opened again when it is needed."""
@@ -374,14 +310,7 @@ class Store:
         """
         found = self.read("PRAGMA quick_check(1)")[0][0]
         if found != "ok":
-            raise self._corrupt(found)
-
-    def _corrupt(self, what: object) -> JournalCorrupt:
-        return JournalCorrupt(
-            self.path,
-            f"is damaged ({what}); nothing was changed: put a copy of it and of its -wal aside, and see "
-            f"`sqlite3 {self.path} .recover`",
-        )
+            raise damaged(self.path, found)
 
     def _wrapped(self, function: Callable[[], T]) -> T:
         try:
@@ -390,20 +319,7 @@ class Store:
             raise self._explained(error) from error
 
     def _explained(self, error: sqlite3.Error | OSError) -> JournalError:
-        if isinstance(error, OSError):
-            return JournalError(self.path, f"cannot be used: {error}")
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        primary = code & 0xFF
-        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return self._corrupt(error)
-        advice = {
-            sqlite3.SQLITE_BUSY: f"another process has kept it locked for {self.busy_timeout:g} s",
-            sqlite3.SQLITE_FULL: "the disk is full; make room, or put the journal elsewhere",
-            sqlite3.SQLITE_READONLY: "it cannot be written to; check its permissions, and those of its folder",
-            sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its folder is there, and its permissions",
-            sqlite3.SQLITE_IOERR: "the disk has failed, or is full",
-        }.get(primary)
-        return JournalError(self.path, f"{advice} ({error})" if advice else str(error))
+        return explained(self.path, error, self.busy_timeout)
 
 
 def _forked() -> None:

@@ -40,9 +40,9 @@ class _File(apsw.VFSFile):
         self.recorder.events.append(Event("write", self.file, offset, bytes(data)))
         super().xWrite(data, offset)
 
-    def xTruncate(self, size: int) -> None:  # noqa: N802
-        self.recorder.events.append(Event("truncate", self.file, size))
-        super().xTruncate(size)
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+        self.recorder.events.append(Event("truncate", self.file, newsize))
+        super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         self.recorder.events.append(Event("sync", self.file))

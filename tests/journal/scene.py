@@ -151,14 +151,14 @@ class Killer:
 
     def at_statements(self) -> None:
         """Before each statement that the writer of the journal executes."""
-        connect = Store._connect
+        connect, killer = Store._connect, self
 
-        def traced(store: Store) -> Any:
-            db = connect(store)
-            db.set_trace_callback(self)
+        def traced(self: Store) -> Any:
+            db = connect(self)
+            db.set_trace_callback(killer)
             return db
 
-        Store._connect = traced  # type: ignore[method-assign]
+        Store._connect = traced  # type: ignore[method-assign] # a process of its own
 
     def at_lines(self) -> None:
         """Before each line of the package."""

@@ -7,7 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_written_stops_the_step(path: Path) -> None:
         Journal(folder / "actions.db").open().close()
         os.chmod(folder / "actions.db", 0o444)
         root = Path(__file__).parent.parent.parent
-        program = [sys.executable, "-c", READ_ONLY, folder / "actions.db"]
+        program = [sys.executable, "-c", READ_ONLY, str(folder / "actions.db")]
         done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
         assert done.stderr == ""
         assert "cannot be written" in done.stdout
@@ -201,6 +201,47 @@ def test_a_damaged_file_is_not_recovered_from(path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(JournalCorrupt, match="put a copy"):
         Journal(path).recover()
+
+
+def torn(path: Path, damage: Callable[[bytearray], None]) -> tuple[bytes, bytes]:
+    """A journal whose process died, with its log damaged: the files as they are then."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            steps(path, *"abcdefghijkl")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    log = Path(f"{path}-wal")
+    content = bytearray(log.read_bytes())
+    damage(content)
+    log.write_bytes(content)
+    Path(f"{path}-shm").unlink()
+    return path.read_bytes(), log.read_bytes()
+
+
+def flip(content: bytearray) -> None:
+    content[32 + 24 + 4096 * 12] ^= 1
+
+
+def test_a_log_that_is_damaged_in_the_middle_is_refused_and_left_as_it_was(path: Path) -> None:
+    files = torn(path, flip)
+    with pytest.raises(JournalCorrupt, match="commits behind that place would be lost"):
+        steps(path, "g")
+    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == files
+
+
+@pytest.mark.parametrize("cut", [1, 2000, 4119, 4120])
+def test_a_log_whose_last_commit_is_torn_is_that_of_a_process_that_was_killed(path: Path, cut: int) -> None:
+    torn(path, lambda content: content.__delitem__(slice(-cut, None)))
+    assert [entry.state for entry in Journal(path).transactions()] == ["open"]
+
+
+@pytest.mark.parametrize("size", [0, 10, 31])
+def test_a_log_that_was_only_begun_is_empty(path: Path, size: int) -> None:
+    Journal(path).open().close()
+    Path(f"{path}-wal").write_bytes(b"x" * size)
+    assert Journal(path).transactions() == []
 
 
 def test_a_newer_file_is_refused(path: Path) -> None:

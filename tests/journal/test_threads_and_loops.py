@@ -64,7 +64,7 @@ def test_an_event_loop_goes_on_while_the_disk_syncs(
                     went_on.append(not gate.open.is_set())
                     gate.open.set()
             else:
-                task = asyncio.create_task(actions.put_async("a"))  # type: ignore[arg-type] # pyright: ignore
+                task = asyncio.create_task(actions.put_async("a"))
                 while not gate.reached.is_set():
                     await asyncio.sleep(0)
                 went_on.append(not gate.open.is_set())
@@ -136,7 +136,8 @@ def test_transactions_of_many_threads_are_all_recorded(journal: Journal) -> None
 def test_steps_of_many_threads_in_one_transaction_are_numbered_in_order_of_start(journal: Journal) -> None:
     with pytest.raises(LookupError), transaction(journal=journal) as q:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda number: q.run(actions.put, str(number)), range(50)))
+            for each in [pool.submit(q.run, actions.put, str(number)) for number in range(50)]:
+                each.result()
         raise LookupError
     entry = journal.show(1)
     assert [step.number for step in entry.steps] == list(range(1, 51))
