@@ -5,7 +5,6 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -227,8 +226,7 @@ _quickly = Transaction.__enter__
 
 def intercept_all(factory: Callable[[Block], Interceptor | None] | None) -> None:
     """Let `factory` make the interceptor of every transaction that is given none itself; None for no more of that."""
-    # `partial`, since a plain function would become a method.
-    Block._intercept = None if factory is None else partial(factory)
+    Block._intercept = None if factory is None else staticmethod(factory)
     Transaction.__enter__ = _quickly if factory is None else Transaction._enter_slowly  # type: ignore[method-assign] # the short way has no interceptor
 
 

@@ -132,6 +132,13 @@ class Store:
                 self._locks.close()
             self._forget()
 
+    def __del__(self) -> None:
+        """Nobody uses it any more; its transactions would."""
+        if self._db is not None:
+            self._db.close()
+        if self._locks is not None:
+            self._locks.close()
+
     # -- ownership
 
     @property
