@@ -23,7 +23,7 @@ from actionqueues.telling import shown
 from .errors import JournalError
 from .names import name_of, name_of_function
 from .rows import finish, never_run, set_undo
-from .store import Work, now
+from .store import Statement, Work, now
 from .values import readable
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def current_hook_key() -> str | None:
     None outside any.
     """
     return running_hook.get()
+
+
+_INTENT = (
+    "INSERT INTO steps (tx, number, kind, name, arguments, state, attempts, key, started, ended) "
+    "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)"
+)
 
 
 class _Saved(dict[str, Any]):
@@ -118,21 +124,17 @@ class Recording(Interceptor):
 
     def _intend(self, number: int, kind: str, name: str, arguments: str | None, key: str, state: str) -> None:
         started = now()
+        rest = (number, kind, name, arguments, state, key, started, None if state == "running" else started)
+        if self.tx is not None:
+            self.store.write(Statement(_INTENT, (self.tx, *rest)), sync=True)
+            return
+        made: list[int] = []
 
         def work(db: sqlite3.Connection) -> None:
             tx = self.tx or self._insert(db)
-            row = (tx, number, kind, name, arguments, state, key, started, None if state == "running" else started)
-            db.execute(
-                "INSERT INTO steps (tx, number, kind, name, arguments, state, attempts, key, started, ended) "
-                "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
-                row,
-            )
+            db.execute(_INTENT, (tx, *rest))
             made.append(tx)
 
-        made: list[int] = []
-        if self.tx is not None:
-            self.store.write(work, sync=True)
-            return
         owner = self.store.owner  # before the commit, since giving it is one
         with self._beginning:
             self._owner = owner
@@ -159,7 +161,7 @@ class Recording(Interceptor):
             saved = self.values.saved(step.saved, step.name) if step.saved else None
             row = (self._result(step, result), saved, now(), self.tx, number)
             statement = "UPDATE steps SET state = 'done', result = ?, saved = ?, ended = ? WHERE tx = ? AND number = ?"
-            return self._call(lambda db: db.execute(statement, row))
+            return self._call(Statement(statement, row))
         timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
         ended = now()
         failed = ("unknown" if timed_out else "failed", self.values.error(error), ended, self.tx, number)
