@@ -96,18 +96,26 @@ def plain(a: int) -> int:
     return a
 
 
+def asks_for_result(result: int) -> int:
+    return result
+
+
+def asks_for_another(b: int) -> int:
+    return b
+
+
+async def asks_async(a: int) -> int:
+    return a
+
+
 def test_a_probe_that_cannot_work_is_refused_when_it_is_declared() -> None:
     made = action(plain)
     with pytest.raises(TypeError, match="asks for 'result', which is what it is asked to find out"):
-        made.landed(lambda result: result)
+        made.landed(asks_for_result)
     with pytest.raises(TypeError, match="asks for 'b'"):
-        made.landed(lambda b: b)
-
-    async def probe(a: int) -> int:
-        return a
-
+        made.landed(asks_for_another)
     with pytest.raises(TypeError, match="is async, but plain is not"):
-        made.landed(probe)
-    made.landed(lambda a: a)
+        made.landed(asks_async)
+    made.landed(plain)
     with pytest.raises(TypeError, match="already has a probe"):
-        made.landed(lambda a: a)
+        made.landed(plain)

@@ -132,7 +132,10 @@ class Values:
         """An exception: its class, its arguments if they are plain data, and its text."""
         data = {"type": qualified_name(type(error)), "text": readable(shown(error))}
         try:
-            data["args"] = self.serializer.encode(list(error.args))
+            args = list(error.args)
+            if isinstance(error, OSError) and error.filename is not None and len(args) == 2:
+                args += [error.filename, None, error.filename2]  # which its `args` do not tell
+            data["args"] = self.serializer.encode(args)
             data["attributes"] = self.serializer.encode(dict(vars(error)))
         except (Unsupported, RecursionError):
             pass
@@ -211,7 +214,7 @@ class Values:
                 args = self._decode(data.get("args", [data["text"]]), {})
                 try:
                     made = kind.__new__(kind, *args)
-                    made.args = tuple(args)
+                    made.args = tuple(args[:2] if isinstance(made, OSError) and len(args) == 5 else args)
                     vars(made).update(self._decode(data.get("attributes", {}), {}))
                 except Exception:
                     break
