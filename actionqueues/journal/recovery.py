@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+from actionqueues.concurrency import in_worker_thread
 from actionqueues.drivers import drive, drive_async, roll_back, roll_back_async
 from actionqueues.engine import Attempts, Rollback
 from actionqueues.hooks import Hook, HookRun
 from actionqueues.owner import Owner
 from actionqueues.report import Report
-from actionqueues.requests import Request, Unwinding
+from actionqueues.requests import Call, Request, Unwinding
 from actionqueues.states import StepState, TransactionState
 from actionqueues.step import OUTCOME, WATCHED, Step
 from actionqueues.telling import log_error, shown
@@ -30,7 +32,7 @@ from .errors import NotRestorable
 from .names import function_called
 from .recording import Recording, hook_called, running_hook
 from .restoring import Blocked, Restoring
-from .rows import LEFT, chunk, finish
+from .rows import LEFT, StepRow, chunk, finish
 from .values import readable
 
 if TYPE_CHECKING:
@@ -211,7 +213,8 @@ class Recovery:
 
     async def run_async(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, suspending this task."""
-        numbers = self.claim(only)
+        numbers: list[int] = []
+        await in_worker_thread(lambda: numbers.extend(self.claim(only)))
         done: list[Recovered] = []
         try:
             for name, make in self.journal.values.resources.items():
@@ -319,7 +322,10 @@ class _One:
         """Undo it, piece by piece; if that is interrupted, it goes on where it was."""
         while True:
             yield from self.rollback.unwind(self.steps)
-            rows = chunk(self.store, self.tx, self._below, _PIECE)
+            rows: list[StepRow] = []
+            error = yield Call(partial(self._read, rows))
+            if error is not None:
+                raise error
             if not rows:
                 return
             self.watch.numbers.clear()
@@ -333,6 +339,9 @@ class _One:
                     self.watch.first[row.number] = row.first_undo
                 self.steps.log += (step.entry[OUTCOME], step)
             self._below = rows[-1].number
+
+    def _read(self, rows: list[StepRow]) -> None:
+        rows += chunk(self.store, self.tx, self._below, _PIECE)
 
     def finish(self) -> None:
         """It is rolled back, or stuck."""
