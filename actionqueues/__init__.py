@@ -9,6 +9,7 @@ from .errors import AsyncActionInSyncBlock as AsyncActionInSyncBlock
 from .errors import CommitHookFailed as CommitHookFailed
 from .errors import IllegalOperation as IllegalOperation
 from .errors import NestedTransaction as NestedTransaction
+from .errors import NotLanded as NotLanded
 from .errors import NoTransaction as NoTransaction
 from .errors import RollbackConflict as RollbackConflict
 from .errors import RollbackFailed as RollbackFailed
@@ -41,6 +42,7 @@ __all__ = [
     "IllegalOperation",
     "NestedTransaction",
     "NoTransaction",
+    "NotLanded",
     "Report",
     "Retry",
     "RollbackConflict",

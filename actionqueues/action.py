@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
-from math import inf
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
 
 from .definition import Definition, definition_behind, function_of
 from .errors import NoTransaction
 from .handler import Handler
+from .options import checked, define
 from .owner import get_current
 from .retry import Policy, check_policy
-from .signature import display_name, is_async, is_generator
 
 if TYPE_CHECKING:
 
@@ -94,6 +93,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         transaction_required: raise `NoTransaction` when it is called outside any block.
         timeout: seconds after which an attempt of an async action is given up with `TimeoutError`.  What it has done by
             then is unknown, so its handler is called.
+        name: what it is called in messages and in a journal, where it is ``module:qualname`` otherwise.
+        aliases: the names under which it was recorded in a journal before it was renamed.
 
     Raises:
         TypeError: for a function or options that cannot work, when it is decorated.
@@ -114,6 +115,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         irreversible: bool = ...,
         transaction_required: bool = ...,
         timeout: None = ...,
+        name: str | None = ...,
+        aliases: tuple[str, ...] = ...,
     ) -> _Decorator: ...
     @overload
     def __new__(
@@ -124,14 +127,16 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         irreversible: bool = ...,
         transaction_required: bool = ...,
         timeout: float,
+        name: str | None = ...,
+        aliases: tuple[str, ...] = ...,
     ) -> _AsyncDecorator: ...
     def __new__(cls, fn: Any = _MISSING, /, **options: Any) -> Any:
         if fn is _MISSING:
-            return partial(cls, **_checked(**options))
-        options = _checked(**options)
+            return partial(cls, **checked(**options))
+        options = checked(**options)
         required = options.pop("transaction_required")
         kind = next((kind for kind in (classmethod, staticmethod) if isinstance(fn, kind)), None)
-        definition = _define(function_of(fn), **options)
+        definition = define(function_of(fn), **options)
         call: Any = definition.generate(
             partial(_refuse, definition.name) if required else definition.function, get_current
         )
@@ -225,6 +230,26 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         policy = None if retry is None else check_policy(retry, f"{definition.name}.rollback(retry=...)")
         definition.undo_with(Handler.bound(function, definition.parameters, definition.name, retry=policy))
         return handler
+
+    def landed(self, probe: H, /) -> H:
+        """Make a function the probe of this action, and return it unchanged.
+
+        A rollback asks it "did it happen?" about a step whose outcome is unknown, because the process died in it or
+        it was given up after its time-out.  It is given what a rollback handler can ask for, except `result`; it
+        returns what the step would have returned, or raises `NotLanded`.
+
+        Raises:
+            TypeError: as for `rollback`.
+        """
+        definition = self._self_definition
+        if definition.probe is not None:
+            raise TypeError(f"{definition.name} already has a probe, {definition.probe.name}")
+        made = Handler.bound(function_of(probe), definition.parameters, definition.name)
+        if made.needs_result:
+            raise TypeError(f"the probe {made.name} asks for 'result', which is what it is asked to find out")
+        definition.check_async(made)
+        definition.probe = made
+        return probe
 
     if not TYPE_CHECKING:
         # What the proxy shows is the user's function; what it calls is the generated frame.
@@ -342,48 +367,6 @@ def _getter(call: Callable[..., Any], kind: type | None, is_async: bool) -> Call
     if kind is not None:
         return get_static if kind is staticmethod else get_class
     return get_async if is_async else get
-
-
-_OPTIONS: dict[str, Any] = {"retry": None, "irreversible": False, "transaction_required": False, "timeout": None}
-
-
-def _checked(**options: Any) -> dict[str, Any]:
-    """All options, if those that were given exist and make sense."""
-    unknown = [name for name in options if name not in _OPTIONS]
-    if unknown:
-        raise TypeError(f"@action has no option {unknown[0]!r}; its options are {', '.join(_OPTIONS)}")
-    if options.get("retry") is not None:
-        check_policy(options["retry"], "@action(retry=...)")
-    for name in ("irreversible", "transaction_required"):
-        if not isinstance(options.get(name, False), bool):
-            raise TypeError(f"@action({name}=...) must be True or False, not {options[name]!r}")
-    timeout = options.get("timeout")
-    if timeout is not None and (type(timeout) not in (int, float) or not 0 < timeout < inf):
-        raise ValueError(f"@action(timeout=...) must be a number of seconds above 0, not {timeout!r}")
-    return {**_OPTIONS, **options}
-
-
-def _define(function: Any, *, retry: Policy | None, irreversible: bool, timeout: float | None) -> Definition:
-    """The definition of an action, or the reason why it can be none."""
-    if definition_behind(function) is not None:
-        raise TypeError(f"{display_name(function)} is an action already: decorate it once")
-    if not callable(function):
-        raise TypeError(f"@action decorates a function, not {function!r}; options go by keyword: @action(retry=...)")
-    if is_generator(function):
-        raise TypeError(
-            f"@action cannot decorate the generator function {display_name(function)}: its body would run when it is "
-            "iterated, after the step has ended; return a list, or make a step of each item"
-        )
-    if timeout is not None and not is_async(function):
-        raise TypeError(
-            f"@action(timeout=...) needs an `async def`: nothing can stop the sync function {display_name(function)}; "
-            "give a time-out to what it calls"
-        )
-    definition = Definition(function)
-    definition.retry = retry
-    definition.timeout = timeout
-    definition.irreversible = irreversible
-    return definition
 
 
 def _refuse(name: str, *_args: object, **_kwargs: object) -> NoReturn:

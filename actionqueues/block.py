@@ -90,6 +90,10 @@ class Block(BlockState):
     def _watch(self, log: Log) -> None:
         """Find out what stands between it and its steps."""
         watch = None if self.outer is None else self.outer.interceptor
+        own = self.__dict__.get("_intercept")
+        if self.outer is not None and own is not None and own != self.root.__dict__.get("_intercept"):
+            advice = "give the journal to the outermost transaction, or use independent=True"
+            raise IllegalOperation(f"enter {self.label}", f"it has a journal, and {self.root.label} has not", advice)
         if self.outer is None:
             watch = None if self._intercept is None else self._intercept(self)
             if Block.observe is not None:

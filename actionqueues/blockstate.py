@@ -13,7 +13,7 @@ from .concurrency import running_loop
 from .drivers import drive
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
-from .hooks import Hook
+from .hooks import Durable, Hook
 from .interceptor import ask
 from .owner import current, get_current, running_step, undoing
 from .queueing import Adding, check_arguments, undo_entry
@@ -175,7 +175,12 @@ class BlockState(Runner, Adding):
         self._must_be_open(f"on_commit({display_name(fn)})")
         self._check_async(fn)
         check_arguments(fn, args, kwargs)
-        self._hook_list().append(Hook(fn, args, kwargs, running_step(self._here())))
+        hook = Hook(fn, args, kwargs, running_step(self._here()))
+        if self.interceptor is not None:
+            self.interceptor.registering(hook)
+        elif isinstance(fn, Durable):
+            raise TypeError(f"{hook.name} is durable, but there is no journal: transaction(journal=...) records it")
+        self._hook_list().append(hook)
 
     def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn` as a part of this block, from whatever thread; return what it returns.

@@ -10,6 +10,7 @@ import sys
 from bisect import insort
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from functools import wraps
+from inspect import CO_ASYNC_GENERATOR
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,7 @@ __all__ = [
     "frame_of_task",
     "in_trio",
     "in_worker_thread",
+    "is_closing",
     "limited",
     "pause_async",
     "running_loop",
@@ -206,6 +208,13 @@ def running_loop() -> object:
         return trio.lowlevel.current_trio_token()
     events = sys.modules.get("asyncio.events")
     return None if events is None else events._get_running_loop()
+
+
+def is_closing(error: BaseException) -> bool:
+    """Whether the coroutine that leaves its block is being closed; an async generator that is can still await."""
+    if not isinstance(error, GeneratorExit) or error.__traceback__ is None:
+        return False
+    return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
 
 
 class Turns:

@@ -19,13 +19,16 @@ from .retry import Policy
 from .signature import ANY, display_name, is_async, parameters_of
 from .step import PENDING, Entry, Log, step_at
 
-__all__ = ["Definition", "definition_behind", "function_of"]
+__all__ = ["DEFINITIONS", "Definition", "definition_behind", "function_of"]
 
 _Function: TypeAlias = Callable[..., Any]
 
 
 #: The functions that are handlers: one of them that has the name of another one does not override it.
 _handlers: WeakSet[_Function] = WeakSet()
+
+#: The definitions of all actions that are alive: what a journal finds them by.
+DEFINITIONS: WeakSet[Definition] = WeakSet()
 
 
 class Definition:
@@ -42,7 +45,14 @@ class Definition:
         irreversible: whether the user said that it cannot be undone.
         handler: the rollback handler, or None.
         quick: undoes an entry that has an outcome; None where that takes more than one call.
+        given_name: the name that a journal records, if the user has given one.
+        aliases: the names under which a journal may have recorded it before.
+        probe: finds out whether a step whose outcome is unknown has happened, or None.
     """
+
+    given_name: str | None = None
+    aliases: tuple[str, ...] = ()
+    probe: Handler | None = None
 
     def __init__(self, function: _Function, *, name: str | None = None) -> None:
         """Make the definition of a plain callable: any arguments, nothing to undo."""
@@ -75,6 +85,7 @@ class Definition:
             outside: what to call outside any block.
             current: returns the log of the block around a call, or None.
         """
+        DEFINITIONS.add(self)
         self.is_async = is_async(self.function)
         parameters = self.parameters = parameters_of(self.function)
         self.size = len(parameters.names) + 2

@@ -16,10 +16,11 @@ from time import monotonic
 from typing import Any, cast
 
 from .errors import RollbackConflict
-from .handler import Handler
+from .handler import Handler, unawaited
 from .interceptor import Interceptor, ask
 from .interrupts import InterruptGuard
 from .owner import Owner, lane_after
+from .probing import probing
 from .report import Report, UndoFailure
 from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
 from .retry import Policy, next_wait
@@ -126,7 +127,7 @@ class Rollback:
                         yield from self._undo(step_at(log, end), error)
                     else:
                         if value is not None and iscoroutine(value):
-                            yield from self._undo(step_at(log, end), _unawaited(value, doer.name))
+                            yield from self._undo(step_at(log, end), unawaited(value, doer.name))
                         else:
                             undone(doer)
                 end = place
@@ -208,6 +209,8 @@ class Rollback:
     def _try_undo(self, step: Step[Any], error: BaseException | None, watch: Interceptor | None) -> Unwinding:
         if step.state is StepState.RUNNING:
             step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
+        if step.state is StepState.UNKNOWN and step.definition.probe is not None and (yield from probing(step)):
+            return
         try:
             handler = step.definition.handler_of(step.entry)
         except Exception as unusable:  # a subclass overrides the handler with one that cannot be called
@@ -230,7 +233,7 @@ class Rollback:
             return raised
         if handler.is_async:
             return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
-        return _unawaited(value, step.name) if iscoroutine(value) else None
+        return unawaited(value, step.name) if iscoroutine(value) else None
 
     def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
         """The same, with an interceptor asked before and after."""
@@ -247,6 +250,8 @@ class Rollback:
     ) -> Unwinding:
         """Call a handler as often as its policy wants."""
         attempts = Attempts(handler.retry)
+        if watch is not None:
+            watch.retrying(step, attempts)
         while True:
             if error is None:
                 if watch is None:
@@ -391,9 +396,3 @@ def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Un
     if interrupt is not None and not again:  # cancelled again: the first cancellation goes on
         raise interrupt
     return not rollback.problems
-
-
-def _unawaited(coroutine: Coroutine[Any, Any, object], name: str) -> TypeError:
-    """What is wrong with a handler that is a plain function and returns a coroutine."""
-    coroutine.close()
-    return TypeError(f"the rollback handler of {name} returned a coroutine instead of undoing; make it an `async def`")

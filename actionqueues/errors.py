@@ -17,6 +17,7 @@ __all__ = [
     "IllegalOperation",
     "NestedTransaction",
     "NoTransaction",
+    "NotLanded",
     "RollbackConflict",
     "RollbackFailed",
     "TransactionClosed",
@@ -216,6 +217,15 @@ class RollbackConflict(Exception):
 
     It is not retried.  The step is listed in ``q.report.conflicts`` instead of ``q.report.failures``, for a person to
     decide; like any step that could not be undone it keeps a transaction from committing.
+    """
+
+    __module__ = "actionqueues"
+
+
+class NotLanded(Exception):
+    """Raise it in a probe (``@fn.landed``): the step never happened, so there is nothing to undo.
+
+    Whatever else a probe raises leaves the outcome unknown, and the rollback handler is called.
     """
 
     __module__ = "actionqueues"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Final, Self
@@ -13,7 +13,7 @@ from .retry import Policy
 from .signature import Parameters, display_name, is_async, is_generator
 from .step import PENDING, Log, Step
 
-__all__ = ["Handler"]
+__all__ = ["Handler", "unawaited"]
 
 #: What a handler may ask for besides the parameters of its action.
 _OFFERED: Final = ("result", "error", "step")
@@ -129,6 +129,13 @@ class Handler:
             return None
         return undoer(self.function, positional, keyword)
 
+    def asks_for(self, *names: str) -> bool:
+        """Whether one of its own parameters has one of these names."""
+        try:
+            return any(name in names for name in inspect.signature(self.function).parameters)
+        except ValueError:
+            return False
+
     def call(self, step: Step[Any]) -> object:
         """Call it for `step`; an async handler returns its coroutine."""
         positional = [source(step) for source in self._positional]
@@ -159,3 +166,9 @@ class _Rest:
         if self.taken is None:
             return {}
         return {name: value for name, value in step.kwargs.items() if name not in self.taken}
+
+
+def unawaited(coroutine: Coroutine[Any, Any, object], name: str) -> TypeError:
+    """What is wrong with a handler that is a plain function and returns a coroutine."""
+    coroutine.close()
+    return TypeError(f"the rollback handler of {name} returned a coroutine instead of undoing; make it an `async def`")

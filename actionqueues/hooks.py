@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import update_wrapper
 from inspect import iscoroutine
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from .errors import CommitHookFailed
 from .interceptor import Interceptor, ask
@@ -14,7 +15,28 @@ from .requests import Attempting, Await, Request
 from .signature import display_name
 from .step import Step
 
-__all__ = ["Hook", "HookRun"]
+__all__ = ["Durable", "Hook", "HookRun"]
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Durable(Generic[P, R]):
+    """A function that recovery may call by its name: what `actionqueues.journal.durable` makes.
+
+    Attributes:
+        function: the function, or the action.
+    """
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        self.function = function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<durable {display_name(self.function)}>"
 
 
 class Hook:

@@ -19,6 +19,7 @@ from .step import PENDING
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
+    from .engine import Attempts
     from .hooks import Hook
     from .step import Step
 
@@ -52,6 +53,9 @@ class Interceptor:
     def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
         """All steps have ended, and are about to be undone because of `error`.  It goes on whatever is raised here."""
 
+    def retrying(self, step: Step[Any], attempts: Attempts) -> None:
+        """Its undo is about to be tried, as often as `attempts` allows, which may be told of earlier ones."""
+
     def undoing(self, step: Step[Any]) -> Request | None:
         """An attempt of its undo is about to be made.  Raise, and the attempt has failed with that."""
 
@@ -66,6 +70,9 @@ class Interceptor:
 
     def abandoned(self, block: BlockState) -> None:
         """A third Ctrl-C has cut the rollback short."""
+
+    def registering(self, hook: Hook) -> None:
+        """``q.on_commit`` has been called.  Raise, and nothing is registered."""
 
     def calling_hook(self, hook: Hook) -> Request | None:
         """A commit hook is about to be called.  Raise, and it has failed with that."""

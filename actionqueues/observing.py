@@ -1,21 +1,26 @@
-"""Transactions that an interceptor stands beside: one that is given its own, and all while something observes them."""
+"""What gives an interceptor to every transaction: a default journal, or what observes them for a while."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 from .block import Block
 from .interceptor import Interceptor
 from .shells import Transaction
 
-__all__ = ["Intercepted", "observed"]
+__all__ = ["intercept_all", "observed"]
 
 
-class Intercepted(Transaction):
-    """A transaction that has an interceptor from the start."""
+_quickly = Transaction.__enter__
 
-    __enter__ = Transaction._enter_slowly
+
+def intercept_all(factory: Callable[[Block], Interceptor | None] | None) -> None:
+    """Let `factory` make the interceptor of every transaction that is given none itself; None for no more of that."""
+    Block._intercept = None if factory is None else staticmethod(factory)
+    enter: Any = _quickly if factory is None else Transaction._enter_slowly  # the short way has no interceptor
+    Transaction.__enter__ = enter  # type: ignore[method-assign] # likewise
 
 
 @contextmanager

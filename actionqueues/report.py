@@ -40,6 +40,7 @@ class Report:
         abandoned: steps whose undo never started, because a third Ctrl-C cut the rollback short.
         dropped: queued steps that were never started.
         hook_failures: commit hooks that raised (`HookFailure`).
+        journal_failures: what has kept the journal from recording it; everything else went on from memory.
         hooks_not_run: the names of commit hooks that were not called, because a third Ctrl-C cut that short.
     """
 
@@ -52,6 +53,7 @@ class Report:
         "failures",
         "hook_failures",
         "hooks_not_run",
+        "journal_failures",
         "name",
         "not_undone",
         "skipped",
@@ -71,6 +73,7 @@ class Report:
         self.dropped: list[Step[Any]] = []
         self.hook_failures: list[HookFailure] = []
         self.hooks_not_run: list[str] = []
+        self.journal_failures: list[Exception] = []
 
     @property
     def undone(self) -> list[str]:
@@ -101,6 +104,7 @@ class Report:
             "dropped": [step.name for step in self.dropped],
             "hook_failures": [{"hook": name, "error": shown(error)} for name, error in self.hook_failures],
             "hooks_not_run": list(self.hooks_not_run),
+            "journal_failures": [str(error) for error in self.journal_failures],
         }
 
     @property
@@ -119,6 +123,7 @@ class Report:
                 words.append(f"{label}: {', '.join(step.name for step in steps)}")
         words += [f"commit hook {name} failed ({shown(error)})" for name, error in self.hook_failures]
         words += [f"commit hook {name} not run" for name in self.hooks_not_run]
+        words += [f"not recorded ({error})" for error in self.journal_failures[:1]]
         return ", ".join(words)
 
     def __str__(self) -> str:

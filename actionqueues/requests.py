@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from .engine import Rollback
 
-__all__ = ["Attempting", "Await", "Call", "Failing", "Request", "Undo", "Unwinding", "Wait"]
+__all__ = ["Attempting", "Await", "Call", "Failing", "Probing", "Request", "Undo", "Unwinding", "Wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,9 @@ Request: TypeAlias = Call | Await
 
 #: One attempt of an undo, or of a hook: returns what it raised, or None.
 Attempting: TypeAlias = Generator[Request, BaseException | None, BaseException | None]
+
+#: The question whether a step has happened: returns whether it has not.
+Probing: TypeAlias = Generator[Await, BaseException | None, bool]
 
 #: An unwinding: returns nothing, and is sent the answers.
 Unwinding: TypeAlias = Generator[Wait | Request, BaseException | None, None]

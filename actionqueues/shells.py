@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable, Coroutine
-from inspect import CO_ASYNC_GENERATOR
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .block import Block
-from .concurrency import Signal, cancel_steps, running_loop
+from .concurrency import Signal, cancel_steps, is_closing, running_loop
 from .decorated import in_transaction
 from .drivers import drive, drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
@@ -20,7 +19,7 @@ from .runner import close
 from .states import TransactionState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
 
-__all__ = ["AsyncTransaction", "Transaction"]
+__all__ = ["AsyncTransaction", "Intercepted", "Transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -204,7 +203,9 @@ class Transaction(Block):
 
     def _fresh(self) -> Transaction:
         """Another one with the same options."""
-        fresh = Transaction()
+        fresh = Transaction() if self._intercept is None else Intercepted()
+        if "_intercept" in self.__dict__:
+            fresh._intercept = self._intercept
         fresh.name, fresh._independent, fresh._outermost = self.name, self._independent, self._outermost
         return fresh
 
@@ -213,6 +214,12 @@ class _Savepoint(Transaction):
     """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
 
     _kind = "Savepoint"
+    __enter__ = Transaction._enter_slowly
+
+
+class Intercepted(Transaction):
+    """A transaction that has an interceptor from the start."""
+
     __enter__ = Transaction._enter_slowly
 
 
@@ -246,7 +253,7 @@ class AsyncTransaction(Block):
         try:
             try:
                 if exc is not None:
-                    await self._roll_back(exc, closing=_is_closing(exc))
+                    await self._roll_back(exc, closing=is_closing(exc))
                 elif self._state is _OPEN:
                     self._check_commit()
                     await self.execute()
@@ -380,13 +387,6 @@ class AsyncTransaction(Block):
     def savepoint(self, name: str | None = None) -> Transaction:
         """A block inside this one that can be undone by itself: ``async with q.savepoint():``."""
         return _savepoint(self, name)
-
-
-def _is_closing(error: BaseException) -> bool:
-    """Whether the coroutine that leaves its block is being closed; an async generator that is can still await."""
-    if not isinstance(error, GeneratorExit) or error.__traceback__ is None:
-        return False
-    return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
 
 
 def _savepoint(outer: Block, name: str | None) -> Transaction:

@@ -39,6 +39,7 @@ class StepState(StrEnum):
     CONFLICT = "conflict"  #: its rollback handler left alone what somebody else had changed
     SKIPPED = "skipped"  #: its rollback handler needs a result that the step does not have
     NOT_UNDONE = "not undone"  #: it has no rollback handler, or is irreversible
+    NOT_LANDED = "not landed"  #: its probe has said that it never happened
     DROPPED = "dropped"  #: queued, and never started because the transaction ended
 
 
@@ -76,12 +77,13 @@ STEP_TRANSITIONS: Mapping[StepState, frozenset[StepState]] = {
     _S.RUNNING: frozenset({_S.DONE, _S.FAILED, _S.UNKNOWN}),
     _S.DONE: _UNDO,
     _S.FAILED: _UNDO | {_S.SKIPPED},
-    _S.UNKNOWN: _UNDO | {_S.SKIPPED},
+    _S.UNKNOWN: _UNDO | {_S.SKIPPED, _S.DONE, _S.NOT_LANDED},
     _S.UNDONE: frozenset(),
     _S.UNDO_FAILED: frozenset(),
     _S.CONFLICT: frozenset(),
     _S.SKIPPED: frozenset(),
     _S.NOT_UNDONE: frozenset(),
+    _S.NOT_LANDED: frozenset(),
     _S.DROPPED: frozenset(),
 }
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast, overload
 
 from .definition import function_of
 from .errors import NoTransaction
 from .owner import get_current
 from .retry import Policy, check_policy
-from .shells import AsyncTransaction, Transaction
+from .shells import AsyncTransaction, Intercepted, Transaction
 from .signature import display_name
 from .states import TransactionState
 from .step import OWNER
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from .block import Block
+    from .interceptor import Interceptor
+    from .journal import Journal
 
 __all__ = ["current_transaction", "transaction"]
 
@@ -38,10 +45,20 @@ class _Retried(Transaction):
 def transaction(fn: F, /) -> F: ...
 @overload
 def transaction(
-    name: str | None = None, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
+    name: str | None = None,
+    *,
+    independent: bool = False,
+    outermost: bool = False,
+    retry: Policy | None = None,
+    journal: Journal | str | PathLike[str] | Literal[False] | None = None,
 ) -> Transaction: ...
 def transaction(
-    name: Any = None, *, independent: bool = False, outermost: bool = False, retry: Policy | None = None
+    name: Any = None,
+    *,
+    independent: bool = False,
+    outermost: bool = False,
+    retry: Policy | None = None,
+    journal: Any = None,
 ) -> Any:
     """A block of steps that are undone, in reverse order, if the block is left by an exception.
 
@@ -57,15 +74,17 @@ def transaction(
         independent: share nothing with a block around it: what is done here stays if that one fails.
         outermost: refuse to be a savepoint.
         retry: for the decorator: when a call fails and everything has been undone, call again after this policy.
+        journal: a `Journal`, or the path of one, that records every step before it runs, so that recovery can undo
+            what a process has started that has died; False for none, whatever the default is.
 
     Raises:
         TypeError: for options that exclude each other, or `retry` without a function.
         NestedTransaction: on entering, if it is `outermost` and there is a block around it.
     """
     if name is not None and not isinstance(name, str):
-        if independent or outermost or retry is not None:
+        if independent or outermost or retry is not None or journal is not None:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
-        block = Transaction()
+        block = Transaction() if Transaction._intercept is None else Intercepted()
         block.name = display_name(function_of(name))
         return block(name)
     made: Transaction = _new(Transaction)  # and not Transaction(), which would cost a frame
@@ -80,10 +99,29 @@ def transaction(
         if independent:
             raise TypeError("transaction(): independent=True and outermost=True exclude each other")
         made._outermost = True
+    if journal is not None:
+        made._intercept = _interceptors(journal)
+        made.__class__ = Intercepted
     if retry is not None:
         made._retry = check_policy(retry, "transaction(retry=...)")
         made.__class__ = _Retried
     return made
+
+
+def _interceptors(journal: Any) -> Callable[[Block], Interceptor | None]:
+    """What makes the interceptors of a journal."""
+    if journal is False:
+        return _none
+    if not hasattr(journal, "intercept"):
+        from .journal import shared_journal  # here, because most programs have none, and it imports sqlite3
+
+        journal = shared_journal(journal)
+    made: Callable[[Block], Interceptor | None] = journal.intercept
+    return made
+
+
+def _none(_block: Block) -> None:
+    return None
 
 
 def current_transaction() -> Transaction | AsyncTransaction:

@@ -1,13 +1,16 @@
 """Deploy two releases of a small web service; the second one is broken and must leave no trace.
 
+Then the second one is deployed once more, by a process that is killed in the middle of it: the
+journal knows what it had started, and the next process undoes that.
+
 A deploy unpacks an archive, migrates the database, switches the `current` link, starts the new
 server and asks whether it is well. Whatever goes wrong on the way, the world is as it was before,
 and the old server has not stopped answering for a moment.
 
     python examples/deploy.py
 
-The exit status is 0 if release 1 is live, and the world after the failed deploy of release 2 is the
-same as before it.
+The exit status is 0 if release 1 is live, and the world after each failed deploy of release 2 is
+the same as before it.
 """
 
 from __future__ import annotations
@@ -17,17 +20,20 @@ import hashlib
 import io
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionqueues import RollbackConflict, Step, action, current_step, transaction
+from actionqueues.journal import Journal
 
 APP = """\
 import pathlib, sqlite3, sys
@@ -81,20 +87,22 @@ class Server:
     port: int
 
 
+#: All servers that this process has started, by their process ids.
+processes: dict[int, subprocess.Popen[str]] = {}
+
+
 @dataclass
 class Site:
     """Everything that a deploy touches."""
 
     root: Path
     live: Server | None = None
-    processes: list[subprocess.Popen[str]] = field(init=False)  # all that were ever started
     database: Path = field(init=False)
     current: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.database = self.root / "shop.db"
         self.current = self.root / "current"
-        self.processes = []
 
     def go_live(self, server: Server) -> None:
         """Send the traffic to `server`, and stop the one that had it until now."""
@@ -157,22 +165,26 @@ def switch_back(current: Path, release: Path, step: Step[None]) -> None:
 
 
 @action
-def start_server(site: Site) -> Server:
+def start_server(app: Path, database: Path) -> Server:
     process = subprocess.Popen(
-        [sys.executable, str(site.current / "app.py"), str(site.database)],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, str(app), str(database)], stdout=subprocess.PIPE, text=True
     )
-    current_step().save(process=process)
-    site.processes.append(process)
+    # A process cannot be recorded, but its id can; it is on disk before the next line.
+    current_step().save(pid=process.pid)
+    processes[process.pid] = process
     assert process.stdout is not None
     return Server(process, int(process.stdout.readline()))  # it says its port when it listens
 
 
 @start_server.rollback
-def stop_server(step: Step[Server]) -> None:
-    if "process" in step.saved:  # there is no result if it died before it said its port
-        stop(step.saved["process"])
+def stop_server(step: Step[Server], app: Path) -> None:
+    if "pid" not in step.saved:
+        return
+    process = processes.get(step.saved["pid"])
+    if process is not None:
+        stop(process)
+    else:
+        stop_orphan(step.saved["pid"], str(app))
 
 
 class Unhealthy(Exception):
@@ -191,15 +203,22 @@ def check_health(server: Server) -> str:
 # ---------------------------------------------------------------- the transaction
 
 
-def deploy(site: Site, archive: Path) -> None:
-    print(f"Deploying {archive.name}")
-    q = transaction(f"deploy {archive.name}")
+def journal_of(site: Site) -> Journal:
+    """Every step is in this file before it runs."""
+    return Journal(site.root.with_name("deploys.db"))
+
+
+def deploy(site: Site, archive: Path, *, dies: bool = False) -> None:
+    print(f"Deploying {archive.name}", flush=True)
+    q = transaction(f"deploy {archive.name}", journal=journal_of(site))
     try:
         with q:
             release = unpack(archive, site.root / "releases")
             migrate(site.database, release)
             switch_current(site.current, release)
-            server = start_server(site)
+            server = start_server(site.current / "app.py", site.database)
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
             check_health(server)
             q.on_commit(site.go_live, server)
     except Exception as error:
@@ -224,6 +243,21 @@ def run_script(db: sqlite3.Connection, script: Path, version: int) -> None:
 def stop(process: subprocess.Popen[str]) -> None:
     process.terminate()
     process.communicate()
+
+
+def stop_orphan(pid: int, app: str) -> None:
+    """Stop what a dead process has started, unless its id belongs to somebody else by now."""
+    while app in command_of(pid):
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.01)
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process, empty if there is none."""
+    done = subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return done.stdout
 
 
 def point(link: Path, target: str) -> None:
@@ -259,7 +293,7 @@ def world(site: Site) -> dict[str, str]:
     with contextlib.closing(sqlite3.connect(site.database)) as db:
         state["schema and rows"] = "\n".join(db.iterdump())
         state["schema version"] = str(schema_version(db))
-    state["servers running"] = str(sum(process.poll() is None for process in site.processes))
+    state["servers running"] = str(sum(process.poll() is None for process in processes.values()))
     state["the live server"] = check_health(site.live) if site.live else "none"
     return state
 
@@ -273,7 +307,8 @@ def main() -> int:
         try:
             return run(site, archives)
         finally:
-            for process in site.processes:
+            journal_of(site).close()
+            for process in processes.values():
                 if process.poll() is None:
                     stop(process)
 
@@ -292,17 +327,30 @@ def run(site: Site, archives: dict[str, Path]) -> int:
     after = world(site)
     report_on(site)
 
+    print()
+    sys.stdout.flush()
+    subprocess.run([sys.executable, __file__, str(site.root), str(archives["shop-2"])], check=False)
+    left = world(site)
+    for recovered in journal_of(site).recover():
+        print(f"  recovered: {recovered}")
+    again = world(site)
+    report_on(site)
+
     changed = sorted(
         name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
     )
     print()
     if not failed:
         print("FAILED: the health check let a broken release pass")
+    elif left == before:
+        print("FAILED: the killed deploy had not started anything")
+    elif again != before:
+        print("FAILED: the killed deploy has left something behind")
     elif changed:
         print(f"FAILED: left behind or changed by the failed deploy: {', '.join(changed)}")
     else:
         print(f"OK: {len(after)} things compared, all as they were before the failed deploy")
-    return 0 if failed and not changed else 1
+    return 0 if failed and left != before and again == before and not changed else 1
 
 
 def report_on(site: Site) -> None:
@@ -316,4 +364,6 @@ def report_on(site: Site) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 3:  # the deploy that is killed
+        deploy(Site(Path(sys.argv[1])), Path(sys.argv[2]), dies=True)
     sys.exit(main())

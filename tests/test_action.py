@@ -293,7 +293,8 @@ def test_an_unknown_option_is_refused_by_name(args: Any, options: Any) -> None:
     with pytest.raises(TypeError) as caught:
         action(*args, **options)
     assert str(caught.value) == (
-        "@action has no option 'attempts'; its options are retry, irreversible, transaction_required, timeout"
+        "@action has no option 'attempts'; its options are retry, irreversible, transaction_required, "
+        "timeout, name, aliases"
     )
 
 

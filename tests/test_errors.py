@@ -17,6 +17,7 @@ from actionqueues import (
     CommitHookFailed,
     IllegalOperation,
     NestedTransaction,
+    NotLanded,
     NoTransaction,
     RollbackConflict,
     RollbackFailed,
@@ -29,6 +30,7 @@ FAILURES = (ValueError("a"), KeyError("b"))
 
 # An error, what it says, its data, and what else it is.
 CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
+    (NotLanded("no charge of that key"), "no charge of that key", {"args": ("no charge of that key",)}, Exception),
     (ActionQueuesError("anything"), "anything", {"args": ("anything",)}, Exception),
     (
         IllegalOperation("execute this queue", "it is empty", "add() first"),
@@ -168,7 +170,7 @@ def test_an_error_shows_the_public_name_of_its_module(name: str) -> None:
 
 def test_all_but_what_users_raise_are_caught_by_the_base() -> None:
     others = {name for name in errors.__all__ if not issubclass(getattr(errors, name), ActionQueuesError)}
-    assert others == {"RollbackConflict", "ActionRetryException"}
+    assert others == {"NotLanded", "RollbackConflict", "ActionRetryException"}
 
 
 def test_a_retry_exception_of_a_users_own_survives_pickling() -> None:

@@ -37,6 +37,7 @@ ORDER = [
     "report",
     "interrupts",
     "owner",
+    "probing",
     "engine",
     "hooks",
     "drivers",
@@ -45,6 +46,7 @@ ORDER = [
     "aqstatemachine",
     "actionqueue",
     "exceptionfactory",
+    "options",
     "action",
     "blockstate",
     "block",
@@ -53,9 +55,14 @@ ORDER = [
     "observing",
     "transactions",
     "__init__",
+    "cli",
+    "__main__",
 ]
 
-MODULES = [name for name in ORDER if name != "__init__"]
+# What a module imports only once it is used.
+LAZY = {"transactions": {"journal"}, "cli": {"journal"}}
+
+MODULES = [name for name in ORDER if name not in ("__init__", "__main__")]
 each_module = pytest.mark.parametrize("name", MODULES)
 
 
@@ -103,7 +110,7 @@ def test_the_order_names_each_module_once() -> None:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_a_module_imports_only_from_those_above_it(name: str) -> None:
-    assert own_imports(name) - set(ORDER[: ORDER.index(name)]) == set()
+    assert own_imports(name) - set(ORDER[: ORDER.index(name)]) - LAZY.get(name, set()) == set()
 
 
 def test_the_order_would_notice_an_import_upwards() -> None:

@@ -6,11 +6,15 @@ import contextlib
 import io
 import re
 import sqlite3
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
+
+import actionqueues
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -49,8 +53,11 @@ def sections() -> dict[str, list[Block]]:
 
 
 @pytest.mark.parametrize("section", [name for name, found in sections().items() if found[0].language == "python"])
-def test_the_programs_of_a_section_run_and_print_what_is_shown(section: str) -> None:
-    namespace: dict[str, object] = {"__name__": "readme"}
+def test_the_programs_of_a_section_run_and_print_what_is_shown(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(actionqueues.__file__).parent.parent))  # for programs that start others
+    module = ModuleType("readme")
+    monkeypatch.setitem(sys.modules, "readme", module)
+    namespace = vars(module)
     printed = ""
     for block in sections()[section]:
         if block.language == "python":

@@ -53,6 +53,7 @@ def test_a_report_tells_everything_that_a_rollback_has_come_to(w: World) -> None
         "dropped": ["queued"],
         "hook_failures": [],
         "hooks_not_run": [],
+        "journal_failures": [],
     }
     assert json.loads(json.dumps(report.as_dict())) == report.as_dict()
     assert str(report) == (

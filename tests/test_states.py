@@ -32,7 +32,7 @@ LEGAL_STEPS = {
     "running": "done, failed, unknown",
     "done": "undone, undo failed, conflict, not undone",
     "failed": "undone, undo failed, conflict, not undone, skipped",
-    "unknown": "undone, undo failed, conflict, not undone, skipped",
+    "unknown": "undone, undo failed, conflict, not undone, skipped, done, not landed",
 }
 LEGAL_TRANSACTIONS = {
     "new": "open",
@@ -113,7 +113,7 @@ def test_a_state_equals_its_text_and_prints_as_it(kind: type[StrEnum]) -> None:
 
 def test_what_can_be_undone_is_what_was_started_and_has_not_been_undone() -> None:
     ends = {state for state in StepState if not STEP_TRANSITIONS[state]}
-    assert ends == {"undone", "undo failed", "conflict", "skipped", "not undone", "dropped"}
+    assert ends == {"undone", "undo failed", "conflict", "skipped", "not undone", "not landed", "dropped"}
     assert set(StepState) - ends - {StepState.QUEUED} == UNDOABLE
 
 

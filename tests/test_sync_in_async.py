@@ -221,7 +221,8 @@ def test_an_async_step_that_a_sync_one_has_made_dooms_if_its_undo_would_have_to_
                     put(trail, "a", by_hand)
                 trail.append("caught")
         assert [type(error) for error in caught.value.failures] == [AsyncActionInSyncBlock]
-        assert "unwork is async, and what undoes a sync step, or a coroutine that is being closed, cannot await it" in str(caught.value.failures[0])
+        told = "unwork is async, and what undoes a sync step, or a coroutine that is being closed, cannot await it"
+        assert told in str(caught.value.failures[0])
         assert [failure.step.name for failure in q.report.failures] == ["work"]
 
     library.run(main)

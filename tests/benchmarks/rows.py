@@ -5,11 +5,12 @@ import gc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.benchmarks import coroutines, methods, workloads
+from tests.benchmarks import coroutines, journals, methods, workloads
 from tests.benchmarks.candidates import NotMeasured, Numbers, Work, built
 from tests.benchmarks.memory import bytes_a_step
 from tests.benchmarks.timing import Effort, Timed, blocks_of, side_by_side
 
+HUNDRED: Numbers = tuple(range(100))
 THOUSAND: Numbers = tuple(range(1000))
 MANY: Numbers = tuple(range(100_000))
 ONE: Numbers = (0,)
@@ -141,6 +142,37 @@ def _growth_without_collector(effort: Effort) -> Figure:
         gc.enable()
 
 
+def _journaled(effort: Effort, *, sync: bool) -> Figure:
+    """Here the baseline is bare ``sqlite3``."""
+    pair = journals.Pair(sync=sync)
+    try:
+        works = {"baseline": blocks_of(pair.bare, HUNDRED), "ours": blocks_of(pair.ours, HUNDRED)}
+        return _timed(works, effort)
+    finally:
+        pair.close()
+
+
+def _journal_on_disk(effort: Effort) -> Figure:
+    return _journaled(effort, sync=True)
+
+
+def _journal_without_syncs(effort: Effort) -> Figure:
+    return _journaled(effort, sync=False)
+
+
+def _group_commit(effort: Effort) -> Figure:
+    """Here the baseline is one lock around one connection."""
+    pairs = [journals.group_commit() for _ in range(effort.fewest)]
+    one, ours = (min(column) for column in zip(*pairs, strict=True))
+    return Figure(one, ours)
+
+
+def _recovery(effort: Effort) -> Figure:
+    """Here the baseline is a tenth of the steps; the figure is that of each step."""
+    few, many = (10_000, 100_000) if effort.row > 1 else (1000, 10_000)
+    return Figure(journals.recovery_seconds(few) / few * 1e9, journals.recovery_seconds(many) / many * 1e9)
+
+
 ROWS = (
     Row("a step of a committed block", 0.30, 0.15, _committed),
     Row("the same as a method", 0.40, 0.20, _method),
@@ -152,6 +184,10 @@ ROWS = (
     Row("outside a block, against the bare function", 5.0, 2.5, _outside),
     Row("a step at 100 000, against at 1000", 1.3, 1.0, _growth),
     Row("the same with the collector off", None, None, _growth_without_collector),
+    Row("a journaled step, against bare sqlite3", 1.5, 1.15, _journal_on_disk),
+    Row("the same without syncs", None, None, _journal_without_syncs),
+    Row("8 threads, against one lock", 0.5, 0.25, _group_commit),
+    Row("recovery: a step of 100 000, against 10 000", 1.3, 1.0, _recovery),
 )
 
 

@@ -1,0 +1,255 @@
+"""The command ``actionqueues``: look into a journal, recover what dead processes have left, decide, and forget."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .errors import ActionQueuesError
+
+if TYPE_CHECKING:
+    from .journal import Journal
+
+__all__ = ["main"]
+
+_OK, _LEFT, _WRONG = 0, 1, 2
+
+_ABOUT = """\
+A journal is the file that transaction(..., journal="actions.db") records its steps in. If a process
+is killed, what it has started stays in the file until somebody recovers it:
+
+  actionqueues list actions.db                       what is in it
+  actionqueues list actions.db --state stuck         what a person has to look at
+  actionqueues show actions.db 17                    the steps of transaction 17; why it is stuck
+  actionqueues recover actions.db --import shop.jobs undo what dead processes have left
+  actionqueues resolve actions.db 17 3 --undone      step 3 has been undone by hand
+  actionqueues prune actions.db --older-than 30d     forget what has ended
+
+Exit status: 0 all is well; 1 something is left to do (stuck, or waiting); 2 it could not be done.
+"""
+
+_RECOVER = """\
+Undo, in reverse order, every step that a process has started that is dead now, and call the durable
+hooks of those that had committed. What a live process is working on is not touched, and running it
+again does nothing more. The actions have to be defined, so name the modules that define them:
+
+  actionqueues recover actions.db --import shop.jobs --import shop.mails
+
+If the handlers need live objects such as connections, let a module make the journal, and name that
+instead of the file: in shop/jobs.py, journal = Journal("actions.db", resources={"db": connect}), and
+
+  actionqueues recover shop.jobs:journal
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        result: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _OK
+    except (ActionQueuesError, LookupError, ImportError, OSError, TypeError, ValueError) as error:
+        text = error.args[0] if isinstance(error, LookupError) and error.args else error
+        print(f"actionqueues: {_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
+        return _WRONG
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="actionqueues", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, run: Any, text: str, about: str = "") -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=text, description=about or text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        made.add_argument("file", metavar="FILE", help="the journal, or MODULE:NAME of a Journal that a module makes")
+        made.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        made.set_defaults(run=run)
+        return made
+
+    made = command("list", _list, "list the transactions")
+    made.add_argument("--state", action="append", default=[], choices=_STATES, help="only those; may be repeated")
+    made = command("show", _show, "show one transaction with its steps and hooks")
+    made.add_argument("id", type=int, metavar="ID", help="its number, from `list`")
+    made = command("recover", _recover, "undo what dead processes have left", _RECOVER)
+    made.add_argument("ids", type=int, nargs="*", metavar="ID", help="only these transactions")
+    made.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="import it first")
+    made.add_argument("--traceback", action="store_true", help="log the traceback of what an undo has raised")
+    made = command("resolve", _resolve, "record a decision about a step of a stuck transaction")
+    made.add_argument("id", type=int, metavar="ID", help="the number of the transaction")
+    made.add_argument("step", type=int, metavar="STEP", help="the number of the step, from `show`")
+    decision = made.add_mutually_exclusive_group(required=True)
+    decision.add_argument("--undone", action="store_true", help="it was undone by hand, or never happened")
+    decision.add_argument("--not-undone", action="store_true", help="it stays as it is; nothing more is done about it")
+    decision.add_argument("--hook", action="store_true", help="STEP is a durable hook; it need not be called any more")
+    made = command("prune", _prune, "delete finished transactions")
+    made.add_argument("--older-than", type=_age, default=timedelta(0), metavar="AGE", help="such as 30d, 12h, 10m, 5s")
+    return parser
+
+
+_STATES = ("open", "rolling back", "committed", "rolled back", "stuck")
+
+
+def _age(text: str) -> timedelta:
+    units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+    if text[-1:] not in units or not text[:-1].isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no age; write 30d, 12h, 10m or 5s")
+    return timedelta(**{units[text[-1]]: int(text[:-1])})
+
+
+def _journal(options: argparse.Namespace) -> Journal:
+    """The journal that was named; never a new one."""
+    from .journal import Journal  # here, so that `--help` needs no sqlite3
+
+    sys.path.insert(0, os.getcwd())
+    for module in getattr(options, "modules", ()):
+        importlib.import_module(module)
+    module, _, name = options.file.partition(":")
+    if name.isidentifier() and not os.path.exists(options.file):
+        made = getattr(importlib.import_module(module), name, None)
+        if not isinstance(made, Journal):
+            raise TypeError(f"{options.file} is no Journal")
+        return made
+    if not os.path.isfile(options.file):
+        raise FileNotFoundError(f"there is no journal {options.file!r}")
+    return Journal(options.file)
+
+
+def _list(options: argparse.Namespace) -> int:
+    found = _journal(options).transactions(*options.state)
+    if options.json:
+        _print_json([entry.as_dict() for entry in found])
+    else:
+        rows = [
+            [
+                str(each.id),
+                each.state,
+                each.started[:19],
+                str(each.step_count),
+                each.name,
+                each.reason or each.error or "",
+            ]
+            for each in found
+        ]
+        _print_table(["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"], rows)
+    return _LEFT if any(each.ended is None for each in found) else _OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    entry = _journal(options).show(options.id)
+    if options.json:
+        _print_json(entry.as_dict())
+    else:
+        _print(f"transaction {entry.id} {_line(entry.name)}: {entry.state}")
+        _print(f"started {entry.started}, ended {entry.ended or '-'}")
+        for label, text in (("error", entry.error), ("reason", entry.reason)):
+            if text:
+                _print(f"{label}: {_line(text)}")
+        rows = [
+            [str(s.number), s.name, s.state, s.undo or "-", s.arguments or "", s.reason or s.error or ""]
+            for s in entry.steps
+        ]
+        _print_table(["STEP", "NAME", "STATE", "UNDO", "ARGUMENTS", "WHY"], rows)
+        hooks = [[str(h.number), h.name, h.ended or "to be called", h.arguments, h.error or ""] for h in entry.hooks]
+        if hooks:
+            _print_table(["HOOK", "NAME", "CALLED", "ARGUMENTS", "WHY"], hooks)
+    return _LEFT if entry.ended is None else _OK
+
+
+def _recover(options: argparse.Namespace) -> int:
+    if not options.traceback:
+        logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    journal = _journal(options)
+    done = journal.recover(*options.ids)
+    waiting = [each.id for each in done if each.state == "waiting"]
+    if waiting:
+        again = asyncio.run(journal.recover_async(*waiting))
+        done = [*(each for each in done if each.state != "waiting"), *again]
+    if options.json:
+        rows = [{"id": e.id, "name": e.name, "state": e.state, "reason": e.reason, **_report(e)} for e in done]
+        _print_json(rows)
+    else:
+        for each in done:
+            _print(_line(str(each)))
+        _print(f"{len(done)} recovered, {sum(not each.clean for each in done)} left to a person")
+    return _OK if all(each.clean for each in done) else _LEFT
+
+
+def _report(recovered: Any) -> dict[str, Any]:
+    return {key: value for key, value in recovered.report.as_dict().items() if key not in ("name", "state")}
+
+
+def _resolve(options: argparse.Namespace) -> int:
+    journal = _journal(options)
+    if options.hook:
+        entry = journal.resolve_hook(options.id, options.step)
+    else:
+        entry = journal.resolve(options.id, options.step, undone=options.undone)
+    if options.json:
+        _print_json(entry.as_dict())
+    else:
+        _print(f"transaction {entry.id} is {entry.state}" + (f": {_line(entry.reason)}" if entry.reason else ""))
+    return _LEFT if entry.ended is None else _OK
+
+
+def _prune(options: argparse.Namespace) -> int:
+    count = _journal(options).prune(options.older_than)
+    if options.json:
+        _print_json({"deleted": count})
+    else:
+        _print(f"{count} deleted")
+    return _OK
+
+
+# -- printing
+
+
+def _print(text: str) -> None:
+    print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))  # noqa: T201 - a command
+
+
+def _print_json(data: object) -> None:
+    _print(json.dumps(data, indent=2))
+
+
+def _line(text: str) -> str:
+    """On one line, and nothing that a terminal would obey."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _print_table(head: list[str], body: list[list[str]]) -> None:
+    """As wide as the terminal: the last columns give way."""
+    rows = [head, *([_line(cell) for cell in row] for row in body)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    room = shutil.get_terminal_size((100, 24)).columns
+    for place in reversed(range(len(head))):
+        excess = sum(widths) + 2 * (len(widths) - 1) - room
+        if excess > 0:
+            widths[place] = max(min(widths[place], 8), widths[place] - excess)
+    for row in rows:
+        cells = (_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))
+        _print("  ".join(cells).rstrip())
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,0 +1,31 @@
+"""The journal: a file that lets another process undo what a dead one has started."""
+
+from .errors import JournalCorrupt as JournalCorrupt
+from .errors import JournalError as JournalError
+from .errors import NotRecordable as NotRecordable
+from .errors import NotRestorable as NotRestorable
+from .journal import Journal as Journal
+from .journal import set_default_journal as set_default_journal
+from .journal import shared_journal as shared_journal
+from .marking import durable as durable
+from .recording import current_hook_key as current_hook_key
+from .recovery import Recovered as Recovered
+from .serializer import Serializer as Serializer
+from .serializer import Unsupported as Unsupported
+from .values import RecordedError as RecordedError
+
+__all__ = [
+    "Journal",
+    "JournalCorrupt",
+    "JournalError",
+    "NotRecordable",
+    "NotRestorable",
+    "RecordedError",
+    "Recovered",
+    "Serializer",
+    "Unsupported",
+    "current_hook_key",
+    "durable",
+    "set_default_journal",
+    "shared_journal",
+]

@@ -1,0 +1,212 @@
+"""`Journal`: what programs use of a journal file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Any, Final, Literal, Self
+from weakref import WeakValueDictionary
+
+from actionqueues.block import Block
+from actionqueues.observing import intercept_all
+
+from .errors import JournalError
+from .inspecting import Entry, entries, entry_of
+from .recording import Recording
+from .recovery import Recovered, Recovery
+from .resolving import prune, resolve, resolve_hook
+from .serializer import Serializer
+from .store import Store
+from .values import Values
+
+__all__ = ["Journal", "set_default_journal", "shared_journal"]
+
+_stores: WeakValueDictionary[str, Store] = WeakValueDictionary()
+_journals: WeakValueDictionary[str, Journal] = WeakValueDictionary()
+_shared: dict[str, Journal] = {}
+_mutex = Lock()
+
+#: How many transactions end between two looks for what is to be pruned.
+_EVERY: Final = 1000
+
+
+class Journal:
+    """A file that lets another process undo what a dead one has started.
+
+    Give it to a transaction, ``transaction("sign-up", journal=journal)``, and every step is on disk before it runs.
+    `recover` undoes what dead processes have left, and calls the durable hooks that they have not.  One journal serves
+    any number of threads, event loops and processes; journals of the same path share their connection.
+
+    Args:
+        path: the file; made when it is first used, readable by its owner alone.  Beside it are SQLite's ``-wal`` and
+            ``-shm``, and ``-owners``, which says which processes live.
+        resources: live objects, such as connections, that are never recorded: by the name of the parameter, a function
+            without arguments that makes one again for recovery.  One made by `contextlib.contextmanager` is left again
+            at the end of the recovery.
+        redact: names of parameters that are kept out of the file.  A handler that asks for one cannot be called by
+            recovery.
+        durability: ``"power"`` waits for the disk before each step, so that nothing is lost in a power cut either;
+            ``"process"`` leaves that to the operating system, and survives the death of processes only.
+        serializer: what turns values into JSON data and back; a `Serializer` that knows more types, say.
+        recover_on_open: call `recover` at once.
+        keep: for how long finished transactions stay in the file; None for ever.
+        busy_timeout: for how many seconds to wait while another process has the file locked.
+
+    Raises:
+        ValueError: for another `durability`, or a journal of the same path that has another one.
+    """
+
+    __module__ = "actionqueues.journal"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        resources: Mapping[str, Callable[[], Any]] | None = None,
+        redact: Collection[str] = (),
+        durability: Literal["power", "process"] = "power",
+        serializer: Serializer | None = None,
+        recover_on_open: bool = False,
+        keep: timedelta | None = timedelta(days=30),
+        busy_timeout: float = 10.0,
+    ) -> None:
+        if durability not in ("power", "process"):
+            raise ValueError(f"Journal(durability=...) must be 'power' or 'process', not {durability!r}")
+        if isinstance(redact, str):
+            raise TypeError(f"Journal(redact=...) must be several names, such as ({redact!r},), not one text")
+        self.path = os.path.realpath(path)
+        self.keep = keep
+        durable = durability == "power"
+        with _mutex:
+            store = _stores.get(self.path)
+            if store is None:
+                store = _stores[self.path] = Store(self.path, durable=durable, busy_timeout=busy_timeout)
+            elif store.durable != durable:
+                raise ValueError(f"journal {self.path!r}: this program uses it with another durability already")
+            _journals[self.path] = self
+        self.store = store
+        self.values = Values(self.path, serializer or Serializer(), dict(resources or {}), redact)
+        self._finished = 0
+        if recover_on_open:
+            self.recover()
+
+    def intercept(self, block: Block) -> Recording:
+        """What stands between a transaction and its steps."""
+        return Recording(self, block.name, lambda: block.report)
+
+    def open(self) -> Self:
+        """Open the file now, which is done at the first use otherwise; return the journal.
+
+        Raises:
+            JournalError: if that is not possible.
+        """
+        self.store.open()
+        return self
+
+    def close(self) -> None:
+        """Close the file.  It is opened again when it is used again.  Only once all transactions have ended."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def recover(self, *transactions: int) -> list[Recovered]:
+        """Undo what dead processes have left, and call the durable hooks that they have not called.
+
+        Every step that was started is undone in reverse order, by its own handler and policy; one whose undo is
+        recorded is not undone again.  What live processes are working on is not touched.  What cannot be undone is
+        left as ``stuck``, and tried again the next time; everything else is done nevertheless.  Transactions that need
+        an event loop are left to `recover_async`.
+
+        Args:
+            transactions: the numbers of those to recover; all, if there are none.
+
+        Returns:
+            What was done about each.
+
+        Raises:
+            JournalError: if the file cannot be used.
+        """
+        return Recovery(self, awaits=False).run(transactions)
+
+    async def recover_async(self, *transactions: int) -> list[Recovered]:
+        """The same in an event loop, async handlers included."""
+        return await Recovery(self, awaits=True).run_async(transactions)
+
+    def transactions(self, *states: str) -> list[Entry]:
+        """What is in the file: all transactions, or those in one of these states, the oldest first."""
+        return entries(self.store, states)
+
+    def show(self, transaction: int) -> Entry:
+        """One transaction, with its steps and hooks.
+
+        Raises:
+            LookupError: if there is none of that number.
+        """
+        return entry_of(self.store, transaction)
+
+    def resolve(self, transaction: int, step: int, *, undone: bool) -> Entry:
+        """Record a person's decision about a step of a stuck transaction.
+
+        Args:
+            transaction: its number.
+            step: the number of the step.
+            undone: True: it has been undone by hand, or never happened; False: it stays as it is.  Either way nothing
+                more is done about it.
+
+        Raises:
+            LookupError: if there is no such step.
+            IllegalOperation: if it is not to be decided, or a live process is working on it.
+        """
+        resolve(self.store, transaction, step, undone=undone)
+        return self.show(transaction)
+
+    def resolve_hook(self, transaction: int, hook: int) -> Entry:
+        """Record a person's decision that a durable hook need not be called any more."""
+        resolve_hook(self.store, transaction, hook)
+        return self.show(transaction)
+
+    def prune(self, older_than: timedelta | float = timedelta(0)) -> int:
+        """Delete finished transactions that ended longer ago than that (seconds, if it is a number).
+
+        Returns:
+            How many.
+        """
+        age = older_than if isinstance(older_than, timedelta) else timedelta(seconds=older_than)
+        return prune(self.store, datetime.now(UTC) - age)
+
+    def finished(self) -> None:
+        """A transaction is about to end: now and then, forget those that ended long ago."""
+        self._finished += 1
+        if self.keep is not None and self._finished % _EVERY == 0:
+            try:
+                self.prune(self.keep)
+            except JournalError:
+                pass  # the file says what is wrong with it when something has to be recorded
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.path!r}>"
+
+
+def shared_journal(path: object) -> Journal:
+    """The journal of a path: the one that the program has made, or one with default options."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"transaction(journal=...) takes a Journal or the path of one, not {path!r}")
+    real = os.path.realpath(path)
+    journal = _journals.get(real)
+    if journal is None:
+        journal = Journal(real)
+    with _mutex:
+        return _shared.setdefault(real, journal)
+
+
+def set_default_journal(journal: Journal | str | os.PathLike[str] | None) -> None:
+    """Let every transaction of this process that names none have this journal; None for no more of that."""
+    if journal is not None and not isinstance(journal, Journal):
+        journal = shared_journal(journal)
+    intercept_all(None if journal is None else journal.intercept)

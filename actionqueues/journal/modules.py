@@ -1,0 +1,63 @@
+"""Names of functions and classes that hold in another process: ``module:qualname``, and how they are found again.
+
+Nothing here imports anything: a name leads to what the program has imported by itself, so that a file edited by hand
+can make recovery look, and never load.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["find", "module_name", "modules_called", "qualified_name"]
+
+
+def module_name(module: str) -> str:
+    """What a module is recorded as: the script that is ``__main__`` goes by the name it would have when imported."""
+    if module not in ("__main__", "__mp_main__"):
+        return module
+    main = sys.modules.get(module)
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
+        return str(spec.name)  # python -m package.module
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else module
+
+
+def modules_called(name: str) -> list[Any]:
+    """The imported modules that are recorded as `name`: the module itself, and the running script."""
+    found: list[Any] = []
+    for candidate in (name, "__main__", "__mp_main__"):
+        module = sys.modules.get(candidate)
+        if module is not None and module not in found and module_name(candidate) == name:
+            found.append(module)
+    return found
+
+
+def qualified_name(thing: Any) -> str:
+    """``module:qualname`` of a class or function."""
+    return f"{module_name(thing.__module__)}:{thing.__qualname__}"
+
+
+def find(name: str) -> list[Any]:
+    """What stands under ``module:qualname`` in the imported modules; nothing, one thing, or two of a script."""
+    module, _, qualname = name.partition(":")
+    found: list[Any] = []
+    for place in modules_called(module) if qualname else ():
+        thing: Any = place
+        for part in qualname.split("."):
+            # Through `__dict__`, as attributes may be computed, and a class method would be bound.
+            thing = next((vars(each)[part] for each in _places(thing) if part in vars(each)), None)
+            if thing is None:
+                break
+        if thing is not None and not any(thing is each for each in found):
+            found.append(thing)
+    return found
+
+
+def _places(thing: Any) -> tuple[Any, ...]:
+    """Where an attribute of `thing` may be kept."""
+    if isinstance(thing, type):
+        return thing.__mro__
+    return (thing,) if hasattr(thing, "__dict__") else ()

@@ -1,0 +1,136 @@
+"""The names of actions: what a step is recorded as, and which action that is in the process that recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from actionqueues.definition import DEFINITIONS, Definition, definition_behind, function_of
+from actionqueues.hooks import Durable
+
+from .errors import NotRecordable, NotRestorable
+from .modules import find, module_name
+
+__all__ = ["function_called", "missing", "name_of", "name_of_function", "named"]
+
+_known: dict[int, tuple[Definition, str]] = {}
+_mutex = Lock()
+
+
+def _place(function: Any) -> str | None:
+    """``module:qualname`` of a function, or None if it can have none."""
+    module, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(qualname, str) or "<" in qualname:
+        return None
+    return f"{module_name(module)}:{qualname}"
+
+
+def _definition(thing: Any) -> Definition | None:
+    if isinstance(thing, Durable):
+        return _definition(thing.function)
+    return definition_behind(function_of(thing))
+
+
+def name_of(definition: Definition, path: str) -> str:
+    """What a step of an action is recorded as.
+
+    Raises:
+        NotRecordable: if it would not be found again under any name, or another action would.
+    """
+    known = _known.get(id(definition))
+    if known is not None and known[0] is definition:
+        return known[1]
+    name = definition.given_name or _place(definition.function)
+    what = f"the action {definition.name}"
+    if name is None:
+        raise NotRecordable(
+            path,
+            f"{what} is made inside a function, so recovery would not find it; define it at module level, or give it "
+            "a name: @action(name=...)",
+            what,
+        )
+    found = named(name)
+    if len(found) > 1 or found != [definition]:
+        others = ", ".join(each.name for each in found if each is not definition) or "nothing"
+        raise NotRecordable(
+            path,
+            f"{what} would be recorded as {name!r}, but there recovery would find {others}; give it a name of its own: "
+            "@action(name=...)",
+            what,
+        )
+    with _mutex:
+        _known[id(definition)] = definition, name
+    return name
+
+
+def named(name: str) -> list[Definition]:
+    """The actions that a recorded name may mean: one, if all is well."""
+    alive = list(DEFINITIONS)
+    given = [each for each in alive if each.given_name == name]
+    if given:
+        return _newest(given)
+    there = [found for thing in find(name) if (found := _definition(thing)) is not None]
+    known = [each for each in there if each.given_name is None]
+    known += [each for each in alive if name in each.aliases and each not in known]
+    return _newest(known)
+
+
+def _newest(found: list[Definition]) -> list[Definition]:
+    """Without those of a module that was loaded again, or that is there as a script too."""
+    current = [each for each in found if any(_definition(thing) is each for thing in find(_place(each.function) or ""))]
+    return (current or found)[:1] if len({_place(each.function) for each in found}) == 1 else found
+
+
+def name_of_function(function: Callable[..., object], path: str) -> str:
+    """What a function that recovery is to call is recorded as: an action, or one marked as `durable`.
+
+    Raises:
+        NotRecordable: if it is neither.
+    """
+    definition = _definition(function)
+    if definition is not None:
+        return name_of(definition, path)
+    if isinstance(function, Durable):
+        name = _place(function)
+        if name is not None and any(thing is function for thing in find(name)):
+            return name
+    label = getattr(function, "__qualname__", None) or repr(function)
+    raise NotRecordable(
+        path,
+        f"{label} may not be called by recovery, which calls actions and functions that are marked; define it at "
+        "module level, and put @durable (of actionqueues.journal) above it",
+        str(label),
+    )
+
+
+def function_called(name: str, path: str) -> Callable[..., Any]:
+    """The function behind a recorded name of that kind.
+
+    Raises:
+        NotRestorable: if there is none that recovery may call.
+    """
+    for thing in find(name):
+        if isinstance(thing, Durable) and _definition(thing) is None:
+            made: Callable[..., Any] = thing
+            return made
+    found = named(name)
+    if len(found) != 1:
+        raise missing(name, len(found), path)
+    function: Callable[..., Any] = found[0].function
+    return function
+
+
+def missing(name: str, count: int, path: str) -> NotRestorable:
+    """What is raised if a name leads to no action, or to several."""
+    if count:
+        return NotRestorable(
+            path, f"{name!r} is the name of {count} actions; give one of them another: @action(name=...)"
+        )
+    if find(name):
+        return NotRestorable(path, f"{name!r} is there, but it is no action, so it is not called")
+    return NotRestorable(
+        path,
+        f"no action is called {name!r}; import the module that defines it (--import {name.partition(':')[0]}), or, if "
+        f"it has been renamed, say so: @action(aliases=({name!r},))",
+    )

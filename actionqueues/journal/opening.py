@@ -1,0 +1,128 @@
+"""How a journal file is opened: made, recognised, migrated, or refused with what to do; and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from . import schema
+from .errors import JournalCorrupt, JournalError
+from .wal import lost_commits
+
+__all__ = ["connect", "damaged", "explained"]
+
+#: So many commits may follow a damaged place after a power cut: those since the last sync, which a disk may have done
+#: in any order.  A single thread makes two of them, an outcome and the next intent; several threads may make more.
+_UNSYNCED: Final = 8
+
+
+def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connection:
+    """Open a journal file; make it if it is not there.
+
+    Raises:
+        JournalError: if it is newer, or cannot be used.
+        JournalCorrupt: if it is damaged, or something else; nothing in it has been changed.
+        sqlite3.Error, OSError: if it cannot be opened.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        size = os.stat(path).st_size
+        if 0 < size < 512:
+            raise JournalCorrupt(
+                path, f"is no SQLite file, or was cut off after {size} bytes; nothing was changed"
+            ) from None
+        _check_wal(path)
+    db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(db, path, durable)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_wal(path: str) -> None:
+    """Refuse what SQLite would cut off silently, and overwrite: commits behind a damaged place of its log."""
+    if os.path.exists(f"{path}-shm"):
+        return  # somebody has it open, or has died while it was; in the former case it is being written just now
+    lost = lost_commits(f"{path}-wal")
+    if lost > _UNSYNCED:
+        raise JournalCorrupt(
+            path,
+            f"its log, {path + '-wal'!r}, is damaged, and {lost} commits behind that place would be lost; nothing was "
+            "changed: restore the log from a copy; or put a copy of both files aside, delete the log, and compare by "
+            "hand what the journal says with the world",
+        )
+
+
+def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
+    kind = db.execute("PRAGMA application_id").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if kind not in (0, schema.APPLICATION_ID) or (kind == 0 and tables):
+        raise JournalCorrupt(path, "is a database of something else; give the journal a file of its own")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > schema.VERSION:
+        raise JournalError(
+            path,
+            f"was written by a newer actionqueues (its version is {version}, this one knows {schema.VERSION}); upgrade "
+            "actionqueues, or give this program a file of its own",
+        )
+    if kind:
+        pages = db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
+        if pages > os.stat(path).st_size + _size(f"{path}-wal"):
+            raise JournalCorrupt(path, "has been cut off; nothing was changed: restore the whole of it")
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise JournalError(path, f"cannot be in WAL mode (it is in {mode!r}); put it on a local disk")
+    db.execute("PRAGMA journal_size_limit = 16777216")  # what a burst has left behind is given back
+    if kind == 0:
+        db.execute("PRAGMA synchronous = FULL")
+        schema.create(db)
+        if durable:
+            _sync_folder(path)
+    elif version < schema.VERSION:
+        schema.migrate(db, schema.VERSION, schema.MIGRATIONS)
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size if os.path.exists(path) else 0
+
+
+def _sync_folder(path: str) -> None:
+    """A new file is found after a power cut only if its folder is on disk as well."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # pragma: no cover - Windows has no such thing
+    folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def damaged(path: str, what: object) -> JournalCorrupt:
+    """What is raised for a file in which something does not fit."""
+    return JournalCorrupt(
+        path,
+        f"is damaged ({what}); nothing was changed: put a copy of it and of its -wal aside, and see "
+        f"`sqlite3 {path} .recover`",
+    )
+
+
+def explained(path: str, error: sqlite3.Error | OSError, busy_timeout: float) -> JournalError:
+    """What an error of SQLite, or of the system, means for the user."""
+    if isinstance(error, OSError):
+        return JournalError(path, f"cannot be used: {error}")
+    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return damaged(path, error)
+    advice = {
+        sqlite3.SQLITE_BUSY: f"another process has kept it locked for {busy_timeout:g} s",
+        sqlite3.SQLITE_FULL: "the disk is full; make room, or put the journal elsewhere",
+        sqlite3.SQLITE_READONLY: "it cannot be written to; check its permissions, and those of its folder",
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its folder is there, and its permissions",
+        sqlite3.SQLITE_IOERR: "the disk has failed, or is full",
+    }.get(primary)
+    return JournalError(path, f"{advice} ({error})" if advice else str(error))

@@ -1,0 +1,76 @@
+"""The statements that write and read the rows, each with its reason to be."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final, NamedTuple
+
+from .store import Store, now
+
+__all__ = ["LEFT", "StepRow", "chunk", "finish", "never_run", "set_undo"]
+
+#: The steps that a rollback still has to undo, or a person has to look at.
+LEFT: Final = (
+    "(undo IS NULL AND state != 'never run' OR undo = 'undo failed' OR undo = 'conflict' "
+    "OR undo = 'skipped' AND state IN ('running', 'unknown'))"
+)
+
+
+class StepRow(NamedTuple):
+    """What the file says about a step."""
+
+    number: int
+    kind: str
+    name: str
+    arguments: str | None
+    state: str
+    result: str | None
+    saved: str | None
+    error: str | None
+    attempts: int
+    key: str
+    undos: int
+    first_undo: str | None
+
+
+def chunk(store: Store, tx: int, below: int, size: int) -> list[StepRow]:
+    """The last steps below a number that are to be undone, the last one first; not what somebody else has changed."""
+    undos = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
+    columns = (
+        "number, kind, name, arguments, state, result, saved, error, attempts, key, "
+        f"(SELECT count(*) {undos}), (SELECT min(started) {undos})"
+    )
+    which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict'"
+    query = f"SELECT {columns} FROM steps WHERE {which} ORDER BY number DESC LIMIT ?"  # noqa: S608 - constants
+    rows = store.read(query, (tx, below, size))
+    return [StepRow(*row) for row in rows]
+
+
+def finish(db: sqlite3.Connection, tx: int) -> None:
+    """A rollback has come to its end: it is rolled back, or stuck for a reason."""
+    left = db.execute(
+        f"SELECT name, undo, reason, count(*) OVER () FROM steps WHERE tx = ? AND {LEFT} "  # noqa: S608 - constants
+        "ORDER BY number DESC LIMIT 1",
+        (tx,),
+    ).fetchone()
+    if left is None:
+        db.execute(
+            "UPDATE transactions SET state = 'rolled back', ended = ?, owner = NULL, reason = NULL WHERE id = ?",
+            (now(), tx),
+        )
+        return
+    name, undo, reason, count = left
+    told = f"{name}: {reason or undo or 'not undone yet'}" + (f" (and {count - 1} more)" if count > 1 else "")
+    db.execute("UPDATE transactions SET state = 'stuck', owner = NULL, reason = ? WHERE id = ?", (told, tx))
+
+
+def never_run(db: sqlite3.Connection, tx: int, numbers: list[int]) -> None:
+    """Their intent was recorded, but they were refused before their body started."""
+    for number in numbers:
+        db.execute("UPDATE steps SET state = 'never run' WHERE tx = ? AND number = ?", (tx, number))
+
+
+def set_undo(db: sqlite3.Connection, tx: int, number: int, undo: str, reason: str | None = None) -> None:
+    """What became of the undo of a step."""
+    values: tuple[Any, ...] = (undo, reason, now(), tx, number)
+    db.execute("UPDATE steps SET undo = ?, reason = ?, undone = ? WHERE tx = ? AND number = ?", values)

@@ -1,0 +1,141 @@
+"""The layout of a journal file, its version, and how an older file becomes a newer one."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA", "VERSION", "create", "migrate"]
+
+#: Marks the file as a journal of this package, for us and for `file`: "aqjl".
+APPLICATION_ID: Final = 0x61716A6C
+
+#: The version of `SCHEMA`, kept in ``PRAGMA user_version``.
+VERSION: Final = 1
+
+SCHEMA: Final = """
+-- Times are UTC, as text, and only for people: the order is that of the numbers.
+-- Everything that was a value of the program is JSON; errors are text.
+
+-- One row for each process that has written here.  It holds a lock on the byte of this number in the file
+-- "<journal>-owners" as long as it lives; the other columns only tell a person who it was.
+CREATE TABLE owners (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    pid      INTEGER NOT NULL,
+    program  TEXT NOT NULL,
+    started  TEXT NOT NULL
+);
+
+-- One row for each outermost transaction that has started a step.
+CREATE TABLE transactions (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    name     TEXT NOT NULL,
+    state    TEXT NOT NULL,      -- open, rolling back, committed, rolled back, or stuck: a person has to look
+    owner    INTEGER,            -- who works on it; null once nobody does
+    started  TEXT NOT NULL,
+    ended    TEXT,               -- null: there is something left to do
+    error    TEXT,               -- why it was rolled back
+    reason   TEXT                -- why it is stuck
+);
+
+-- What there is to do is found without reading what is done.
+CREATE INDEX unfinished ON transactions (id) WHERE ended IS NULL;
+CREATE INDEX finished ON transactions (ended) WHERE ended IS NOT NULL;
+
+-- One row for each step, written before its body starts; undone in descending order of the numbers.
+CREATE TABLE steps (
+    tx         INTEGER NOT NULL REFERENCES transactions (id),
+    number     INTEGER NOT NULL, -- from 1, in order of start
+    kind       TEXT NOT NULL,    -- action, object, plain (nothing to undo), or by hand (q.on_rollback)
+    name       TEXT NOT NULL,    -- module:qualname, or the name that the action was given
+    arguments  TEXT,             -- JSON object
+    state      TEXT NOT NULL,    -- running, done, failed, unknown (given up after its time-out), never run
+    result     TEXT,             -- JSON; null: none, or one that is no plain data
+    saved      TEXT,             -- JSON object: what step.save() has kept
+    error      TEXT,             -- JSON: what the last attempt raised
+    attempts   INTEGER NOT NULL, -- how often its body was started
+    key        TEXT NOT NULL,    -- step.key
+    undo       TEXT,             -- undone, undo failed, conflict, skipped, not undone, not landed; null: not tried
+    reason     TEXT,             -- why recovery could not undo it, or who has decided
+    started    TEXT NOT NULL,
+    ended      TEXT,             -- when its body had ended
+    undone     TEXT,             -- when its undo had ended
+    PRIMARY KEY (tx, number)
+) WITHOUT ROWID;
+
+-- One row for each attempt of a body that failed; one that succeeded is in the step's own row.
+CREATE TABLE attempts (
+    tx       INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    attempt  INTEGER NOT NULL,
+    ended    TEXT NOT NULL,
+    error    TEXT NOT NULL,
+    PRIMARY KEY (tx, number, attempt)
+) WITHOUT ROWID;
+
+-- One row for each attempt of an undo, written before its handler is called.
+CREATE TABLE undos (
+    tx       INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    attempt  INTEGER NOT NULL,
+    started  TEXT NOT NULL,
+    ended    TEXT,               -- null: the process died in it
+    error    TEXT,
+    PRIMARY KEY (tx, number, attempt)
+) WITHOUT ROWID;
+
+-- One row for each durable commit hook, written with the commit.
+CREATE TABLE hooks (
+    tx         INTEGER NOT NULL,
+    number     INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    arguments  TEXT NOT NULL,    -- JSON: [args, kwargs]
+    key        TEXT NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    ended      TEXT,             -- null: not called yet, or not with success
+    error      TEXT,             -- what the last attempt raised
+    PRIMARY KEY (tx, number)
+) WITHOUT ROWID;
+"""
+
+#: The script that leads to a version from the one before it.
+MIGRATIONS: Final[dict[int, str]] = {}
+
+
+def migrate(db: sqlite3.Connection, to: int, migrations: dict[int, str]) -> None:
+    """Bring a file from one version to another, in one transaction: all of it, or none."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have done it meanwhile.
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        for step in range(version + 1, to + 1):
+            _run(db, migrations[step])
+        db.execute(f"PRAGMA user_version = {to}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    """Run the statements of a script inside the open transaction, which `executescript` would end."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make an empty file a journal, in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if db.execute("PRAGMA application_id").fetchone()[0] == 0:
+            _run(db, SCHEMA)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise

@@ -1,0 +1,357 @@
+"""`Store`: the one connection of a process to a journal file, and how threads share its disk syncs.
+
+SQLite has one writer at a time.  So a process writes through one connection, a thread at a time.  What other threads
+bring while one waits for the disk is committed together by the next: with many threads, a sync serves all of them.
+
+`synchronous` is set for each commit: FULL for what must survive a power cut, NORMAL for the rest, which the next sync
+takes along, and OFF if the journal is to survive processes only.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Sequence
+from threading import Lock
+from time import gmtime, strftime, time
+from typing import Any, Final, TypeAlias, TypeVar
+
+from .errors import JournalError
+from .opening import connect, damaged, explained
+from .ownership import OwnerLocks
+
+__all__ = ["Statement", "Store", "Work", "now"]
+
+#: Executes statements of one commit.
+Work: TypeAlias = Callable[[sqlite3.Connection], object]
+
+
+class Statement:
+    """The one statement of a commit: SQLite then begins and ends it by itself, which costs two calls less."""
+
+    __slots__ = ("row", "text")
+
+    def __init__(self, text: str, row: tuple[Any, ...]) -> None:
+        self.text = text
+        self.row = row
+
+    def __call__(self, db: sqlite3.Connection) -> None:
+        """Execute it, as a part of a larger commit."""
+        db.execute(self.text, self.row)
+
+
+T = TypeVar("T")
+
+_OFF, _NORMAL, _FULL = 0, 1, 2
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+#: Connections of a parent process: a child must not even close them.
+_inherited: Final[list[Any]] = []
+
+
+_second: tuple[int, str] = (-1, "")
+
+
+def now() -> str:
+    """The time for people: UTC, to the microsecond."""
+    global _second  # noqa: PLW0603 - its text takes longer than all the rest, and serves thousands of times
+    moment = time()
+    second = int(moment)
+    known, text = _second
+    if known != second:
+        text = strftime("%Y-%m-%d %H:%M:%S", gmtime(second))
+        _second = second, text
+    return f"{text}.{int((moment - second) * 1e6):06d}"
+
+
+class _Ticket:
+    """Work of one thread that waits to be committed."""
+
+    __slots__ = ("done", "error", "gate", "sync", "work")
+
+    def __init__(self, work: Work, sync: bool) -> None:
+        self.work = work
+        self.sync = sync
+        self.done = False
+        self.error: BaseException | None = None
+        self.gate = Lock()
+        self.gate.acquire()
+
+
+class Store:
+    """A journal file, as this process sees it.
+
+    Args:
+        path: the file; it is made if it is not there, readable by its owner alone.
+        durable: whether commits that say so wait for the disk.
+        busy_timeout: for how many seconds to wait while another process writes.
+    """
+
+    def __init__(self, path: str, *, durable: bool = True, busy_timeout: float = 10.0) -> None:
+        self.path = path
+        self.durable = durable
+        self.busy_timeout = busy_timeout
+        _stores.add(self)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._opening = Lock()
+        self._mutex = Lock()
+        self._queue: list[_Ticket] = []
+        self.late: list[Work] = []  # what could not be recorded when it happened
+        self._led = False
+        self._db: sqlite3.Connection | None = None
+        self._synchronous = -1
+        self._file: tuple[int, int] = (0, 0)
+        self._locks: OwnerLocks | None = None
+        self._owner: int | None = None
+
+    def forked(self) -> None:
+        """In a child process: nothing that the parent has open is the child's."""
+        _inherited.append(self._db)
+        if self._locks is not None:
+            self._locks.close()
+        self._forget()
+
+    # -- opening
+
+    def open(self) -> sqlite3.Connection:
+        """Open the file, unless it is open.
+
+        Raises:
+            JournalError: if that is not possible.
+            JournalCorrupt: if it is damaged, or something else.
+        """
+        db = self._db
+        if db is not None:
+            return db
+        with self._opening:
+            if self._db is None:
+                self._db = self._wrapped(self._connect)
+            return self._db
+
+    def _connect(self) -> sqlite3.Connection:
+        db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
+        found = os.stat(self.path)
+        self._file = found.st_ino, found.st_dev
+        return db
+
+    def close(self) -> None:
+        """Close the file, and let go of the ownership.  It is opened again when it is needed."""
+        with self._opening:
+            if self._db is not None:
+                self._db.close()
+            if self._locks is not None:
+                self._locks.close()
+            self._forget()
+
+    def __del__(self) -> None:
+        """Nobody uses it any more; its transactions would."""
+        if self._db is not None:
+            self._db.close()
+        if self._locks is not None:
+            self._locks.close()
+
+    # -- ownership
+
+    @property
+    def locks(self) -> OwnerLocks:
+        """The locks of the owners."""
+        if self._locks is None:
+            self.open()
+            with self._opening:
+                if self._locks is None:
+                    self._locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
+        return self._locks
+
+    @property
+    def owner(self) -> int:
+        """The number under which this process owns transactions; given at the first use."""
+        if self._owner is not None:
+            return self._owner
+        locks = self.locks
+        with self._opening:
+            if self._owner is None:
+                self._owner = self._new_owner(locks)
+        return self._owner
+
+    def _new_owner(self, locks: OwnerLocks) -> int:
+        import sys
+
+        program = " ".join(sys.argv).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
+        made: list[int] = []
+        row = (os.getpid(), program, now())
+
+        def work(db: sqlite3.Connection) -> None:
+            made.append(db.execute("INSERT INTO owners (pid, program, started) VALUES (?, ?, ?)", row).lastrowid or 0)
+
+        while True:
+            self.write(work, sync=False)
+            if locks.hold(made[-1]):
+                return made[-1]
+
+    # -- writing
+
+    def write(self, work: Work, *, sync: bool) -> None:
+        """Commit `work`, together with what other threads bring meanwhile; return once it is committed.
+
+        Args:
+            work: executes the statements; may be called again, if something else in the same commit has failed.
+            sync: whether to wait until it is on disk, and not only with the operating system.
+
+        Raises:
+            JournalError: if it is not committed.
+        """
+        with self._mutex:
+            ticket = _Ticket(work, sync) if self._led else None
+            if ticket is None:
+                self._led = True
+            else:
+                self._queue.append(ticket)
+        if ticket is None:
+            try:
+                self._commit_now((work,), sync)
+            finally:
+                self._pass_on()
+            return
+        interrupt = self._wait(ticket)
+        if not ticket.done:
+            self._lead()
+        if interrupt is not None:
+            raise interrupt
+        if ticket.error is not None:
+            raise ticket.error
+
+    @staticmethod
+    def _wait(ticket: _Ticket) -> BaseException | None:
+        """Wait to be done, or to lead; what a signal handler raises meanwhile must not leave the others without one."""
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                ticket.gate.acquire()
+            except BaseException as raised:
+                interrupt = raised
+            else:
+                return interrupt
+
+    def _lead(self) -> None:
+        """Commit what is waiting, and leave what comes meanwhile to the first of those who have brought it."""
+        with self._mutex:
+            batch, self._queue = self._queue, []
+        try:
+            self._commit_all(batch)
+        finally:
+            for ticket in batch:
+                if not ticket.done:
+                    ticket.error = JournalError(self.path, "the commit was interrupted")
+                    ticket.done = True
+                ticket.gate.release()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        with self._mutex:
+            if self._queue:
+                self._queue[0].gate.release()
+            else:
+                self._led = False
+
+    def _commit_all(self, batch: list[_Ticket]) -> None:
+        try:
+            self._commit_now([ticket.work for ticket in batch], any(ticket.sync for ticket in batch))
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+            else:
+                for ticket in batch:  # what is wrong with one is no fault of the others
+                    self._commit_all([ticket])
+        for ticket in batch:
+            ticket.done = True
+
+    def _commit_now(self, works: Sequence[Work], sync: bool) -> None:
+        try:
+            self._commit(works, sync)
+        except (sqlite3.Error, OSError) as error:
+            raise self._explained(error) from error
+
+    def _commit(self, works: Sequence[Work], sync: bool) -> None:
+        db = self.open()
+        if sync:
+            self._check_place()
+        level = _OFF if not self.durable else _FULL if sync else _NORMAL
+        if level != self._synchronous:
+            db.execute(f"PRAGMA synchronous = {level}")
+            self._synchronous = level
+        first = works[0]
+        if isinstance(first, Statement) and len(works) == 1 and not self.late:
+            first(db)
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            late = len(self.late)
+            for work in self.late[:late]:
+                work(db)
+            for work in works:
+                work(db)
+            db.execute("COMMIT")
+            if late:
+                del self.late[:late]
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _check_place(self) -> None:
+        """Refuse to write into a file that nobody will find."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            raise JournalError(self.path, "has been removed while it was in use; nothing more is recorded") from None
+        if (found.st_ino, found.st_dev) != self._file:
+            raise JournalError(self.path, "has been replaced by another file while it was in use")
+        if self._locks is not None and not self._locks.in_place():
+            raise JournalError(self.path, f"its file of locks, {self._locks.path!r}, has been removed or replaced")
+
+    # -- reading
+
+    def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """The rows of a query, through a connection of its own, so that nobody has to wait."""
+
+        def rows() -> list[Any]:
+            self.open()
+            db = sqlite3.connect(self.path, timeout=self.busy_timeout, isolation_level=None)
+            try:
+                return db.execute(statement, parameters).fetchall()
+            finally:
+                db.close()
+
+        return self._wrapped(rows)
+
+    def check(self) -> None:
+        """Look for damage in the whole file.
+
+        Raises:
+            JournalCorrupt: if there is any.
+        """
+        found = self.read("PRAGMA quick_check(1)")[0][0]
+        if found != "ok":
+            raise damaged(self.path, found)
+
+    def _wrapped(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except (sqlite3.Error, OSError) as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: sqlite3.Error | OSError) -> JournalError:
+        return explained(self.path, error, self.busy_timeout)
+
+
+def _forked() -> None:
+    for store in list(_stores):
+        store.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

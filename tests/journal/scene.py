@@ -1,0 +1,234 @@
+"""A program that starts steps whose effects are files, and that is killed: run as a script, in a process of its own.
+
+    python -m tests.journal.scene COMMAND FOLDER [AT]
+
+Each effect is a file in FOLDER/world, each call a line in FOLDER/calls.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import actionqueues
+from actionqueues import Retry, Step, action, current_step, transaction
+from actionqueues.journal import Journal, current_hook_key, durable
+from actionqueues.journal.store import Store
+
+FOLDER = Path(sys.argv[2]) if __name__ == "__main__" else Path()
+
+
+def call(*words: object) -> None:
+    """Write one line, in one system call."""
+    fd = os.open(FOLDER / "calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(fd, (" ".join(map(str, words)) + "\n").encode())
+    finally:
+        os.close(fd)
+
+
+def make(name: str) -> None:
+    call("do", name)
+    (FOLDER / "world" / name).touch()
+
+
+def remove(name: str) -> None:
+    call("undo", name)
+    (FOLDER / "world" / name).unlink(missing_ok=True)
+
+
+@action
+def put(name: str) -> str:
+    make(name)
+    return name
+
+
+@put.rollback
+def take(name: str) -> None:
+    remove(name)
+
+
+tried: set[str] = set()
+
+
+@action(retry=Retry(attempts=2, wait_initial=0, wait_jitter=0))
+def flaky(name: str) -> str:
+    current_step().save(name=name)
+    make(name)
+    if name not in tried:
+        tried.add(name)
+        raise ConnectionError(name)
+    return name
+
+
+@flaky.rollback(retry=Retry(attempts=3, wait_initial=0, wait_jitter=0))
+def unflaky(step: Step[str]) -> None:
+    if "name" in step.saved:
+        remove(step.saved["name"])
+
+
+@action
+def broken(name: str) -> None:
+    make(name)
+    raise LookupError(name)
+
+
+@broken.rollback
+def mend(name: str, error: BaseException | None) -> None:
+    assert error is None or isinstance(error, LookupError)
+    remove(name)
+
+
+@durable
+def clean(name: str) -> None:
+    remove(name)
+
+
+@durable
+def tell(name: str) -> None:
+    call("hook", name, current_hook_key())
+
+
+@action
+def die(name: str) -> None:
+    make(name)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@die.rollback
+def undie(name: str, step: Step[None]) -> None:
+    call("state", step.state)
+    remove(name)
+
+
+@action
+def wait(name: str) -> None:
+    make(name)
+    print("waiting", flush=True)
+    time.sleep(60)
+
+
+@wait.rollback
+def unwait(name: str) -> None:
+    remove(name)
+
+
+def body(q: Any) -> None:
+    q.on_commit(tell, "first")
+    put("a")
+    flaky("b")
+    try:
+        with q.savepoint():
+            put("c")
+            broken("d")
+    except LookupError:
+        pass
+    make("by-hand")
+    q.on_rollback(clean, "by-hand")
+    with q.savepoint():
+        put("e")
+    q.add(put, "f")
+    q.on_commit(tell, "second")
+
+
+class Killer:
+    """Kills this process at the n-th of something; writes down how many there were if it survives."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.count = 0
+
+    def __call__(self, *_: object) -> None:
+        self.count += 1
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def at_statements(self) -> None:
+        """Before each statement that the writer of the journal executes."""
+        connect, killer = Store._connect, self
+
+        def traced(self: Store) -> Any:
+            db = connect(self)
+            db.set_trace_callback(killer)
+            return db
+
+        Store._connect = traced  # type: ignore[method-assign] # a process of its own
+
+    def at_lines(self) -> None:
+        """Before each line of the package."""
+        package = os.path.dirname(actionqueues.__file__)
+
+        def line(_frame: FrameType, event: str, _arg: object) -> Any:
+            if event == "line":
+                self()
+            return line
+
+        def enter(frame: FrameType, _event: str, _arg: object) -> Any:
+            return line if frame.f_code.co_filename.startswith(package) else None
+
+        sys.settrace(enter)
+
+
+def journal(**options: Any) -> Journal:
+    return Journal(FOLDER / "actions.db", **options)
+
+
+def run(at: int, *, fails: bool) -> None:
+    killer = Killer(at)
+    killer.at_statements()
+    try:
+        with transaction("scene", journal=journal()) as q:
+            body(q)
+            if fails:
+                raise KeyError("fails")
+    except KeyError:
+        pass
+    print(killer.count)
+
+
+def recover(at: int) -> None:
+    opened = journal().open()
+    killer = Killer(at)
+    killer.at_lines()
+    done = opened.recover()
+    sys.settrace(None)
+    print(killer.count, *(each.state for each in done))
+
+
+def started(name: str, step: Callable[[str], object]) -> None:
+    with transaction("waits", journal=journal()):
+        put("a")
+        step(name)
+
+
+def forked() -> None:
+    """A child outlives its parent, which dies in a transaction."""
+    with transaction("forks", journal=journal()):
+        put("a")
+        if os.fork() == 0:
+            with transaction("child", journal=journal()):
+                put("child")
+            print("child", flush=True)
+            sys.stdin.read()
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+COMMANDS: dict[str, Callable[[int], None]] = {
+    "commit": lambda at: run(at, fails=False),
+    "fail": lambda at: run(at, fails=True),
+    "recover": recover,
+    "die": lambda _: started("b", die),
+    "wait": lambda _: started("b", wait),
+    "fork": lambda _: forked(),
+}
+
+if __name__ == "__main__":
+    (FOLDER / "world").mkdir(exist_ok=True)
+    COMMANDS[sys.argv[1]](int(sys.argv[3]) if len(sys.argv) > 3 else 0)

@@ -1,0 +1,171 @@
+"""The command: what it prints, what it exits with, and that its errors are one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actionqueues import cli, transaction
+from actionqueues.journal import Journal, NotRestorable
+
+from . import actions
+from .actions import failing, trail
+from .test_recovery import leave
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    trail.clear()
+    failing.clear()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    yield "actions.db"
+    Journal("actions.db").close()
+
+
+def left(path: str, *names: str) -> None:
+    leave(Path(path), lambda q: [actions.put(name) for name in names])
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
+    try:
+        status = cli.main(arguments)
+    except SystemExit as end:
+        status = int(end.code or 0)
+    output = capsys.readouterr()
+    return status, (output.out + output.err).splitlines()
+
+
+def test_a_list_fits_the_terminal_and_says_what_is_left(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with transaction("a name that is much too long for a narrow terminal \x1b[2J " * 3, journal=path):
+        actions.put("a")
+    left(path, "b", "c")
+    status, lines = run(capsys, "list", path)
+    assert status == 1
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[:2] for line in lines[1:]] == [["1", "committed"], ["2", "open"]]
+    assert "\x1b" not in "".join(lines)
+    assert run(capsys, "list", path, "--state", "committed")[0] == 0
+
+
+def test_json_has_everything(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    left(path, "a")
+    status, lines = run(capsys, "show", path, "1", "--json")
+    data = json.loads("\n".join(lines))
+    assert (status, data["state"], data["steps"][0]["arguments"]) == (1, "open", '{"name": "a"}')
+    assert json.loads("\n".join(run(capsys, "list", path, "--json")[1]))[0]["step_count"] == 1
+    assert json.loads("\n".join(run(capsys, "recover", path, "--json")[1]))[0]["undone"] == ["put"]
+    assert json.loads("\n".join(run(capsys, "prune", path, "--json")[1])) == {"deleted": 1}
+
+
+def test_recovering_deciding_and_forgetting(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    left(path, "a", "b")
+    failing["-a"] = OSError("not\nnow")
+    status, lines = run(capsys, "recover", path, "--import", "tests.journal.actions")
+    assert status == 1
+    assert lines[-1] == "1 recovered, 1 left to a person"
+    assert lines[0].startswith("1 left: stuck, 1 undone, tests.journal.actions:put: OSError(")
+    status, lines = run(capsys, "show", path, "1")
+    assert status == 1
+    assert lines[3].startswith("reason: tests.journal.actions:put: OSError")
+    assert lines[5].split()[:5] == ["1", "tests.journal.actions:put", "done", "undo", "failed"]
+    assert run(capsys, "resolve", path, "1", "1", "--undone") == (0, ["transaction 1 is rolled back"])
+    assert run(capsys, "show", path, "1")[0] == 0
+    assert run(capsys, "prune", path, "--older-than", "1d") == (0, ["0 deleted"])
+    assert run(capsys, "prune", path, "--older-than", "0s") == (0, ["1 deleted"])
+    assert run(capsys, "list", path)[0] == 0
+
+
+def test_hooks_are_shown_and_decided(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    failing["!x True"] = OSError("not now")
+    with pytest.raises(ExceptionGroup), transaction("hooked", journal=path) as q:
+        q.on_commit(actions.tell, "x")
+    status, lines = run(capsys, "show", path, "1")
+    assert (status, "to be called" in lines[-1]) == (1, True)
+    assert run(capsys, "resolve", path, "1", "1", "--hook", "--json")[0] == 0
+
+
+def test_a_journal_that_a_module_makes_is_named_by_it(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    leave(Path(path), lambda q: actions.store(object(), "a"), resources={"db": object})
+    Path("shop_jobs.py").write_text(
+        "import tests.journal.actions\nfrom actionqueues.journal import Journal\n"
+        "journal = Journal('actions.db', resources={'db': lambda: 'db'})\nother = 1\n"
+    )
+    assert run(capsys, "recover", "shop_jobs:journal")[0] == 0
+    assert trail == ["-a in db"]
+    assert run(capsys, "recover", "shop_jobs:other") == (2, ["actionqueues: shop_jobs:other is no Journal"])
+
+
+def test_what_needs_an_event_loop_is_given_one(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from .test_recovery import leave_async, put_both
+
+    leave_async(Path(path), put_both)
+    left(path, "c")
+    status, lines = run(capsys, "recover", path)
+    assert (status, lines[-1], trail) == (0, "2 recovered, 0 left to a person", ["-c", "-b done", "-a"])
+
+
+WRONG = [
+    (("list", "nowhere.db"), "there is no journal 'nowhere.db'"),
+    (("show", "actions.db", "9"), "there is no transaction 9"),
+    (("recover", "actions.db", "--import", "no_such_module"), "No module named 'no_such_module'"),
+    (("resolve", "actions.db", "1", "9", "--undone"), "there is no such step"),
+    (("resolve", "actions.db", "1", "1"), "one of the arguments --undone --not-undone --hook is required"),
+    (("prune", "actions.db", "--older-than", "soon"), "'soon' is no age"),
+    (("list", "text.db"), "text.db"),
+    ((), "required: COMMAND"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_an_error_is_one_line(
+    path: str, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(path, "a")
+    Path("text.db").write_text("hello\n" * 1000)
+    status, lines = run(capsys, *arguments)
+    assert (status, len(lines)) == (2, 1)
+    assert message in lines[0]
+    assert not Path("nowhere.db").exists()
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = run(capsys, "--help")
+    assert (status, "Exit status: 0 all is well" in "\n".join(lines)) == (0, True)
+    assert all(len(line) <= 100 for line in lines)
+    status, lines = run(capsys, "recover", "--help")
+    assert "actionqueues recover shop.jobs:journal" in "\n".join(lines)
+
+
+def test_tracebacks_are_logged_if_they_are_wanted(
+    path: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    left(path, "a")
+    failing["-a"] = NotRestorable("a", "b")
+    run(capsys, "recover", path, "--traceback")
+    assert "the undo of put failed" in caplog.text
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(path: str) -> None:
+    import actionqueues
+
+    with Journal(path) as journal:
+        for number in range(300):
+            with transaction(f"number {number}", journal=journal):
+                actions.put("a")
+    package = str(Path(actionqueues.__file__).parent.parent)
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "actionqueues", "list", path]
+    done = subprocess.run(
+        command, stdout=write, stderr=subprocess.PIPE, text=True, check=False, env={**os.environ, "PYTHONPATH": package}
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,131 @@
+"""Recovery never touches what a live process is working on, and two recoveries undo each step once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from actionqueues import action, transaction
+from actionqueues.journal import Journal
+
+from .stage import calls, present, run, start
+
+
+def waiting(folder: Path) -> subprocess.Popen[str]:
+    process = start(folder, "wait")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def states(folder: Path) -> list[str]:
+    journal = Journal(folder / "actions.db")
+    found = [entry.state for entry in journal.transactions()]
+    journal.close()
+    return found
+
+
+def test_the_transaction_of_a_live_process_is_left_alone(tmp_path: Path) -> None:
+    process = waiting(tmp_path)
+    try:
+        assert run(tmp_path, "recover").output[1:] == []
+        assert (states(tmp_path), present(tmp_path)) == (["open"], {"a", "b"})
+    finally:
+        end(process)
+    assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
+    assert present(tmp_path) == set()
+
+
+def test_a_stopped_process_is_alive(tmp_path: Path) -> None:
+    process = waiting(tmp_path)
+    try:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert run(tmp_path, "recover").output[1:] == []
+        assert states(tmp_path) == ["open"]
+    finally:
+        end(process)
+
+
+def test_a_new_transaction_can_start_while_old_ones_wait(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    run(tmp_path, "commit")
+    assert states(tmp_path) == ["open", "committed"]
+
+
+def test_a_process_of_the_same_number_does_not_keep_a_transaction_alive(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    db = sqlite3.connect(tmp_path / "actions.db")
+    db.execute("UPDATE owners SET pid = ?", (os.getpid(),))
+    db.commit()
+    db.close()
+    assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
+
+
+def test_a_forked_child_does_not_own_its_parents_transaction(tmp_path: Path) -> None:
+    process = start(tmp_path, "fork")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "child\n"
+        process.wait()
+        assert process.returncode == -signal.SIGKILL
+        assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
+        assert present(tmp_path) == {"child"}
+        assert states(tmp_path) == ["rolled back", "committed"]
+    finally:
+        process.communicate("")  # the child reads to the end of it, and exits
+
+
+def test_two_recoveries_at_once_undo_each_step_once(tmp_path: Path) -> None:
+    for _ in range(4):
+        assert run(tmp_path, "die").killed
+    processes = [start(tmp_path, "recover") for _ in range(3)]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert states(tmp_path) == ["rolled back"] * 4
+    assert sorted(words[1] for words in calls(tmp_path) if words[0] == "undo") == ["a"] * 4 + ["b"] * 4
+
+
+trail: list[str] = []
+
+
+@action
+def hold(folder: str) -> None:
+    trail.append("+")
+    journal = Journal(Path(folder) / "actions.db")
+    assert journal.recover() == []
+
+
+@hold.rollback
+def let_go(folder: str) -> None:
+    trail.append("-")
+
+
+def test_a_process_does_not_recover_what_it_is_doing_itself(tmp_path: Path) -> None:
+    trail.clear()
+    journal = Journal(tmp_path / "actions.db")
+    with transaction(journal=journal):
+        hold(str(tmp_path))
+    assert trail == ["+"]
+    journal.close()
+
+
+def test_locks_that_have_been_removed_keep_a_step_from_starting(tmp_path: Path) -> None:
+    trail.clear()
+    with Journal(tmp_path / "actions.db") as journal:
+        with pytest.raises(Exception, match="file of locks"), transaction(journal=journal):
+            hold(str(tmp_path))
+            (tmp_path / "actions.db-owners").unlink()
+            hold(str(tmp_path))
+        assert trail == ["+", "-"]
