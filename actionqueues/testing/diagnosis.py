@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..states import StepState
+from actionqueues.states import StepState
 from .differences import ABSENT, Change, concerns
 from .faults import Fault, Trial
 from .record import Run, StepRecord

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from ..errors import RollbackConflict
-from ..retry import Policy, next_wait
-from ..step import Step
+from actionqueues.errors import RollbackConflict
+from actionqueues.retry import Policy, next_wait
+from actionqueues.step import Step
 
 __all__ = [
     "FAMILIES",

@@ -8,13 +8,13 @@ from inspect import isawaitable
 from threading import current_thread, main_thread
 from typing import Any, cast
 
-from ..blockstate import BlockState
-from ..concurrency import in_trio, in_worker_thread, shielded
-from ..hooks import Hook
-from ..interceptor import Interceptor
-from ..owner import undoing
-from ..requests import Await, Call, Request
-from ..step import PENDING, Step
+from actionqueues.blockstate import BlockState
+from actionqueues.concurrency import in_trio, in_worker_thread, shielded
+from actionqueues.hooks import Hook
+from actionqueues.interceptor import Interceptor
+from actionqueues.owner import undoing
+from actionqueues.requests import Await, Call, Request
+from actionqueues.step import PENDING, Step
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord

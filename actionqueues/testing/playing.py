@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from inspect import iscoroutine
 from typing import Any, Literal, TypeAlias, cast
 
-from ..actionqueue import ActionQueue
+from actionqueues.actionqueue import ActionQueue
 from .faults import Endless, Fault, Injected
 from .injector import Disturb, Injector
 from .record import Run

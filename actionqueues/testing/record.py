@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, cast
 
-from ..states import StepState
-from ..step import Step
+from actionqueues.states import StepState
+from actionqueues.step import Step
 from .differences import Change, compare
 from .faults import Fault, Point
 from .snapshots import frozen

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..step import Step
+from actionqueues.step import Step
 from .crashing import Crashes, events_after_commit
 from .diagnosis import Bug, Finding, allowed_changes, diagnose
 from .differences import Change, Ignore, compare, concerns

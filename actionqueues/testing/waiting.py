@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from .. import concurrency, drivers, engine
-from ..actionqueue import ActionQueue
-from ..block import Block
-from ..concurrency import in_trio
-from ..interceptor import Interceptor
-from ..owner import Owner
-from ..shells import observed
+from actionqueues. import concurrency, drivers, engine
+from actionqueues.actionqueue import ActionQueue
+from actionqueues.block import Block
+from actionqueues.concurrency import in_trio
+from actionqueues.interceptor import Interceptor
+from actionqueues.owner import Owner
+from actionqueues.shells import observed
 
 __all__ = ["loop_runs", "no_sleep", "watching"]
 
