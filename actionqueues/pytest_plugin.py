@@ -20,7 +20,7 @@ _NAME = "actionqueues-session"
 
 
 class RollbackSweep:
-    """The fixture `rollback_sweep`: `actionqueues.testing.sweep`, with each fault as a subtest where pytest has them."""
+    """The fixture `rollback_sweep`: `actionqueues.testing.sweep`, each fault a subtest where pytest has them."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
@@ -118,9 +118,10 @@ class Session:
             return
         if self._report is not None:
             Path(self._report).write_text(page(self.sweeps), encoding="utf-8")
-        if self.handlers is not None and self._limit is not None:
-            if self.handlers.percent(self._packages) < self._limit and session.exitstatus == 0:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.handlers is None or self._limit is None or session.exitstatus != 0:
+            return
+        if self.handlers.percent(self._packages) < self._limit:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:
         """Watch no more."""

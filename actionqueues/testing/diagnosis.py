@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from actionqueues.states import StepState
+
 from .differences import ABSENT, Change, concerns
 from .faults import Fault, Trial
 from .record import Run, StepRecord
@@ -203,7 +205,13 @@ def _late(run: Run, changes: Sequence[Change]) -> Finding | None:
 
 
 def _touches(run: Run, record: StepRecord, path: Sequence[str]) -> bool:
-    return any(concerns(tuple(path), each.path) for each in run.effects_of(record) or ())
+    effects = run.effects_of(record) or ()
+    return any(concerns(_without_keys(path), _without_keys(each.path)) for each in effects)
+
+
+def _without_keys(path: Sequence[str]) -> tuple[str, ...]:
+    """A path without what is another name in each run: numbers, and keys."""
+    return tuple(re.sub(r"[0-9a-f-]{8,}|\d+", "*", part) for part in path)
 
 
 def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord | None) -> Finding:
@@ -212,7 +220,10 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
     concerned = [record for record in started if any(_touches(run, record, each.path) for each in changes)]
     culprit = target if target in concerned else (concerned[-1] if concerned else None)
     unready = trial.fault in (Fault.BEFORE, Fault.BEFORE_ALWAYS, Fault.CANCEL_BEFORE)
-    if target is not None and unready and target.undo_calls and (culprit is None or culprit is target):
+    undid = target is not None and (
+        any(each.kind != "added" for each in changes) or _undo_touches(run, target, changes)
+    )
+    if target is not None and undid and unready and target.undo_calls and (culprit is None or culprit is target):
         return Finding(
             Bug.TOO_MUCH,
             target.name,
@@ -223,7 +234,11 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
         culprit = next((each for each in run.records if _undo_touches(run, each, changes)), None)
         if culprit is not None:
             return _too_much(culprit)
-    if culprit is None and target is not None and any(run.effects_of(each) is None for each in started):
+    if (
+        culprit is None
+        and target is not None
+        and any(run.effects_of(each) is None for each in started if each.returned)
+    ):
         culprit = target  # not all effects are known, as where steps run at the same time
     if culprit is None:
         return Finding(
@@ -232,7 +247,7 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
             "no step has made this change: it was done outside any action, so nothing undoes it; put it into an "
             "action with an undo, or record its undo by q.on_rollback",
         )
-    return _why(trial, run, culprit, changes)
+    return _why(trial, culprit, changes)
 
 
 def _undo_touches(run: Run, record: StepRecord, changes: Sequence[Change]) -> bool:
@@ -249,7 +264,7 @@ def _too_much(record: StepRecord) -> Finding:
     )
 
 
-def _why(trial: Trial, run: Run, record: StepRecord, changes: Sequence[Change]) -> Finding:
+def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding:
     name, definition = record.name, record.step.definition
     handler = definition.handler
     happened = _circumstances(trial, record)

@@ -13,6 +13,7 @@ from actionqueues.definition import Definition
 from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Request
 from actionqueues.step import Step
+
 from .injector import then
 from .waiting import watching
 
@@ -33,7 +34,7 @@ class _Passing(Interceptor):
         self._inner = inner or Interceptor()
 
     def __getattribute__(self, name: str) -> Any:
-        if name[0] == "_" or name in ("undoing",):
+        if name[0] == "_" or name == "undoing":
             return super().__getattribute__(name)
         return getattr(self._inner, name)
 

@@ -15,6 +15,7 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.owner import undoing
 from actionqueues.requests import Await, Call, Request
 from actionqueues.step import PENDING, Step
+
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord
@@ -234,6 +235,7 @@ class Injector(Interceptor):
 
     def recorded(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
+        record.by_hand = True
         return self._event(record.place, "recorded", lambda: (self.inner or self).recorded(step))
 
     # -- the end

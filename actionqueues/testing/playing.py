@@ -16,6 +16,7 @@ from inspect import iscoroutine
 from typing import Any, Literal, TypeAlias, cast
 
 from actionqueues.actionqueue import ActionQueue
+
 from .faults import Endless, Fault, Injected
 from .injector import Disturb, Injector
 from .record import Run
@@ -144,6 +145,7 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
         watch = queue.interceptor
         if watch is not None:
             watch.committing(block, ())
+            run.committed += 1
 
     ActionQueue.execute = execute_and_refuse  # type: ignore[method-assign] # a queue tells nobody of its end
     try:

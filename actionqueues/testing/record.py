@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from actionqueues.states import StepState
 from actionqueues.step import Step
+
 from .differences import Change, compare
 from .faults import Fault, Point
 from .snapshots import frozen
@@ -43,6 +44,7 @@ class StepRecord:
         faulty: whether its undo failed because of an injected fault.
         repeat: whether it is one of a transaction that was rolled back and entered again.
         repaired: whether its handler was called after the verdict, since its undo had failed.
+        by_hand: whether it was done by hand, and its undo recorded by ``q.on_rollback``.
         cancelling: what is going to cancel its task, to be cancelled itself if the body ends first.
     """
 
@@ -60,6 +62,7 @@ class StepRecord:
     faulty: bool = False
     repeat: bool = False
     repaired: bool = False
+    by_hand: bool = False
     cancelling: Any = None
     _arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     _before: Any = None
@@ -192,6 +195,7 @@ class Run:
         """A step is being started."""
         record = StepRecord(self.name(step.name), step)
         record.remember_arguments()
+        record.in_loop = loop_runs()
         with self.lock:
             record.repeat = self.repeating and step.name in self.actions()
             self.records.append(record)
@@ -218,10 +222,11 @@ class Run:
         """An attempt of its body begins."""
         with self.lock:
             record.attempts += 1
-            record.in_loop = loop_runs()
             self.unfinished += 1
             alone = self.unfinished == 1
-        wanted = record.place not in self.known.effects and record.effects is None
+        # A key has another value in each run, so the effects of the step that matters are looked at again.
+        wanted = record.place not in self.known.effects or any(point.place == record.place for point in self.armed)
+        wanted = wanted and record.effects is None
         record._before = self.photo() if alone and wanted else None
 
     def end(self, record: StepRecord, *, returned: bool) -> None:
@@ -281,6 +286,8 @@ class Run:
 
     def effects_of(self, record: StepRecord) -> list[Change] | None:
         """What is known of the effects of a step, from this run or an earlier one."""
+        if record.by_hand:
+            return record.undo_effects or self.known.undo_effects.get(record.place)
         return record.effects if record.effects is not None else self.known.effects.get(record.place)
 
     def record_at(self, place: str) -> StepRecord | None:

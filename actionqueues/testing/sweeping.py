@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from actionqueues.step import Step
+
 from .crashing import Crashes, events_after_commit
 from .diagnosis import Bug, Finding, allowed_changes, diagnose
 from .differences import Change, Ignore, compare, concerns
@@ -157,7 +158,7 @@ class Sweep:
 
     def _body_faults(self, place: str, via: tuple[Point, ...]) -> Iterator[Outcome]:
         for fault in _BODY:
-            if fault.startswith("cancel") and not self._records[place].in_loop and fault is not Fault.CANCEL_AFTER:
+            if fault.startswith("cancel") and not self._can_be_cancelled(place, fault):
                 continue
             run = yield from self._try(Trial(Point(fault, place), via))
             if run is None or fault is not Fault.AFTER:
@@ -167,6 +168,10 @@ class Sweep:
                 self._records[place] = record
                 for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
                     yield from self._try(Trial(Point(more, place), via))
+
+    def _can_be_cancelled(self, place: str, fault: Fault) -> bool:
+        record = self._records[place]
+        return record.in_loop and (record.step.definition.is_async or fault is Fault.CANCEL_AFTER)
 
     @staticmethod
     def _more_of(run: Run, record: StepRecord, twice: Fault, always: Fault) -> Iterator[Fault]:
@@ -246,8 +251,8 @@ class Sweep:
         self._put_back()
         for place in run.hooks if Fault.HOOK in self._faults else ():
             trial = Trial(Point(Fault.HOOK, place))
-            failing = self._play(trial.point, refuse=False)
-            yield self._done(self._after_hook(trial, failing, final, run))
+            self._play(trial.point, refuse=False)
+            yield self._done(self._after_hook(trial, final, run))
             self._put_back()
         if self._recover is not None and Fault.CRASH in self._faults and can_fork():
             crashes = self._crash_trials()
@@ -256,7 +261,7 @@ class Sweep:
                 yield self._done(Outcome(trial, finding, changes))
                 self._put_back()
 
-    def _after_hook(self, trial: Trial, run: Run, final: object, good: Run) -> Outcome:
+    def _after_hook(self, trial: Trial, final: object, good: Run) -> Outcome:
         """A commit hook has failed: only what this hook was to do may be missing."""
         missing = self._difference(final, self._take())
         mine = good.hook_effects.get(trial.place, ())
@@ -317,6 +322,10 @@ class Sweep:
         if finding is None and changes and not run.disturbed:
             finding, unexpected = diagnose(trial, run, changes), changes
         self._known.learn(run)
+        for record in run.records:
+            if record.by_hand and record.place not in self._records:
+                self._records[record.place] = record
+                self.steps.append(record.place)
         self._look_for_others(trial, run)
         wanted = always or trial.fault in self._faults
         if finding is not None or (wanted and not silent):
@@ -388,8 +397,8 @@ def sweep(
         recover: undoes what a killed process has left, in a fresh process; for ``crash``.
         faults: which kinds, of ``before``, ``after``, ``interrupt``, ``cancel``, ``commit``, ``undo``, ``twice``,
             ``stale``, ``crash`` and ``hook``; all of them by default.
-        ignore: what may differ: names or dotted names with wildcards, such as ``"updated_at"`` or ``"db.users.*.seen"``,
-            or predicates of a path.
+        ignore: what may differ: names or dotted names with wildcards, such as ``"updated_at"`` or
+            ``"db.users.*.seen"``, or predicates of a path.
         error: what is raised in place of a step: an exception class, or a function of the step.  By default an error
             that the step's retry policy takes for worth another attempt.
         only: the ids of the trials to be run, and no others.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from actionqueues. import concurrency, drivers, engine
+from actionqueues import concurrency, drivers, engine
 from actionqueues.actionqueue import ActionQueue
 from actionqueues.block import Block
 from actionqueues.concurrency import in_trio
