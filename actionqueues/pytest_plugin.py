@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from .testing.entry import sweep
 from .testing.handlers import HandlerCoverage, coverage_lines
 from .testing.matrix import Swept, as_data, matrix_lines, page
 from .testing.outcomes import Outcome, SweepError, SweepFailed
-from .testing.sweeping import sweep
 
 __all__ = ["RollbackSweep", "Session", "session_of"]
 

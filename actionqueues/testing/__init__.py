@@ -3,8 +3,12 @@
 from .diagnosis import Bug as Bug
 from .diagnosis import Finding as Finding
 from .differences import Change as Change
+from .entry import sweep as sweep
 from .faults import Fault as Fault
 from .faults import Injected as Injected
+from .helpers import Recorder as Recorder
+from .helpers import fail_at as fail_at
+from .helpers import fake_step as fake_step
 from .outcomes import Outcome as Outcome
 from .outcomes import SweepError as SweepError
 from .outcomes import SweepFailed as SweepFailed
@@ -12,7 +16,6 @@ from .snapshots import database as database
 from .snapshots import directory as directory
 from .snapshots import memory as memory
 from .sweeping import Sweep as Sweep
-from .sweeping import sweep as sweep
 from .waiting import no_sleep as no_sleep
 
 __all__ = [
@@ -22,11 +25,14 @@ __all__ = [
     "Finding",
     "Injected",
     "Outcome",
+    "Recorder",
     "Sweep",
     "SweepError",
     "SweepFailed",
     "database",
     "directory",
+    "fail_at",
+    "fake_step",
     "memory",
     "no_sleep",
     "sweep",

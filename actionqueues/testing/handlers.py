@@ -14,10 +14,10 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Request
 from actionqueues.step import Step
 
-from .injector import then
+from .chaining import then
 from .waiting import watching
 
-__all__ = ["HandlerCoverage", "actions_of", "coverage_lines"]
+__all__ = ["HandlerCoverage", "actions_of", "coverage_lines", "identity"]
 
 
 def identity(definition: Definition) -> str:

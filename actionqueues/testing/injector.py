@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from inspect import isawaitable
 from threading import current_thread, main_thread
-from typing import Any, cast
+from typing import Any
 
 from actionqueues.blockstate import BlockState
-from actionqueues.concurrency import in_trio, in_worker_thread, shielded
+from actionqueues.concurrency import in_trio
 from actionqueues.hooks import Hook
 from actionqueues.interceptor import Interceptor
-from actionqueues.owner import undoing
-from actionqueues.requests import Await, Call, Request
+from actionqueues.requests import Await, Request
 from actionqueues.step import PENDING, Step
 
+from .chaining import call_again, then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord
-from .waiting import loop_runs
 
-__all__ = ["Disturb", "Injector", "call_again", "then"]
+__all__ = ["Disturb", "Injector"]
 
 #: Changes what a step has made, as somebody else would.  Returns what takes that back, or None.
 Disturb = Callable[[Step[Any]], "Callable[[], object] | object"]
@@ -29,57 +27,6 @@ Disturb = Callable[[Step[Any]], "Callable[[], object] | object"]
 _BEFORE = (Fault.BEFORE, Fault.BEFORE_TWICE, Fault.BEFORE_ALWAYS)
 _AFTER = (Fault.AFTER, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS)
 _OFTEN = 1000  # after so many attempts nobody believes in an end
-
-
-def then(request: Request | None, action: Callable[[], Request | None]) -> Request | None:
-    """A request that does what another one asks for, and then `action`, which may raise or ask for more."""
-    if request is None:
-        return action()
-    if isinstance(request, Call) and not loop_runs():
-        call: Call = request
-
-        def both() -> None:
-            call.function()
-            action()
-
-        return Call(both)
-    first: Request = request
-
-    async def one_after_the_other() -> None:
-        if isinstance(first, Call):
-            function = first.function
-            await shielded(lambda: in_worker_thread(lambda: cast("None", function())))
-        else:
-            await first.awaitable
-        second = action()
-        if isinstance(second, Await):
-            await second.awaitable
-
-    return Await(one_after_the_other(), "an interceptor")
-
-
-class _Undoing:
-    """Lets `current_step()` find the step of a handler that is called outside a rollback."""
-
-    def __init__(self, step: Step[Any]) -> None:
-        self.step = step
-
-
-def call_again(step: Step[Any]) -> Awaitable[object] | None:
-    """Call the handler of a step that has been undone, or was to be; returns what has to be awaited, if it is async.
-
-    Raises:
-        BaseException: whatever the handler raises.
-    """
-    handler = step.definition.handler_of(step.entry)
-    if handler is None or (handler.needs_result and not step.has_result):
-        return None
-    token = undoing.set(_Undoing(step))
-    try:
-        value = handler.call(step)
-    finally:
-        undoing.reset(token)
-    return value if isawaitable(value) else None
 
 
 class Injector(Interceptor):

@@ -1,4 +1,4 @@
-"""`sweep`: runs a scenario under every fault at every step, and looks whether the world is as it was.
+"""`Sweep`: runs a scenario under every fault at every step, and looks whether the world is as it was.
 
 The order of the runs is that of SQLite's fault sweeps.  The first step fails, in each way that it can; then the second
 one; and so on, until no further step is reached and the commit itself is refused.  So the steps are found by running,
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from actionqueues.step import Step
-
 from .crashing import Crashes, events_after_commit
 from .diagnosis import Bug, Finding, allowed_changes, diagnose
 from .differences import Change, Ignore, compare, concerns
@@ -23,7 +21,7 @@ from .playing import Backend, Player, can_fork
 from .record import NEXT, Known, Run, StepRecord
 from .snapshots import State, picture
 
-__all__ = ["Sweep", "sweep"]
+__all__ = ["Sweep"]
 
 #: How many faults in one run lead to a path before the one that is tried there.
 _DEPTH = 2
@@ -365,58 +363,3 @@ class Sweep:
         if left:
             lines = "\n".join(f"  {change}" for change in left)
             raise SweepError(f"reset= does not put the world back as it was before the sweep:\n{lines}")
-
-
-def sweep(
-    scenario: Callable[[], object],
-    *,
-    state: State,
-    reset: Callable[[], object] | None = None,
-    disturb: Callable[[Step[Any]], object] | None = None,
-    recover: Callable[[], object] | None = None,
-    faults: Iterable[str] | None = None,
-    ignore: Iterable[Ignore] = (),
-    error: ErrorSource = None,
-    only: Iterable[str] | None = None,
-    backend: Backend = "asyncio",
-) -> Sweep:
-    """Run a scenario under every fault at every step; each run must leave the world as it was.
-
-    Iterate over what it returns for the outcomes, one a trial, or call its `check`.  The scenario is run many times,
-    and undone each time but the last: what it opens itself it has to close.  Retries do not wait meanwhile.
-
-    Args:
-        scenario: a function without arguments, sync or async, that makes one transaction, or executes one queue and
-            rolls it back if that fails.
-        state: takes a picture of the world: any function, such as `directory`, `database` and `memory` make, or a dict
-            of them by name.
-        reset: puts the world back as it was before the sweep.  With it the sweep goes on after a leak, and commit hooks
-            and crashes after the commit are tried as well.
-        disturb: is given a step, and changes what that has made as somebody else would; for ``stale``.  It may return
-            a function that takes that back.  If it changes nothing, the step is left out.
-        recover: undoes what a killed process has left, in a fresh process; for ``crash``.
-        faults: which kinds, of ``before``, ``after``, ``interrupt``, ``cancel``, ``commit``, ``undo``, ``twice``,
-            ``stale``, ``crash`` and ``hook``; all of them by default.
-        ignore: what may differ: names or dotted names with wildcards, such as ``"updated_at"`` or
-            ``"db.users.*.seen"``, or predicates of a path.
-        error: what is raised in place of a step: an exception class, or a function of the step.  By default an error
-            that the step's retry policy takes for worth another attempt.
-        only: the ids of the trials to be run, and no others.
-        backend: what runs an async scenario: ``"asyncio"``, ``"trio"``, or a function that is given its coroutine.
-
-    Raises:
-        SweepError: while it is done, if nothing can be injected, the scenario fails by itself, or `reset` does not.
-        TypeError, ValueError: for arguments that make no sense.
-    """
-    return Sweep(
-        scenario,
-        state=state,
-        reset=reset,
-        disturb=disturb,
-        recover=recover,
-        faults=faults,
-        ignore=ignore,
-        error=error,
-        only=only,
-        backend=backend,
-    )

@@ -12,7 +12,7 @@ from tests.sweeps.sagas.crashes import recovering
 
 from .saga import Saga
 
-FOUND = ("crash@write.attempted", "write", Bug.RECOVERY_FAILED)
+FOUND = ("crash@write.attempting+", "write", Bug.RECOVERY_FAILED)
 
 
 def make(mended: bool) -> Saga:
