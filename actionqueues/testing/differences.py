@@ -88,7 +88,7 @@ def _compare(path: Path, before: object, after: object, ignore: Sequence[Ignore]
     if isinstance(before, dict) and isinstance(after, dict):
         _compare_keys(path, cast("dict[str, Any]", before), cast("dict[str, Any]", after), ignore, found)
     elif isinstance(before, list) and isinstance(after, list):
-        _compare_keys(path, _numbered(cast("list[Any]", before)), _numbered(cast("list[Any]", after)), ignore, found)
+        _compare_keys(path, _numbered(before), _numbered(after), ignore, found)  # pyright: ignore[reportUnknownArgumentType]
     elif type(before) is not type(after) or not _equal(before, after):
         found.append(Change(path, before, after))
 

@@ -51,8 +51,8 @@ def sweep(
         error: what is raised in place of a step: an exception class, or a function of the step.  By default an error
             that the step's retry policy takes for worth another attempt.
         only: the ids of the trials to be run, and no others.
-        backend: what runs an async scenario: ``"asyncio"``, ``"trio"``, or a function that is given its coroutine; after
-            a `KeyboardInterrupt` that has to cancel what is left in its loop, as `asyncio.run` does.
+        backend: what runs an async scenario: ``"asyncio"``, ``"trio"``, or a function that is given its coroutine;
+            after a `KeyboardInterrupt` that has to cancel what is left in its loop, as `asyncio.run` does.
 
     Raises:
         SweepError: while it is done, if nothing can be injected, the scenario fails by itself, or `reset` does not.

@@ -117,7 +117,8 @@ def error_for(step: Step[Any], policy: Policy | None, source: ErrorSource = None
         source: where the user says what it is to be.
     """
     if isinstance(source, type):
-        return source("injected")
+        made: BaseException = source("injected")
+        return made
     if source is not None:
         return source(step)
     if policy is None:

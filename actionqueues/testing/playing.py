@@ -139,10 +139,10 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
     """Let a classic queue fail once all its actions have been executed, where a transaction would be refused."""
     execute = ActionQueue.execute
 
-    def execute_and_refuse(queue: ActionQueue) -> None:
-        execute(queue)
-        block: Any = queue
-        watch = queue.interceptor
+    def execute_and_refuse(self: ActionQueue) -> None:
+        execute(self)
+        block: Any = self
+        watch = self.interceptor
         if watch is not None:
             watch.committing(block, ())
             run.committed += 1

@@ -175,9 +175,9 @@ def picture(state: State) -> Callable[[], object]:
     Raises:
         TypeError: if `state` is neither a function nor a mapping of names to functions.
     """
-    systems: object = state
+    systems: Any = state
     if isinstance(systems, Mapping):
-        takes = dict(cast("Mapping[str, Callable[[], object]]", systems))
+        takes = dict(cast("Mapping[str, Any]", systems))
         wrong = [name for name, take in takes.items() if not callable(take)]
         if not wrong:
             return lambda: {name: frozen(take()) for name, take in takes.items()}
@@ -247,7 +247,7 @@ def _key(key: object) -> str:
 
 def _fields(value: Any) -> dict[str, object] | None:
     """What an object holds, where its class says nothing else about when two are equal."""
-    cls: type = type(value)
+    cls: Any = type(value)
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     if cls.__eq__ is not object.__eq__:

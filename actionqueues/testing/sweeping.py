@@ -255,8 +255,8 @@ class Sweep:
         if self._recover is not None and Fault.CRASH in self._faults and can_fork():
             crashes = self._crash_trials()
             for trial in crashes.after_commit(run):
-                finding, changes = crashes.run(trial, final, committed=True)
-                yield self._done(Outcome(trial, finding, changes))
+                finding, lost = crashes.run(trial, final, committed=True)
+                yield self._done(Outcome(trial, finding, lost))
                 self._put_back()
 
     def _after_hook(self, trial: Trial, final: object, good: Run) -> Outcome:

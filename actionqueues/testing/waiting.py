@@ -64,12 +64,14 @@ def no_sleep() -> Generator[list[float], None, None]:
         for name, module in list(sys.modules.items())
         if name.startswith("actionqueues.") and vars(module).get("pause_async") is pause_async
     ]
-    before: list[tuple[Any, str, Any]] = [(drivers, "sleep", drivers.sleep), (engine, "monotonic", engine.monotonic)]
+    clocks: Any = engine
+    sleepers: Any = drivers
+    before: list[tuple[Any, str, Any]] = [(sleepers, "sleep", sleepers.sleep), (clocks, "monotonic", clocks.monotonic)]
     before += [(module, "pause_async", pause_async) for module in modules if module is not concurrency]
     # Watched steps take their time from the engine; the frames of others read the clock themselves.
     with watching(lambda inner: inner or Interceptor()):
-        drivers.sleep = waits.append  # type: ignore[assignment]
-        engine.monotonic = lambda: monotonic() + sum(waits)  # type: ignore[assignment]
+        sleepers.sleep = waits.append
+        clocks.monotonic = lambda: monotonic() + sum(waits)
         for module in modules:
             if module is not concurrency:
                 module.__dict__["pause_async"] = pass_at_once

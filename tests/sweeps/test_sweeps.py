@@ -268,7 +268,7 @@ def test_a_scenario_in_trio_is_swept() -> None:
             nursery.start_soon(put_in_trio, "b")
 
     found = ids(sweep(in_trio, state=memory(world), backend="trio"))
-    assert {"cancel-before@put_in_trio", "cancel-inside@put_in_trio", "cancel-after@put_in_trio"} <= set(found)
+    assert {f"cancel-{when}@put_in_trio" for when in ("before", "inside", "after")} <= set(found)
     assert world == {"a": True, "b": True}
 
 
