@@ -26,7 +26,7 @@ class Shop:
 
     db: sqlite3.Connection
     homes: Path
-    charges: dict[str, int] = field(default_factory=dict)
+    charges: dict[str, int] = field(default_factory=dict[str, int])
 
 
 @action

@@ -8,8 +8,7 @@ was.  Then come the faults of the undoing, and last the one run that commits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from .crashing import Crashes, events_after_commit
 from .diagnosis import Bug, Finding, allowed_changes, diagnose
@@ -284,7 +283,7 @@ class Sweep:
 
     # -- one trial
 
-    def _try(self, trial: Trial) -> Any:
+    def _try(self, trial: Trial) -> Generator[Outcome, None, Run | None]:
         """Run a trial, if it is wanted; yields its outcome, and returns its run if the fault could be injected."""
         if trial.fault not in self._faults:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +32,7 @@ def examples() -> Iterator[None]:
 
 
 def test_the_agent_of_the_examples_takes_everything_back(examples: None, monkeypatch: Any, capsys: Any) -> None:
-    import agent_tools  # type: ignore[import-not-found] # pyright: ignore[reportMissingImports]
-
-    tools: Any = agent_tools
+    tools: Any = importlib.import_module("agent_tools")
     with tools.workspace() as belt:
         state = {"calendar": database(belt.calendar), "files": directory(belt.folder)}
         made = sweep(lambda: tools.work(belt), state=state, ignore=[".git*"], faults=["before", "after", "commit"])

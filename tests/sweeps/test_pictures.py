@@ -27,10 +27,13 @@ def test_what_was_added_removed_and_changed_is_told_by_its_path() -> None:
 
 
 def test_a_name_dotted_names_or_a_predicate_may_differ() -> None:
+    def is_n(path: tuple[str, ...]) -> bool:
+        return path[-1] == "n"
+
     before, after = {"db": {"seen": 1, "n": 1}}, {"db": {"seen": 2, "n": 2}}
     assert lines(before, after, "seen") == ["~ db.n: 1 -> 2"]
     assert lines(before, after, "db.*") == []
-    assert lines(before, after, lambda path: path[-1] == "n") == ["~ db.seen: 1 -> 2"]
+    assert lines(before, after, is_n) == ["~ db.seen: 1 -> 2"]
 
 
 def test_values_that_cannot_be_compared_are_compared_by_what_they_show() -> None:
@@ -38,7 +41,8 @@ def test_values_that_cannot_be_compared_are_compared_by_what_they_show() -> None
         def __eq__(self, other: object) -> bool:
             raise TypeError
 
-        __hash__ = None  # type: ignore[assignment]
+        def __hash__(self) -> int:
+            return 0
 
         def __repr__(self) -> str:
             return "odd"
@@ -79,10 +83,11 @@ def test_memory_takes_one_thing_or_several_by_name() -> None:
 
 
 def test_a_state_that_is_none_is_refused_with_what_would_do() -> None:
+    wrong: list[Any] = [{"db": 1}, []]
     with pytest.raises(TypeError, match=r"there are memory\(thing\), directory\(path\) and database\(connection\)"):
-        picture({"db": 1})  # type: ignore[dict-item] # the mistake that is tested
+        picture(wrong[0])
     with pytest.raises(TypeError, match="state must be a function"):
-        picture([])  # type: ignore[arg-type] # likewise
+        picture(wrong[1])
 
 
 def test_a_directory_shows_content_mode_and_links(tmp_path: Path) -> None:

@@ -294,7 +294,8 @@ def test_steps_in_threads_are_swept() -> None:
 
     def scenario() -> None:
         with ThreadPoolExecutor(2) as pool, transaction() as q:
-            list(pool.map(lambda key: q.run(work, key), range(3)))
+            for done in [pool.submit(q.run, work, key) for key in range(3)]:
+                done.result()
 
     assert len(ids(sweep(scenario, state=memory(world)))) > 9
 

@@ -21,7 +21,10 @@ def make(mended: bool) -> Saga:
         world[text] = True
 
     if mended:
-        post.rollback(lambda text: world.pop(text, None))
+
+        @post.rollback
+        def unpost(text: str) -> None:
+            world.pop(text, None)
 
     @action
     def mail() -> None: ...
