@@ -112,10 +112,8 @@ class ToolBelt:
         """Move the branch and the index back; the files are undone by the steps that wrote them."""
         if "before" not in step.saved:
             return
-        ours = (
-            step.saved.get("after"),
-            step.saved["before"],
-        )  # not the result: a reply can be lost
+        # Not the result: there is none if the reply is lost.
+        ours = (step.saved.get("after"), step.saved["before"])
         if self.git("rev-parse", "HEAD") not in ours:
             raise RollbackConflict("somebody else has committed since")
         self.git("reset", "--quiet", step.saved["before"])

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from actionqueues.states import StepState
 
@@ -324,10 +325,10 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     )
 
 
-def _swallows(function: object) -> bool:
+def _swallows(function: Any) -> bool:
     """Whether the source of a handler has an ``except`` that raises nothing, or a ``suppress``."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))  # type: ignore[arg-type]
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):  # made at run time, or not of Python
         return False
     for node in ast.walk(tree):

@@ -88,7 +88,7 @@ def _compare(path: Path, before: object, after: object, ignore: Sequence[Ignore]
     if isinstance(before, dict) and isinstance(after, dict):
         _compare_keys(path, cast("dict[str, Any]", before), cast("dict[str, Any]", after), ignore, found)
     elif isinstance(before, list) and isinstance(after, list):
-        _compare_keys(path, _numbered(before), _numbered(after), ignore, found)  # pyright: ignore[reportUnknownArgumentType]
+        _compare_keys(path, _numbered(before), _numbered(after), ignore, found)
     elif type(before) is not type(after) or not _equal(before, after):
         found.append(Change(path, before, after))
 
@@ -100,8 +100,9 @@ def _compare_keys(
         _compare((*path, key), before.get(key, ABSENT), after.get(key, ABSENT), ignore, found)
 
 
-def _numbered(items: list[Any]) -> dict[str, Any]:
-    return {f"[{place}]": item for place, item in enumerate(items)}
+def _numbered(items: object) -> dict[str, Any]:
+    listed: Any = items
+    return {f"[{place}]": item for place, item in enumerate(listed)}
 
 
 def _equal(before: object, after: object) -> bool:

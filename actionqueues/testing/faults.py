@@ -128,8 +128,12 @@ def error_for(step: Step[Any], policy: Policy | None, source: ErrorSource = None
 
 def _candidates(policy: Policy) -> list[type[Exception]]:
     on: Any = getattr(policy, "on", None)
-    named = on if isinstance(on, tuple) else (on,)
-    return [*_USUAL, *(cls for cls in named if isinstance(cls, type) and issubclass(cls, Exception))]
+    chosen: list[Any] = [cls for cls in _as_tuple(on) if isinstance(cls, type) and issubclass(cls, Exception)]
+    return [*_USUAL, *chosen]
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _like(cls: type[Exception]) -> Exception:

@@ -100,11 +100,19 @@ def actions_of(package: str) -> dict[str, Definition]:
         if name == package or name.startswith(f"{package}."):
             holders: list[Any] = [module, *(each for each in vars(module).values() if isinstance(each, type))]
             for holder in holders:
-                for thing in list(vars(holder).values()):
-                    definition = getattr(type(getattr(thing, "__func__", thing)), "__actionqueues__", None)
-                    if isinstance(definition, Definition) and identity(definition).startswith(f"{package}"):
+                attributes: dict[str, Any] = dict(vars(holder))
+                for thing in attributes.values():
+                    definition = _definition_in(thing)
+                    if definition is not None and identity(definition).startswith(f"{package}."):
                         actions[identity(definition)] = definition
     return dict(sorted(actions.items()))
+
+
+def _definition_in(thing: Any) -> Definition | None:
+    """The definition of what is an action, or a static or class method of one."""
+    kind: Any = type(getattr(thing, "__func__", thing))
+    found = getattr(kind, "__actionqueues__", None)
+    return found if isinstance(found, Definition) else None
 
 
 def coverage_lines(coverage: HandlerCoverage, packages: Iterable[str], limit: float | None) -> list[tuple[str, bool]]:

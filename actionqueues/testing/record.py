@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, cast
+from typing import Any
 
 from actionqueues.states import StepState
 from actionqueues.step import Step
@@ -80,7 +80,8 @@ class StepRecord:
     def remember_arguments(self) -> None:
         """Copy the arguments that can be changed in place."""
         arguments = self.step.arguments
-        self._arguments = {name: frozen(value) for name, value in arguments.items() if isinstance(value, _PLAIN)}
+        plain: dict[str, Any] = {name: value for name, value in arguments.items() if isinstance(value, _PLAIN)}
+        self._arguments = {name: frozen(value) for name, value in plain.items()}
 
     @property
     def changed_arguments(self) -> list[str]:
@@ -296,4 +297,4 @@ class Run:
 
     def actions(self) -> list[str]:
         """The names of its actions, in order of start."""
-        return list(dict.fromkeys(cast("list[str]", [record.name for record in self.records])))
+        return list(dict.fromkeys(record.name for record in self.records))

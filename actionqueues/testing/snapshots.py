@@ -107,7 +107,8 @@ def database(
             with closing(sqlite3.connect(path)) as db:
                 return _tables(db, chosen, columns)
         if callable(connection) and not hasattr(connection, "cursor"):
-            with closing(connection()) as db:
+            opened: Any = connection()
+            with closing(opened) as db:
                 return _tables(db, chosen, columns)
         return _tables(connection, chosen, columns)
 
@@ -213,6 +214,7 @@ def frozen(value: object) -> Any:
 
 
 def _frozen(value: Any, above: dict[int, str]) -> Any:
+    given: Any = value
     if isinstance(value, _ATOMS):
         return value
     if isinstance(value, bytearray | memoryview):
@@ -230,15 +232,15 @@ def _frozen(value: Any, above: dict[int, str]) -> Any:
             return {repr(item): item for item in sorted(cast("AbstractSet[object]", value), key=repr)}
         if isinstance(value, Sequence):
             return [_frozen(item, above) for item in cast("Sequence[object]", value)]
-        fields = _fields(value)
+        fields = _fields(given)
         if fields is not None:
             return {name: _frozen(item, above) for name, item in fields.items()}
     finally:
-        del above[id(value)]
+        del above[id(given)]
     try:
-        return copy.deepcopy(value)
+        return copy.deepcopy(given)
     except Exception:  # a connection, a lock: the thing itself is all there is to compare
-        return value
+        return given
 
 
 def _key(key: object) -> str:
@@ -247,10 +249,10 @@ def _key(key: object) -> str:
 
 def _fields(value: Any) -> dict[str, object] | None:
     """What an object holds, where its class says nothing else about when two are equal."""
-    cls: Any = type(value)
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    cls: Any = value.__class__
     if cls.__eq__ is not object.__eq__:
         return None
     held = getattr(value, "__dict__", None)
-    return dict(held) if isinstance(held, dict) and not callable(value) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return dict(held) if isinstance(held, dict) and not callable(value) else None  # pyright: ignore[reportUnknownArgumentType]
