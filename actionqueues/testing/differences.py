@@ -24,6 +24,9 @@ class _Absent:
     def __repr__(self) -> str:
         return "nothing"
 
+    def __reduce__(self) -> str:
+        return "ABSENT"
+
 
 ABSENT: Final = _Absent()
 
@@ -82,15 +85,19 @@ def compare(before: object, after: object, ignore: Iterable[Ignore] = ()) -> lis
     return found
 
 
-def _compare(path: Path, before: object, after: object, ignore: Sequence[Ignore], found: list[Change]) -> None:
+def _compare(path: Path, before: Any, after: Any, ignore: Sequence[Ignore], found: list[Change]) -> None:
     if before is after or (path and any(_ignored(path, each) for each in ignore)):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         _compare_keys(path, cast("dict[str, Any]", before), cast("dict[str, Any]", after), ignore, found)
-    elif isinstance(before, list) and isinstance(after, list):
-        _compare_keys(path, _numbered(before), _numbered(after), ignore, found)
+    elif type(before) is list and type(after) is list:
+        _compare_lists(path, before, after, ignore, found)
     elif type(before) is not type(after) or not _equal(before, after):
         found.append(Change(path, before, after))
+
+
+def _compare_lists(path: Path, before: Any, after: Any, ignore: Sequence[Ignore], found: list[Change]) -> None:
+    _compare_keys(path, _numbered(before), _numbered(after), ignore, found)
 
 
 def _compare_keys(

@@ -133,7 +133,7 @@ def _candidates(policy: Policy) -> list[type[Exception]]:
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType]
+    return tuple(value) if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
 def _like(cls: type[Exception]) -> Exception:

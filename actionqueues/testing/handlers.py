@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from actionqueues.definition import Definition
 from actionqueues.interceptor import Interceptor
@@ -100,7 +100,7 @@ def actions_of(package: str) -> dict[str, Definition]:
         if name == package or name.startswith(f"{package}."):
             holders: list[Any] = [module, *(each for each in vars(module).values() if isinstance(each, type))]
             for holder in holders:
-                attributes: dict[str, Any] = dict(vars(holder))
+                attributes: dict[str, Any] = {**holder.__dict__}
                 for thing in attributes.values():
                     definition = _definition_in(thing)
                     if definition is not None and identity(definition).startswith(f"{package}."):
@@ -110,8 +110,8 @@ def actions_of(package: str) -> dict[str, Definition]:
 
 def _definition_in(thing: Any) -> Definition | None:
     """The definition of what is an action, or a static or class method of one."""
-    kind: Any = type(getattr(thing, "__func__", thing))
-    found = getattr(kind, "__actionqueues__", None)
+    function: Any = getattr(thing, "__func__", thing)
+    found = getattr(cast("type", type(function)), "__actionqueues__", None)
     return found if isinstance(found, Definition) else None
 
 
