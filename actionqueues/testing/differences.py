@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from reprlib import Repr
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias
 
 __all__ = ["ABSENT", "Change", "Ignore", "Path", "compare", "concerns", "render", "shown_path"]
 
@@ -88,11 +88,12 @@ def compare(before: object, after: object, ignore: Iterable[Ignore] = ()) -> lis
 def _compare(path: Path, before: Any, after: Any, ignore: Sequence[Ignore], found: list[Change]) -> None:
     if before is after or (path and any(_ignored(path, each) for each in ignore)):
         return
-    if isinstance(before, dict) and isinstance(after, dict):
-        _compare_keys(path, cast("dict[str, Any]", before), cast("dict[str, Any]", after), ignore, found)
-    elif type(before) is list and type(after) is list:
+    kinds: set[Any] = {type(before), type(after)}
+    if kinds == {dict}:
+        _compare_keys(path, before, after, ignore, found)
+    elif kinds == {list}:
         _compare_lists(path, before, after, ignore, found)
-    elif type(before) is not type(after) or not _equal(before, after):
+    elif len(kinds) > 1 or not _equal(before, after):
         found.append(Change(path, before, after))
 
 

@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from actionqueues.definition import Definition
 from actionqueues.interceptor import Interceptor
@@ -108,10 +108,10 @@ def actions_of(package: str) -> dict[str, Definition]:
     return dict(sorted(actions.items()))
 
 
-def _definition_in(thing: Any) -> Definition | None:
+def _definition_in(thing: object) -> Definition | None:
     """The definition of what is an action, or a static or class method of one."""
-    function: Any = getattr(thing, "__func__", thing)
-    found = getattr(cast("type", type(function)), "__actionqueues__", None)
+    function: object = getattr(thing, "__func__", thing)
+    found = getattr(type(function), "__actionqueues__", None)
     return found if isinstance(found, Definition) else None
 
 
