@@ -82,6 +82,8 @@ class ToolBelt:
 
     @write_file.rollback
     def unwrite_file(self, path: str, text: str, step: Step[None]) -> None:
+        if "before" not in step.saved:
+            return  # it failed before it had done anything
         file = self.folder / path
         if file.exists() and file.read_text() not in (text, step.saved["before"]):
             raise RollbackConflict(f"{path} was changed by somebody else since")
@@ -102,23 +104,30 @@ class ToolBelt:
         current_step().save(before=self.git("rev-parse", "HEAD"))
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
-        return self.git("rev-parse", "HEAD")
+        current_step().save(after=self.git("rev-parse", "HEAD"))
+        return str(current_step().saved["after"])
 
     @commit.rollback
     def uncommit(self, step: Step[str]) -> None:
         """Move the branch and the index back; the files are undone by the steps that wrote them."""
-        if self.git("rev-parse", "HEAD") not in (step.result, step.saved["before"]):
+        if "before" not in step.saved:
+            return
+        # Not the result: there is none if the reply is lost.
+        ours = (step.saved.get("after"), step.saved["before"])
+        if self.git("rev-parse", "HEAD") not in ours:
             raise RollbackConflict("somebody else has committed since")
         self.git("reset", "--quiet", step.saved["before"])
 
     @action
-    def add_event(self, day: str, title: str) -> int | None:
+    def add_event(self, day: str, title: str) -> None:
         event = (day, title)
-        return self.calendar.execute("INSERT INTO events VALUES (?, ?)", event).lastrowid
+        row = self.calendar.execute("INSERT INTO events VALUES (?, ?)", event).lastrowid
+        current_step().save(row=row)
 
     @add_event.rollback
-    def remove_event(self, result: int) -> None:
-        self.calendar.execute("DELETE FROM events WHERE rowid = ?", (result,))
+    def remove_event(self, step: Step[None]) -> None:
+        if "row" in step.saved:  # not the result: there is none if the reply is lost
+            self.calendar.execute("DELETE FROM events WHERE rowid = ?", (step.saved["row"],))
 
     def run_tests(self) -> None:
         command = [sys.executable, "-B", "-m", "unittest", "--quiet"]

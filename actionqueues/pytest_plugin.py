@@ -1,0 +1,143 @@
+"""The face of `actionqueues.testing` for pytest: the fixture, the matrices, the page, and rollback coverage."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from .testing.entry import sweep
+from .testing.handlers import HandlerCoverage, coverage_lines
+from .testing.matrix import Swept, as_data, matrix_lines, page
+from .testing.outcomes import Outcome, SweepError, SweepFailed
+
+__all__ = ["RollbackSweep", "Session", "session_of"]
+
+_NAME = "actionqueues-session"
+
+
+class RollbackSweep:
+    """The fixture `rollback_sweep`: `actionqueues.testing.sweep`, each fault a subtest where pytest has them."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+        self._session = session_of(request.config)
+
+    def __call__(self, scenario: Any, /, **options: Any) -> None:
+        """Sweep; takes what `actionqueues.testing.sweep` takes.
+
+        Raises:
+            SweepFailed: if something was found, and this pytest has no subtests.
+            SweepError: if the sweep cannot be done.
+        """
+        only = self._request.config.getoption("rollback_only")
+        if only:
+            options["only"] = only
+        made = sweep(scenario, **options)
+        try:
+            subtests: Any = self._request.getfixturevalue("subtests")
+        except pytest.FixtureLookupError:
+            subtests = None
+        node = self._request.node.nodeid
+        try:
+            with self._session.sweeping():
+                for outcome in made:
+                    if subtests is not None:
+                        with subtests.test(msg=outcome.id):
+                            if not outcome.ok:
+                                pytest.fail(_told(outcome, node), pytrace=False)
+        finally:
+            self._session.sweeps.append(as_data(node, made.outcomes, made.stopped))
+        if subtests is None and made.failures:
+            raise SweepFailed(made.failures)
+        if not made.outcomes:
+            raise SweepError("no fault was injected: faults= leaves none that fits this scenario")
+
+
+def _told(outcome: Outcome, node: str) -> str:
+    return f"{outcome.message}\nagain, alone: pytest '{node}' --rollback-only='{outcome.id}'"
+
+
+def session_of(config: pytest.Config) -> Session:
+    """What is kept for the whole run of pytest; made at the first use."""
+    found = config.pluginmanager.get_plugin(_NAME)
+    if isinstance(found, Session):
+        return found
+    session = Session(config)
+    config.pluginmanager.register(session, _NAME)
+    return session
+
+
+class Session:
+    """What all sweeps of a run of pytest have shown, and which handlers have run.
+
+    Attributes:
+        sweeps: the sweeps, as data.
+        handlers: which handlers have run; None without ``--rollback-cov``.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.sweeps: list[Swept] = []
+        packages: list[str] = config.getoption("rollback_cov") or []
+        self._packages = packages
+        self._report: str | None = config.getoption("rollback_report")
+        self._limit: float | None = config.getoption("rollback_fail_under")
+        self._config = config
+        self._open = ExitStack()
+        self.handlers = HandlerCoverage() if packages else None
+        if self.handlers is not None:
+            self._open.enter_context(self.handlers.watching())
+
+    def sweeping(self) -> ExitStack:
+        """While a sweep is on: handlers that run count as run under one."""
+        stack = ExitStack()
+        if self.handlers is not None:
+            stack.enter_context(self.handlers.under_sweep())
+        return stack
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker of pytest-xdist has ended: take over what it has seen."""
+        text = getattr(node, "workeroutput", {}).get(_NAME)
+        if text is not None:
+            seen = json.loads(text)
+            self.sweeps += cast("list[Swept]", seen["sweeps"])
+            if self.handlers is not None:
+                self.handlers.include(seen["handlers"])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Pass on what was seen, write the page, and fail where too little has run."""
+        output: Any = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            seen = {"sweeps": self.sweeps, "handlers": self.handlers.as_data() if self.handlers is not None else {}}
+            output[_NAME] = json.dumps(seen)
+            return
+        if self._report is not None:
+            Path(self._report).write_text(page(self.sweeps), encoding="utf-8")
+        if self.handlers is None or self._limit is None or session.exitstatus != 0:
+            return
+        if self.handlers.percent(self._packages) < self._limit:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """Watch no more."""
+        self._open.close()
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Draw the matrices, and list the handlers."""
+        for swept in self.sweeps:
+            terminalreporter.section(f"rollback sweep of {swept['test']}", sep="-")
+            for line in matrix_lines(swept):
+                for text, kind in line:
+                    terminalreporter.write(text, green=kind == "ok", red=kind == "failed")
+                terminalreporter.line("")
+        if self.handlers is not None:
+            terminalreporter.section("rollback coverage", sep="-")
+            for text, good in coverage_lines(self.handlers, self._packages, self._limit):
+                terminalreporter.write_line(text, red=not good)
+        if self._report is not None:
+            terminalreporter.write_line(f"rollback report: {self._report}")

@@ -1,0 +1,39 @@
+"""Prove that rollbacks roll back: fault sweeps, and what tests of actions need, with pytest or without."""
+
+from .diagnosis import Bug as Bug
+from .diagnosis import Finding as Finding
+from .differences import Change as Change
+from .entry import sweep as sweep
+from .faults import Fault as Fault
+from .faults import Injected as Injected
+from .helpers import Recorder as Recorder
+from .helpers import fail_at as fail_at
+from .helpers import fake_step as fake_step
+from .outcomes import Outcome as Outcome
+from .outcomes import SweepError as SweepError
+from .outcomes import SweepFailed as SweepFailed
+from .snapshots import database as database
+from .snapshots import directory as directory
+from .snapshots import memory as memory
+from .sweeping import Sweep as Sweep
+from .waiting import no_sleep as no_sleep
+
+__all__ = [
+    "Bug",
+    "Change",
+    "Fault",
+    "Finding",
+    "Injected",
+    "Outcome",
+    "Recorder",
+    "Sweep",
+    "SweepError",
+    "SweepFailed",
+    "database",
+    "directory",
+    "fail_at",
+    "fake_step",
+    "memory",
+    "no_sleep",
+    "sweep",
+]

@@ -1,0 +1,67 @@
+"""How one interceptor passes on to another one, and how a handler is called outside a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any, cast
+
+from actionqueues.concurrency import in_worker_thread, shielded
+from actionqueues.owner import undoing
+from actionqueues.requests import Await, Call, Request
+from actionqueues.step import Step
+
+from .waiting import loop_runs
+
+__all__ = ["call_again", "then"]
+
+
+def then(request: Request | None, action: Callable[[], Request | None]) -> Request | None:
+    """A request that does what another one asks for, and then `action`, which may raise or ask for more."""
+    if request is None:
+        return action()
+    if isinstance(request, Call) and not loop_runs():
+        call: Call = request
+
+        def both() -> None:
+            call.function()
+            action()
+
+        return Call(both)
+    first: Request = request
+
+    async def one_after_the_other() -> None:
+        if isinstance(first, Call):
+            function = first.function
+            await shielded(lambda: in_worker_thread(lambda: cast("None", function())))
+        else:
+            await first.awaitable
+        second = action()
+        if isinstance(second, Await):
+            await second.awaitable
+
+    return Await(one_after_the_other(), "an interceptor")
+
+
+class _Undoing:
+    """Lets `current_step()` find the step of a handler that is called outside a rollback."""
+
+    def __init__(self, step: Step[Any]) -> None:
+        self.step = step
+
+
+def call_again(step: Step[Any]) -> Awaitable[object] | None:
+    """Call the handler of a step that has been undone, or was to be; returns what has to be awaited, if it is async.
+
+    Raises:
+        BaseException: whatever the handler raises.
+    """
+    handler = step.definition.handler_of(step.entry)
+    if handler is None or (handler.needs_result and not step.has_result):
+        return None
+    token = undoing.set(_Undoing(step))
+    try:
+        value = handler.call(step)
+    finally:
+        undoing.reset(token)
+    return value if isawaitable(value) else None

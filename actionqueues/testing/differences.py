@@ -1,0 +1,144 @@
+"""What differs between two pictures of the world: what was added, removed and changed, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from reprlib import Repr
+from typing import Any, Final, NamedTuple, TypeAlias
+
+__all__ = ["ABSENT", "Change", "Ignore", "Path", "compare", "concerns", "render", "shown_path"]
+
+#: The way to a value: the name of the system, then keys, fields and places.
+Path: TypeAlias = tuple[str, ...]
+
+#: What may differ: a name or dotted names, with the wildcards of `fnmatch`, or a predicate that is given a `Path`.
+Ignore: TypeAlias = "str | Callable[[Path], bool]"
+
+
+class _Absent:
+    """Stands for a value that is not there."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+    def __reduce__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+
+_short = Repr()
+_short.maxstring = _short.maxother = 90
+_short.maxdict = _short.maxlist = _short.maxtuple = 12
+_short.maxlevel = 4
+
+
+class Change(NamedTuple):
+    """One value that is not as it was."""
+
+    path: Path  #: where
+    before: object  #: what it was, or `ABSENT`
+    after: object  #: what it is, or `ABSENT`
+
+    @property
+    def kind(self) -> str:
+        """``"added"``, ``"removed"`` or ``"changed"``."""
+        if self.before is ABSENT:
+            return "added"
+        return "removed" if self.after is ABSENT else "changed"
+
+    def __str__(self) -> str:
+        where = shown_path(self.path)
+        if self.kind == "added":
+            return f"+ {where}: {_short.repr(self.after)}"
+        if self.kind == "removed":
+            return f"- {where}: {_short.repr(self.before)}"
+        return f"~ {where}: {_short.repr(self.before)} -> {_short.repr(self.after)}"
+
+
+def shown_path(path: Path) -> str:
+    """A path as it is written in messages: ``users[3].email``."""
+    text = ""
+    for part in path:
+        if part.isidentifier():
+            text += f".{part}" if text else part
+        elif part.startswith("["):
+            text += part
+        else:
+            text += f"[{part}]" if text else part
+    return text or "the state"
+
+
+def compare(before: object, after: object, ignore: Iterable[Ignore] = ()) -> list[Change]:
+    """All changes from one frozen state (see `snapshots.frozen`) to another, in order of their paths.
+
+    Args:
+        before: as it was.
+        after: as it is.
+        ignore: what may differ.
+    """
+    found: list[Change] = []
+    _compare((), before, after, tuple(ignore), found)
+    return found
+
+
+def _compare(path: Path, before: Any, after: Any, ignore: Sequence[Ignore], found: list[Change]) -> None:
+    if before is after or (path and any(_ignored(path, each) for each in ignore)):
+        return
+    kinds: set[Any] = {type(before), type(after)}
+    if kinds == {dict}:
+        _compare_keys(path, before, after, ignore, found)
+    elif kinds == {list}:
+        _compare_lists(path, before, after, ignore, found)
+    elif len(kinds) > 1 or not _equal(before, after):
+        found.append(Change(path, before, after))
+
+
+def _compare_lists(path: Path, before: Any, after: Any, ignore: Sequence[Ignore], found: list[Change]) -> None:
+    _compare_keys(path, _numbered(before), _numbered(after), ignore, found)
+
+
+def _compare_keys(
+    path: Path, before: Mapping[str, Any], after: Mapping[str, Any], ignore: Sequence[Ignore], found: list[Change]
+) -> None:
+    for key in [*before, *(key for key in after if key not in before)]:
+        _compare((*path, key), before.get(key, ABSENT), after.get(key, ABSENT), ignore, found)
+
+
+def _numbered(items: object) -> dict[str, Any]:
+    listed: Any = items
+    return {f"[{place}]": item for place, item in enumerate(listed)}
+
+
+def _equal(before: object, after: object) -> bool:
+    try:
+        return bool(before == after)
+    except Exception:  # of a type whose objects cannot be compared as a whole
+        return repr(before) == repr(after)
+
+
+def _ignored(path: Path, ignore: Ignore) -> bool:
+    if callable(ignore):
+        return ignore(path)
+    places = range(len(path))
+    return any(fnmatchcase(".".join(path[start : end + 1]), ignore) for start in places for end in places[start:])
+
+
+def concerns(one: Path, other: Path) -> bool:
+    """Whether one of two paths leads through the other."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def render(changes: Sequence[Change], limit: int = 20) -> list[str]:
+    """The lines that show changes, by system; `+` was added, `-` was removed, `~` was changed."""
+    lines: list[str] = []
+    for number, change in enumerate(changes):
+        if number == limit:
+            lines.append(f"  ... and {len(changes) - limit} more")
+            break
+        lines.append(f"  {change}")
+    return lines

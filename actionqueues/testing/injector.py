@@ -1,0 +1,347 @@
+"""`Injector`: the interceptor that injects the faults of a run, records what happens, and passes everything on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from threading import current_thread, main_thread
+from typing import Any
+
+from actionqueues.blockstate import BlockState
+from actionqueues.concurrency import in_trio
+from actionqueues.hooks import Hook
+from actionqueues.interceptor import Interceptor
+from actionqueues.requests import Await, Request
+from actionqueues.step import PENDING, Step
+
+from .chaining import call_again, then
+from .differences import compare
+from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
+from .record import Run, StepRecord
+
+__all__ = ["Disturb", "Injector"]
+
+#: Changes what a step has made, as somebody else would.  Returns what takes that back, or None.
+Disturb = Callable[[Step[Any]], "Callable[[], object] | object"]
+
+_BEFORE = (Fault.BEFORE, Fault.BEFORE_TWICE, Fault.BEFORE_ALWAYS)
+_AFTER = (Fault.AFTER, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS)
+_OFTEN = 1000  # after so many attempts nobody believes in an end
+
+
+class Injector(Interceptor):
+    """Stands between one transaction, or all classic queues, and their steps, in front of another interceptor."""
+
+    def __init__(
+        self,
+        run: Run,
+        inner: Interceptor | None = None,
+        *,
+        disturb: Disturb | None = None,
+        error: Any = None,
+    ) -> None:
+        self.run = run
+        self.inner = inner
+        self._disturb = disturb
+        self._error = error
+        self._entered_with: object = None
+        self._hook_before: object = None
+
+    def _event(self, place: str, event: str, inner: Callable[[], Request | None]) -> Request | None:
+        """Something has happened: let the inner interceptor know, with a moment to be killed in before and after."""
+        crash = self.run.crash
+        crash(f"{place}.{event}")
+        if self.inner is None:
+            return None
+        return then(inner(), lambda: crash(f"{place}.{event}+"))
+
+    def entering(self, block: BlockState) -> None:
+        run = self.run
+        run.entered += 1
+        run.last_block = block.name if block.surrounding is None else run.last_block
+        run.repeating = block.name in run.ended_blocks
+        if block.surrounding is not None:
+            self._entered_with = run.photo()
+        if self.inner is not None:
+            self.inner.entering(block)
+
+    # -- bodies
+
+    def starting(self, step: Step[Any]) -> Request | None:
+        record = self.run.start(step)
+        return self._event(record.place, "starting", lambda: (self.inner or self).starting(step))
+
+    def attempting(self, step: Step[Any]) -> Request | None:
+        record = self.run.of(step)
+        told = self._event(record.place, "attempting", lambda: (self.inner or self).attempting(step))
+        return then(told, lambda: self._before_body(record))
+
+    def _before_body(self, record: StepRecord) -> Request | None:
+        run, step = self.run, record.step
+        if record.attempts >= _OFTEN:
+            raise Endless(f"{record.name} was attempted {_OFTEN} times")
+        point = self._due(record, _BEFORE)
+        if point is not None:
+            record.attempts += 1
+            run.fire(point)
+            raise error_for(step, step.definition.retry, self._error)
+        run.begin(record)
+        point = run.armed_at(record.place, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE)
+        if point is None or record.attempts > 1 or not record.in_loop or not step.definition.is_async:
+            return None
+        if point.fault is Fault.CANCEL_BEFORE:
+            run.fire(point)
+            return self._cancel(record)
+        if in_trio():
+            if run.scope is not None:
+                run.fire(point)
+                run.scope.cancel()
+            return None
+        task = asyncio.current_task()
+        if task is not None:
+            record.cancelling = asyncio.get_running_loop().call_soon(self._cancel_inside, point, task)
+        return None
+
+    def _cancel_inside(self, point: Point, task: asyncio.Task[Any]) -> None:
+        self.run.fire(point)
+        task.cancel()
+
+    def _due(self, record: StepRecord, kinds: Sequence[Fault]) -> Point | None:
+        """The fault that is to be injected now into an attempt of a step."""
+        run = self.run
+        once, twice, always = kinds
+        if kinds is _BEFORE and not run.fired and record.place not in run.expected:
+            run.arm_next(record.place)
+        made = record.attempts if kinds is _BEFORE else record.returned - 1
+        point = run.armed_at(record.place, once)
+        if point is not None and made == 0:
+            return point
+        point = run.armed_at(record.place, twice)
+        if point is not None and made < 2:
+            return point
+        for point in run.armed:
+            if point.fault is always:
+                place = point.place
+                later = point in run.fired and record.name == place.partition("#")[0]
+                if record.place == place or later:
+                    return point
+        return None
+
+    def _cancel(self, record: StepRecord) -> Request | None:
+        """Cancel the running task; a request that waits for that, where something can be awaited."""
+        waits = record.step.definition.is_async
+        if in_trio():
+            import trio
+
+            if self.run.scope is not None:
+                self.run.scope.cancel()
+            return Await(trio.lowlevel.checkpoint(), "a cancellation") if waits else None
+        task = asyncio.current_task()
+        if task is not None:
+            task.cancel()
+        return Await(asyncio.sleep(0), "a cancellation") if waits else None
+
+    def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
+        run, record = self.run, self.run.of(step)
+        if record.cancelling is not None:
+            record.cancelling.cancel()
+            record.cancelling = None
+        run.end(record, returned=error is None)
+        lost, cancels = (None, False) if error is not None else self._lost(record)
+        if lost is not None:
+            result, error = PENDING, lost
+        told = self._event(record.place, "attempted", lambda: (self.inner or self).attempted(step, result, error))
+        if lost is None:
+            return told
+
+        def lose() -> Request | None:
+            if cancels:
+                return self._cancel(record)
+            raise lost
+
+        return then(told, lose)
+
+    def _lost(self, record: StepRecord) -> tuple[BaseException | None, bool]:
+        """What is raised although the body has returned, and whether that is a cancellation."""
+        run, step = self.run, record.step
+        point = self._due(record, _AFTER)
+        if point is not None:
+            run.fire(point)
+            return error_for(step, step.definition.retry, self._error), False
+        if record.returned > 1:
+            return None, False
+        point = run.armed_at(record.place, Fault.INTERRUPT)
+        if point is not None and current_thread() is main_thread():  # no other one is ever interrupted
+            run.fire(point)
+            return KeyboardInterrupt("injected"), False
+        point = run.armed_at(record.place, Fault.CANCEL_AFTER)
+        if point is not None and record.in_loop:
+            run.fire(point)
+            return Injected("cancelled"), True
+        return None, False
+
+    def recorded(self, step: Step[Any]) -> Request | None:
+        record = self.run.start(step)
+        record.by_hand = True
+        return self._event(record.place, "recorded", lambda: (self.inner or self).recorded(step))
+
+    # -- the end
+
+    def committing(self, block: BlockState, hooks: Sequence[Hook]) -> Request | None:
+        run = self.run
+        run.crash(f"{block.name}.committing")
+        if run.refuse and block.surrounding is None:
+            run.refused += 1
+            if run.refused > _OFTEN:
+                raise Endless(f"{block.label} was entered again {_OFTEN} times")
+            for point in run.armed:
+                if point.fault is Fault.COMMIT:
+                    run.fire(point)
+            raise Refused("the commit was refused, to see whether everything is undone")
+        if self.inner is None:
+            return None
+        return then(self.inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
+
+    def committed(self, block: BlockState) -> None:
+        run = self.run
+        if self.inner is not None:
+            self.inner.committed(block)
+        if block.surrounding is None:
+            run.committed += 1
+        else:
+            after = run.photo()
+            if after is not None and self._entered_with is not None:
+                run.independent += compare(self._entered_with, after)
+        run.crash(f"{block.name}.committed")
+
+    def calling_hook(self, hook: Hook) -> Request | None:
+        run = self.run
+        place = run.name(hook.name)
+        run.hooks.append(place)
+        told = self._event(place, "calling_hook", lambda: (self.inner or self).calling_hook(hook))
+        point = run.armed_at(place, Fault.HOOK)
+        if point is None:
+            self._hook_before = run.photo()
+            return told
+        run.fire(point)
+
+        def fail() -> Request | None:
+            raise Injected("injected")
+
+        return then(told, fail)
+
+    def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
+        place, after = self.run.hooks[-1], self.run.photo()
+        if after is not None and self._hook_before is not None:
+            self.run.hook_effects[place] = compare(self._hook_before, after)
+        return self._event(place, "called_hook", lambda: (self.inner or self).called_hook(hook, error))
+
+    # -- undoing
+
+    def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
+        return self._event(block.name, "rolling_back", lambda: (self.inner or self).rolling_back(block, error))
+
+    def undoing(self, step: Step[Any]) -> Request | None:
+        record = self.run.of(step)
+        told = self._event(record.place, "undoing", lambda: (self.inner or self).undoing(step))
+        return then(told, lambda: self._before_undo(record))
+
+    def _before_undo(self, record: StepRecord) -> Request | None:
+        run, step = self.run, record.step
+        run.begin_undo(record)
+        handler = step.definition.handler
+        policy = None if handler is None else handler.retry
+        point = run.armed_at(record.place, Fault.UNDO, Fault.UNDO_ONCE)
+        if point is not None and (point.fault is Fault.UNDO or not record.undo_calls):
+            run.fire(point)
+            error = error_for(step, policy)
+            if len(record.undo_calls) >= _OFTEN:
+                error = InjectedConflict("injected")
+            record.faulty = point.fault is Fault.UNDO
+            record.undo_calls.append(error)
+            raise error
+        point = run.armed_at(record.place, Fault.STALE)
+        if point is not None and self._disturb is not None and point not in run.fired:
+            before = run.photo()
+            restore = self._disturb(step)
+            run.disturbed = compare(before, run.photo())
+            run.restore = restore if callable(restore) else None
+            if run.disturbed:
+                run.fire(point)
+        return None
+
+    def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
+        run, record = self.run, self.run.of(step)
+        run.end_undo(record, error)
+        told = self._event(record.place, "undone", lambda: (self.inner or self).undone(step, error))
+        point = run.armed_at(record.place, Fault.TWICE)
+        if point is None or error is not None or point in run.fired:
+            return told
+        run.fire(point)
+        return then(told, lambda: self._again(record))
+
+    @staticmethod
+    def _again(record: StepRecord) -> Request | None:
+        """Call a handler once more; what it raises is kept and not told to the engine."""
+        try:
+            coroutine = call_again(record.step)
+        except Exception as error:
+            record.second_call = error
+            return None
+        if coroutine is None:
+            return None
+        awaited: Awaitable[object] = coroutine
+
+        async def again() -> None:
+            try:
+                await awaited
+            except Exception as error:
+                record.second_call = error
+
+        return Await(again(), record.name)
+
+    def settled(self, step: Step[Any]) -> Request | None:
+        record = self.run.of(step)
+        record.settled = step.state
+        return self._event(record.place, "settled", lambda: (self.inner or self).settled(step))
+
+    def rolled_back(self, block: BlockState) -> Request | None:
+        run = self.run
+        told = self._event(block.name, "rolled_back", lambda: (self.inner or self).rolled_back(block))
+        run.ended_blocks.add(block.name)
+        run.rolled_back = True
+        return then(told, self.repair)
+
+    def abandoned(self, block: BlockState) -> None:
+        if self.inner is not None:
+            self.inner.abandoned(block)
+
+    def repair(self) -> Request | None:
+        """After the picture for the verdict: do what a person does whom a report has told of failed undos.
+
+        So the world is as it was for the next run, although an undo has been kept from its work.
+        """
+        run = self.run
+        run.after_rollback = run.photo()
+        if run.restore is not None:
+            restore, run.restore = run.restore, None
+            restore()
+        coroutines: list[tuple[StepRecord, Awaitable[object]]] = []
+        for record in reversed(run.records):
+            if record.broken and not record.repaired and (run.armed_at_undo or run.disturbed):
+                record.repaired = True
+                try:
+                    coroutine = call_again(record.step)
+                except Exception as error:
+                    record.second_call = error
+                else:
+                    coroutines += [] if coroutine is None else [(record, coroutine)]
+        return Await(self._await_all(coroutines), "the repair") if coroutines else None
+
+    @staticmethod
+    async def _await_all(coroutines: Sequence[tuple[StepRecord, Awaitable[object]]]) -> None:
+        for record, coroutine in coroutines:
+            try:
+                await coroutine
+            except Exception as error:
+                record.second_call = error

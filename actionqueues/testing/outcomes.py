@@ -1,0 +1,92 @@
+"""`Outcome`: what one trial of a sweep has shown, as data and as text; and what is raised if it is not good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .diagnosis import Bug, Finding
+from .differences import Change, render
+from .faults import Fault, Trial
+
+__all__ = ["Outcome", "SweepError", "SweepFailed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial has shown.
+
+    Attributes:
+        trial: the fault and its place; its text is its id.
+        finding: what is wrong, or None.
+        changes: what was not as before, or, after a commit, not as it should be.
+    """
+
+    trial: Trial
+    finding: Finding | None = None
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The id by which it can be run alone, such as ``after@charge``."""
+        return str(self.trial)
+
+    @property
+    def fault(self) -> Fault:
+        """The kind of the fault."""
+        return self.trial.fault
+
+    @property
+    def place(self) -> str:
+        """The step, hook or transaction where it was injected."""
+        return self.trial.place
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.finding is None
+
+    @property
+    def bug(self) -> Bug | None:
+        """The kind of mistake that was found."""
+        return None if self.finding is None else self.finding.bug
+
+    @property
+    def message(self) -> str:
+        """What was injected where, what is not as it was, and what would help."""
+        if self.finding is None:
+            return f"{self.id}: ok"
+        lines = [f"{self.id}: {self.finding.bug}"]
+        if self.changes:
+            lines.append("what is not as it was (+ added, - removed, ~ changed):")
+            lines += render(self.changes)
+        return "\n".join([*lines, self.finding.advice])
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SweepError(Exception):
+    """A sweep could not be done: the scenario fails by itself, nothing could be injected, or it cannot go on.
+
+    It says nothing about the undos of the scenario: mend the test.  What was found about those is `SweepFailed`.
+    """
+
+    __module__ = "actionqueues.testing"
+
+
+class SweepFailed(AssertionError):
+    """A sweep has found something.
+
+    Attributes:
+        outcomes: the trials that did not go well.
+    """
+
+    __module__ = "actionqueues.testing"
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__("\n\n".join(outcome.message for outcome in outcomes))
+        self.outcomes = list(outcomes)
+
+    def __reduce__(self) -> tuple[type[SweepFailed], tuple[list[Outcome]]]:
+        return type(self), (self.outcomes,)

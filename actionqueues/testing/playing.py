@@ -1,0 +1,216 @@
+"""How a scenario is run once, in this process, and in a child that may be killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from inspect import iscoroutine
+from typing import Any, Literal, TypeAlias, cast
+
+from actionqueues.actionqueue import ActionQueue
+
+from .faults import Endless, Fault, Injected
+from .injector import Disturb, Injector
+from .record import Run
+from .waiting import no_sleep, watching
+
+__all__ = ["PATIENCE", "Backend", "Child", "Player", "can_fork", "in_child", "kill_this_process"]
+
+#: What runs a scenario that is async.
+Backend: TypeAlias = "Literal['asyncio', 'trio'] | Callable[[Coroutine[Any, Any, Any]], object]"
+
+#: How long a thread that a scenario has started, or a child process, may take to end, in seconds.
+PATIENCE = 30.0
+
+
+class _Quiet(logging.Filter):
+    """Keeps the injected failures out of the log, where they would look like real ones."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], Injected))
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    quiet = _Quiet()
+    logger = logging.getLogger("actionqueues")
+    logger.addFilter(quiet)
+    try:
+        yield
+    finally:
+        logger.removeFilter(quiet)
+
+
+class Player:
+    """Runs a scenario, as often as it is asked to.
+
+    Args:
+        scenario: a function without arguments, sync or async.
+        backend: what runs what is async.
+        disturb: changes what a step has made.
+        error: what is raised in place of a step.
+    """
+
+    def __init__(
+        self, scenario: Callable[[], object], backend: Backend, disturb: Disturb | None = None, error: Any = None
+    ) -> None:
+        self._scenario = scenario
+        self._backend = backend
+        self._disturb = disturb
+        self._error = error
+        self._known_threads: set[threading.Thread] = set()
+
+    def play(self, run: Run) -> None:
+        """Run it once; what comes out is in `run`.
+
+        Raises:
+            BaseException: a real Ctrl-C, or whatever else is no `Exception` and was not injected.
+        """
+        before = {*threading.enumerate(), *self._known_threads}
+        with (
+            no_sleep(),
+            _quiet(),
+            watching(lambda inner: Injector(run, inner, disturb=self._disturb, error=self._error)),
+            _refusing_classic(run),
+        ):
+            try:
+                result = self._scenario()
+                if iscoroutine(result):
+                    self._run(result, run)
+            except BaseException as error:
+                run.error = error
+                if not self._expected(run, error):
+                    raise
+            if run.after_rollback is None:
+                Injector(run).repair()  # of a classic queue, whose end nobody tells
+            self._join(before, run)
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
+        if callable(self._backend):
+            self._backend(coroutine)
+        elif self._backend == "asyncio":
+            import asyncio
+
+            asyncio.run(coroutine)
+        else:
+            import trio
+
+            async def main() -> None:
+                with trio.CancelScope() as scope:
+                    run.scope = scope
+                    await coroutine
+
+            trio.run(main)
+
+    @staticmethod
+    def _expected(run: Run, error: BaseException) -> bool:
+        if isinstance(error, Exception | Endless):
+            return True
+        faults = {point.fault for point in run.fired}
+        if isinstance(error, KeyboardInterrupt):
+            return Fault.INTERRUPT in faults
+        cancelled = type(error).__name__ in ("CancelledError", "Cancelled", "BaseExceptionGroup")
+        return cancelled and any(fault.startswith(("cancel", "interrupt")) for fault in faults)
+
+    def _join(self, before: set[threading.Thread], run: Run) -> None:
+        """Wait for the threads that it has started, except those of pools, which wait for work."""
+        pools = sys.modules.get("concurrent.futures.thread")
+        pooled = set(pools._threads_queues) if pools is not None else set[threading.Thread]()
+        started = [thread for thread in threading.enumerate() if thread not in before]
+        run.threads = run.threads or bool(started)
+        for thread in started:
+            if thread not in pooled:
+                thread.join(PATIENCE)
+                if thread.is_alive():
+                    self._known_threads.add(thread)
+                    run.left_threads.append(thread.name)
+
+
+@contextmanager
+def _refusing_classic(run: Run) -> Generator[None, None, None]:
+    """Let a classic queue fail once all its actions have been executed, where a transaction would be refused."""
+    execute = ActionQueue.execute
+
+    def execute_and_refuse(self: ActionQueue) -> None:
+        execute(self)
+        block: Any = self
+        watch = self.interceptor
+        if watch is not None:
+            watch.committing(block, ())
+            run.committed += 1
+
+    ActionQueue.execute = execute_and_refuse  # type: ignore[method-assign] # a queue tells nobody of its end
+    try:
+        yield
+    finally:
+        ActionQueue.execute = execute  # type: ignore[method-assign] # likewise
+
+
+# -- children
+
+
+def can_fork() -> bool:
+    """Whether this platform makes children that share what their parent has in memory."""
+    return hasattr(os, "fork")
+
+
+class Child:
+    """How a child process ended.
+
+    Attributes:
+        killed: whether it was killed, as was meant.
+        error: the traceback of what it raised, or empty.
+    """
+
+    def __init__(self, killed: bool, error: str) -> None:
+        self.killed = killed
+        self.error = error
+
+
+def in_child(function: Callable[[], object]) -> Child:
+    """Call a function in a child process, which has a copy of all that this one has in memory, and wait for it."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that the child will not have
+        pid = os.fork()
+    if pid == 0:  # pragma: no cover - a killed process tells nobody what it has run
+        _be_the_child(function, reading, writing)
+    os.close(writing)
+    chunks: list[bytes] = []
+    try:
+        while select.select([reading], [], [], PATIENCE)[0] and (chunk := os.read(reading, 65536)):
+            chunks.append(chunk)
+        if not select.select([reading], [], [], 0)[0]:
+            os.kill(pid, signal.SIGKILL)
+            chunks = [f"the child process did not end within {PATIENCE:.0f} s".encode()]
+    finally:
+        os.close(reading)
+        _, status = os.waitpid(pid, 0)
+    error = b"".join(chunks).decode()
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and not error
+    return Child(killed, error)
+
+
+def _be_the_child(function: Callable[[], object], reading: int, writing: int) -> None:  # pragma: no cover - likewise
+    try:
+        os.close(reading)
+        function()
+    except BaseException as error:
+        text = "".join(traceback.format_exception(error))
+        os.write(writing, text.encode()[-65000:])
+    finally:
+        os._exit(0)
+
+
+def kill_this_process() -> None:  # pragma: no cover - likewise
+    """End as by a power switch: nothing is flushed, closed or called."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    cast("Any", signal).pause()

@@ -1,0 +1,300 @@
+"""`Run`: what happened in one run of a scenario, step by step; and what is known of its steps from all runs so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+from actionqueues.states import StepState
+from actionqueues.step import Step
+
+from .differences import Change, compare
+from .faults import Fault, Point
+from .snapshots import frozen
+from .waiting import loop_runs
+
+__all__ = ["NEXT", "Known", "Run", "StepRecord"]
+
+#: The place of a fault that is to be injected into the first step that no earlier run has reached.
+NEXT = "the next step"
+
+#: Arguments of these types are copied, to see whether somebody changes them after the call.
+_PLAIN = (dict, list, set, bytearray)
+
+
+@dataclass(eq=False)
+class StepRecord:
+    """What one step did in one run.
+
+    Attributes:
+        place: its name and, from the second step of that name on, ``#`` and its number.
+        step: the step.
+        attempts: how many attempts of its body were made.
+        returned: how many of them came to their end.
+        in_loop: whether it ran in an event loop.
+        effects: what its body changed; None where that was not looked at, or other steps ran beside it.
+        undo_effects: what its undo changed, likewise.
+        undo_calls: what its handler raised, or None, for each time that it was called.
+        undone_as: what state it was in when it was undone.
+        second_call: what its handler raised when it was called a second time.
+        settled: what became of it.
+        faulty: whether its undo failed because of an injected fault.
+        repeat: whether it is one of a transaction that was rolled back and entered again.
+        repaired: whether its handler was called after the verdict, since its undo had failed.
+        by_hand: whether it was done by hand, and its undo recorded by ``q.on_rollback``.
+        cancelling: what is going to cancel its task, to be cancelled itself if the body ends first.
+    """
+
+    place: str
+    step: Step[Any]
+    attempts: int = 0
+    returned: int = 0
+    in_loop: bool = False
+    effects: list[Change] | None = None
+    undo_effects: list[Change] | None = None
+    undo_calls: list[BaseException | None] = field(default_factory=list[BaseException | None])
+    undone_as: StepState | None = None
+    second_call: BaseException | None = None
+    settled: StepState | None = None
+    faulty: bool = False
+    repeat: bool = False
+    repaired: bool = False
+    by_hand: bool = False
+    cancelling: Any = None
+    _arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    _before: Any = None
+
+    @property
+    def name(self) -> str:
+        """The name of the action."""
+        return self.step.name
+
+    @property
+    def broken(self) -> bool:
+        """Whether its undo was tried and failed."""
+        return self.settled in (StepState.UNDO_FAILED, StepState.CONFLICT)
+
+    def remember_arguments(self) -> None:
+        """Copy the arguments that can be changed in place."""
+        arguments = self.step.arguments
+        plain: dict[str, Any] = {name: value for name, value in arguments.items() if isinstance(value, _PLAIN)}
+        self._arguments = {name: frozen(value) for name, value in plain.items()}
+
+    @property
+    def changed_arguments(self) -> list[str]:
+        """The names of the arguments that are not what they were when it was called."""
+        now = self.step.arguments
+        return [name for name, value in self._arguments.items() if compare(value, frozen(now[name]))]
+
+
+@dataclass(eq=False)
+class Known:
+    """What all runs so far have shown.
+
+    Attributes:
+        effects: what the body of a step changes, by its place.
+        undo_effects: what its undo changes.
+        undone_with: how many steps had been started in runs in which its undo succeeded, at most.
+    """
+
+    effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
+    undo_effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
+    undone_with: dict[str, int] = field(default_factory=dict[str, int])
+
+    def learn(self, run: Run) -> None:
+        """Take over what a run has shown."""
+        for record in run.records:
+            if record.effects is not None:
+                self.effects.setdefault(record.place, record.effects)
+            if record.undo_effects is not None:
+                self.undo_effects.setdefault(record.place, record.undo_effects)
+            if record.settled is StepState.UNDONE:
+                self.undone_with.setdefault(record.place, len(run.records))
+
+
+class Run:
+    """One run of a scenario, as it is recorded while it goes on.
+
+    Attributes:
+        armed: the faults to be injected.
+        refuse: whether the commit is to be refused.
+        fired: the faults that have been injected.
+        records: its steps, in order of start.
+        hooks: the places of the commit hooks that were called.
+        entered: how many outermost transactions were entered.
+        committed: how many of them have committed.
+        refused: how many of them were kept from that.
+        error: what came out of the scenario.
+        after_rollback: a picture taken when the rollback of its last transaction had ended.
+        rolled_back: whether a transaction has been rolled back.
+        disturbed: what `disturb` changed.
+        restore: takes back what `disturb` changed.
+        independent: what inner transactions that share nothing have changed and committed.
+        threads: whether it has started any.
+        left_threads: the names of threads that were still running afterwards.
+        scope: the cancel scope around the scenario, in trio.
+        unfinished: how many steps are running.
+        ended_blocks: the names of the transactions that were rolled back.
+        last_block: the name of the transaction that was entered last.
+        expected: the places of the steps that are known from earlier runs.
+        hook_effects: what its commit hooks changed, by their places.
+        events_after_commit: where it could have been killed once it had committed.
+        crash: is told of each event that a process could be killed at.
+        repeating: whether the transaction that was entered last is one that was rolled back before, entered again.
+    """
+
+    def __init__(
+        self,
+        armed: Sequence[Point] = (),
+        *,
+        refuse: bool = True,
+        take: Callable[[], object] | None = None,
+        known: Known | None = None,
+    ) -> None:
+        self.armed = tuple(armed)
+        self.refuse = refuse
+        self.known = known or Known()
+        self.fired: list[Point] = []
+        self.records: list[StepRecord] = []
+        self.hooks: list[str] = []
+        self.entered = 0
+        self.committed = 0
+        self.refused = 0
+        self.error: BaseException | None = None
+        self.after_rollback: object = None
+        self.rolled_back = False
+        self.disturbed: list[Change] = []
+        self.restore: Callable[[], object] | None = None
+        self.independent: list[Change] = []
+        self.left_threads: list[str] = []
+        self.threads = False
+        self.scope: Any = None
+        self.lock = RLock()
+        self.unfinished = 0
+        self._take = take
+        self._by_step: dict[int, StepRecord] = {}
+        self._count: Counter[str] = Counter()
+        self.repeating = False
+        self.ended_blocks: set[str] = set()
+        self.last_block = "transaction"
+        self.expected: set[str] = set()
+        self.hook_effects: dict[str, list[Change]] = {}
+        self.events_after_commit: list[str] = []
+        self.crash: Callable[[str], None] = lambda event: None
+
+    def name(self, what: str) -> str:
+        """The place of something with this name: from the second one on with its number."""
+        with self.lock:
+            self._count[what] += 1
+            number = self._count[what]
+        return what if number == 1 else f"{what}#{number}"
+
+    def start(self, step: Step[Any]) -> StepRecord:
+        """A step is being started."""
+        record = StepRecord(self.name(step.name), step)
+        record.remember_arguments()
+        record.in_loop = loop_runs()
+        with self.lock:
+            record.repeat = self.repeating and step.name in self.actions()
+            self.records.append(record)
+            self._by_step[id(step)] = record
+        return record
+
+    def of(self, step: Step[Any]) -> StepRecord:
+        """The record of a step; made now, if nobody was told of its start."""
+        record = self._by_step.get(id(step))
+        return self.start(step) if record is None else record
+
+    # -- what a step changes
+
+    def photo(self) -> object:
+        """A picture of the world, or None if none can be taken here: in another thread, or while it is locked."""
+        if self._take is None:
+            return None
+        try:
+            return self._take()
+        except Exception:
+            return None
+
+    def begin(self, record: StepRecord) -> None:
+        """An attempt of its body begins."""
+        with self.lock:
+            record.attempts += 1
+            self.unfinished += 1
+            alone = self.unfinished == 1
+        # A key has another value in each run, so the effects of the step that matters are looked at again.
+        wanted = record.place not in self.known.effects or any(point.place == record.place for point in self.armed)
+        wanted = wanted and record.effects is None
+        record._before = self.photo() if alone and wanted else None
+
+    def end(self, record: StepRecord, *, returned: bool) -> None:
+        """An attempt has ended."""
+        if returned and record._before is not None and self.unfinished == 1:
+            after = self.photo()
+            record.effects = None if after is None else compare(record._before, after)
+        record._before = None
+        with self.lock:
+            record.returned += returned
+            self.unfinished -= 1
+
+    def begin_undo(self, record: StepRecord) -> None:
+        """An attempt of its undo begins."""
+        record.undone_as = record.undone_as or record.step.state
+        wanted = record.place not in self.known.undo_effects and record.undo_effects is None
+        record._before = self.photo() if wanted else None
+
+    def end_undo(self, record: StepRecord, error: BaseException | None) -> None:
+        """An attempt of its undo has ended."""
+        record.undo_calls.append(error)
+        if record._before is not None:
+            after = self.photo()
+            record.undo_effects = None if after is None else compare(record._before, after)
+        record._before = None
+
+    # -- what is armed
+
+    def armed_at(self, place: str, *faults: Fault) -> Point | None:
+        """The armed fault of one of these kinds at a place."""
+        return next((point for point in self.armed if point.place == place and point.fault in faults), None)
+
+    def arm_next(self, place: str) -> None:
+        """A step is reached for the first time: a fault that was to be injected wherever that is gets its place."""
+        self.armed = tuple(Point(each.fault, place) if each.place == NEXT else each for each in self.armed)
+
+    def fire(self, point: Point) -> None:
+        """It has been injected."""
+        with self.lock:
+            if point not in self.fired:
+                self.fired.append(point)
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether anything can have gone on beside the scenario: it ran in an event loop, or has started threads."""
+        return self.threads or any(record.in_loop for record in self.records)
+
+    @property
+    def armed_at_undo(self) -> bool:
+        """Whether an undo was kept from its work."""
+        return any(point.fault in (Fault.UNDO, Fault.UNDO_ONCE) for point in self.fired)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was armed has been injected."""
+        return all(point in self.fired for point in self.armed)
+
+    def effects_of(self, record: StepRecord) -> list[Change] | None:
+        """What is known of the effects of a step, from this run or an earlier one."""
+        if record.by_hand:
+            return record.undo_effects or self.known.undo_effects.get(record.place)
+        return record.effects if record.effects is not None else self.known.effects.get(record.place)
+
+    def record_at(self, place: str) -> StepRecord | None:
+        """The step at a place."""
+        return next((record for record in self.records if record.place == place), None)
+
+    def actions(self) -> list[str]:
+        """The names of its actions, in order of start."""
+        return list(dict.fromkeys(record.name for record in self.records))

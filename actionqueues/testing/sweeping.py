@@ -1,0 +1,364 @@
+"""`Sweep`: runs a scenario under every fault at every step, and looks whether the world is as it was.
+
+The order of the runs is that of SQLite's fault sweeps.  The first step fails, in each way that it can; then the second
+one; and so on, until no further step is reached and the commit itself is refused.  So the steps are found by running,
+what a step does is known before the next one fails, and each run is undone, so that the next one finds the world as it
+was.  Then come the faults of the undoing, and last the one run that commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+from .crashing import Crashes, events_after_commit
+from .diagnosis import Bug, Finding, allowed_changes, diagnose
+from .differences import Change, Ignore, compare, concerns
+from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
+from .injector import Disturb
+from .outcomes import Outcome, SweepError, SweepFailed
+from .playing import Backend, Player, can_fork
+from .record import NEXT, Known, Run, StepRecord
+from .snapshots import State, picture
+
+__all__ = ["Sweep"]
+
+#: How many faults in one run lead to a path before the one that is tried there.
+_DEPTH = 2
+
+_BODY = (Fault.AFTER, Fault.INTERRUPT, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE, Fault.CANCEL_AFTER)
+
+
+class _Stopped(Exception):
+    """The world is not as it was, and nothing can put it right."""
+
+
+class Sweep:
+    """The trials of a scenario: iterate over it for their outcomes, which are produced as they are asked for.
+
+    Attributes:
+        outcomes: those so far.
+        steps: the places of all steps that were found, in order.
+        stopped: why there were no further trials, or None.
+        runs: how often the scenario was run.
+    """
+
+    __module__ = "actionqueues.testing"
+
+    def __init__(
+        self,
+        scenario: Callable[[], object],
+        *,
+        state: State,
+        reset: Callable[[], object] | None,
+        disturb: Disturb | None,
+        recover: Callable[[], object] | None,
+        faults: Iterable[str] | None,
+        ignore: Iterable[Ignore],
+        error: ErrorSource,
+        only: Iterable[str] | None,
+        backend: Backend,
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self.steps: list[str] = []
+        self.stopped: str | None = None
+        self.runs = 0
+        self._take = picture(state)
+        self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
+        self._reset = reset
+        self._recover = recover
+        self._disturb = disturb
+        self._faults = chosen_faults(faults)
+        self._only = None if only is None else [parse_trial(text) for text in only]
+        self._player = Player(scenario, backend, disturb, error)
+        self._known = Known()
+        self._records: dict[str, StepRecord] = {}
+        self._others: dict[str, tuple[Point, ...]] = {}
+        self._reached_by: dict[str, tuple[Point, ...]] = {}
+        self._baseline: object = None
+        self._iterator = self._sweep()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        yield from self.outcomes
+        yield from self._iterator
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The outcomes that are not good, of those so far."""
+        return [outcome for outcome in self.outcomes if not outcome.ok]
+
+    def check(self) -> Sweep:
+        """Do all trials that have not been done yet.
+
+        Raises:
+            SweepFailed: if any did not go well, with all of those.
+            SweepError: if the sweep cannot be done.
+        """
+        for _ in self._iterator:
+            pass
+        if self.failures:
+            raise SweepFailed(self.failures)
+        return self
+
+    # -- the trials, in order
+
+    def _sweep(self) -> Iterator[Outcome]:
+        self._baseline = self._take()
+        try:
+            if self._only is not None:
+                yield from self._chosen(self._only)
+                return
+            yield from self._main_path()
+            yield from self._other_paths()
+            yield from self._undoing()
+            if self._recover is not None and Fault.CRASH in self._faults and can_fork():
+                yield from self._crashes()
+            yield from self._ending()
+        except _Stopped:
+            self.stopped = "the world is not as it was; to go on after that, give reset="
+
+    def _main_path(self) -> Iterator[Outcome]:
+        while True:
+            run = self._play(Point(Fault.BEFORE, NEXT))
+            new = next((record for record in run.records if record.place not in self._records), None)
+            if run.fired:
+                record = self._found(run)
+                place = record.place
+                yield from self._judged(Trial(Point(Fault.BEFORE, place)), run)
+                for fault in self._more_of(run, record, Fault.BEFORE_TWICE, Fault.BEFORE_ALWAYS):
+                    yield from self._try(Trial(Point(fault, place)))
+                yield from self._body_faults(place, ())
+                continue
+            if run.error is not None and not run.refused:
+                raise SweepError(
+                    f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that "
+                    "succeeds"
+                ) from run.error
+            if new is None and not self._records:
+                self._nothing(run)
+            yield from self._judged(Trial(Point(Fault.COMMIT, run.last_block)), run)
+            return
+
+    def _nothing(self, run: Run) -> None:
+        blocks = f"{run.entered} transaction{'s were' if run.entered != 1 else ' was'} entered"
+        raise SweepError(
+            f"nothing was injected: no step was made ({blocks}); let the scenario call actions inside "
+            "`with transaction():`, in this process"
+        )
+
+    def _found(self, run: Run) -> StepRecord:
+        """The step that was reached for the first time."""
+        place = run.fired[0].place
+        record = next(each for each in run.records if each.place == place)
+        self._records[place] = record
+        self.steps.append(place)
+        return record
+
+    def _body_faults(self, place: str, via: tuple[Point, ...]) -> Iterator[Outcome]:
+        for fault in _BODY:
+            if fault.startswith("cancel") and not self._can_be_cancelled(place, fault):
+                continue
+            run = yield from self._try(Trial(Point(fault, place), via))
+            if run is None or fault is not Fault.AFTER:
+                continue
+            record = run.record_at(place)
+            if record is not None:
+                self._records[place] = record
+                for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
+                    yield from self._try(Trial(Point(more, place), via))
+
+    def _can_be_cancelled(self, place: str, fault: Fault) -> bool:
+        record = self._records[place]
+        return record.in_loop and (record.step.definition.is_async or fault is Fault.CANCEL_AFTER)
+
+    @staticmethod
+    def _more_of(run: Run, record: StepRecord, twice: Fault, always: Fault) -> Iterator[Fault]:
+        """The variants of a fault that differ from it, as its run has shown: another attempt or call came after it."""
+        if record.attempts > 1:
+            yield twice
+        later = run.records[run.records.index(record) + 1 :]
+        if record.attempts > 1 or any(each.name == record.name for each in later):
+            yield always
+
+    def _other_paths(self) -> Iterator[Outcome]:
+        """The steps that are only reached after a fault."""
+        for found in self._records:
+            self._reached_by.pop(found, None)
+            self._others.pop(found, None)
+        while self._others:
+            place = next(iter(self._others))
+            via = self._others.pop(place)
+            if place in self._records:
+                continue
+            trial = Trial(Point(Fault.BEFORE, place), via)
+            run = self._play(*trial.via, trial.point)
+            record = run.record_at(place)
+            if record is None or not run.complete:
+                continue
+            self._records[place] = record
+            self.steps.append(place)
+            yield from self._judged(trial, run)
+            yield from self._body_faults(place, via)
+
+    def _undoing(self) -> Iterator[Outcome]:
+        for place in self.steps:
+            handler = self._records[place].step.definition.handler
+            if handler is None:
+                continue
+            via = self._reached_by.get(place, ())
+            yield from self._try(Trial(Point(Fault.UNDO, place), via))
+            if handler.retry is not None:
+                yield from self._try(Trial(Point(Fault.UNDO_ONCE, place), via))
+            yield from self._try(Trial(Point(Fault.TWICE, place), via))
+            if self._disturb is not None:
+                yield from self._try(Trial(Point(Fault.STALE, place), via))
+
+    def _crashes(self) -> Iterator[Outcome]:
+        crashes = self._crash_trials()
+        for trial in crashes.before_commit():
+            finding, changes = crashes.run(trial, self._baseline)
+            yield self._done(Outcome(trial, finding, changes))
+            if finding is not None:
+                self._go_on()
+
+    def _crash_trials(self) -> Crashes:
+        assert self._recover is not None  # noqa: S101 - the callers know
+        return Crashes(self._player, self._recover, self._difference, self._take)
+
+    def _ending(self) -> Iterator[Outcome]:
+        """The run that commits; and, where the world can be reset, those that fail after their commit."""
+        run = self._play(refuse=False, listen=True)
+        if run.error is not None:
+            raise SweepError(
+                f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that succeeds"
+            ) from run.error
+        final = self._take()
+        if not run.committed:
+            changes = self._difference(self._baseline, final)
+            finding = diagnose(Trial(Point(Fault.COMMIT, run.last_block)), run, changes) if changes else None
+            if finding is not None:
+                yield self._done(Outcome(Trial(Point(Fault.COMMIT, run.last_block)), finding, tuple(changes)))
+        unswept = [record.place for record in run.records if record.place not in self._records and not record.repeat]
+        if unswept:
+            raise SweepError(
+                f"{', '.join(unswept)} came after a commit, so no fault was injected there; sweep one transaction at "
+                "a time, with what comes before it done outside the scenario"
+            )
+        if self._reset is None:
+            return
+        self._put_back()
+        for place in run.hooks if Fault.HOOK in self._faults else ():
+            trial = Trial(Point(Fault.HOOK, place))
+            self._play(trial.point, refuse=False)
+            yield self._done(self._after_hook(trial, final, run))
+            self._put_back()
+        if self._recover is not None and Fault.CRASH in self._faults and can_fork():
+            crashes = self._crash_trials()
+            for trial in crashes.after_commit(run):
+                finding, lost = crashes.run(trial, final, committed=True)
+                yield self._done(Outcome(trial, finding, lost))
+                self._put_back()
+
+    def _after_hook(self, trial: Trial, final: object, good: Run) -> Outcome:
+        """A commit hook has failed: only what this hook was to do may be missing."""
+        missing = self._difference(final, self._take())
+        mine = good.hook_effects.get(trial.place, ())
+        changes = [change for change in missing if not any(concerns(change.path, each.path) for each in mine)]
+        if not changes:
+            return Outcome(trial)
+        advice = (
+            f"{trial.place}: when this commit hook failed, more than what it was to do went wrong; the transaction has "
+            "committed, so what catches CommitHookFailed must not undo or repeat it"
+        )
+        return Outcome(trial, Finding(Bug.HOOK_SPREADS, trial.place, advice), tuple(changes))
+
+    def _chosen(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
+        for trial in trials:
+            if trial.fault in (Fault.CRASH, Fault.HOOK):
+                raise SweepError(f"{trial} cannot be run alone: choose its kind, by faults=[{str(trial.fault)!r}]")
+            run = self._play(*trial.via, trial.point)
+            if not run.complete:
+                places = ", ".join(record.place for record in run.records)
+                raise SweepError(f"{trial} was not reached; the steps of this run were {places or 'none'}")
+            yield from self._judged(trial, run, always=True)
+
+    # -- one trial
+
+    def _try(self, trial: Trial) -> Generator[Outcome, None, Run | None]:
+        """Run a trial, if it is wanted; yields its outcome, and returns its run if the fault could be injected."""
+        if trial.fault not in self._faults:
+            return None
+        run = self._play(*trial.via, trial.point)
+        if not run.complete:
+            yield from self._judged(trial, run, silent=True)
+            return None
+        yield from self._judged(trial, run)
+        return run
+
+    def _play(self, *armed: Point, refuse: bool = True, listen: bool = False) -> Run:
+        run = Run(armed, refuse=refuse, take=self._take, known=self._known)
+        if listen:
+            events_after_commit(run)
+        run.expected = set(self._records)
+        self.runs += 1
+        self._player.play(run)
+        return run
+
+    def _judged(self, trial: Trial, run: Run, *, always: bool = False, silent: bool = False) -> Iterator[Outcome]:
+        """Compare, and yield the outcome."""
+        now = self._take()
+        seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
+        changes = self._difference(self._baseline, now)
+        allowed = allowed_changes(run)
+        unexpected = [each for each in changes if not any(concerns(each.path, one.path) for one in allowed)]
+        if seen is not None:
+            first = self._difference(self._baseline, seen)
+            unexpected = [each for each in first if not any(concerns(each.path, one.path) for one in allowed)]
+        if not unexpected and run.independent:
+            self._baseline, changes = now, []
+        finding = diagnose(trial, run, unexpected)
+        if finding is None and changes and not run.disturbed:
+            finding, unexpected = diagnose(trial, run, changes), changes
+        self._known.learn(run)
+        for record in run.records:
+            if record.by_hand and record.place not in self._records:
+                self._records[record.place] = record
+                self.steps.append(record.place)
+        self._look_for_others(trial, run)
+        wanted = always or trial.fault in self._faults
+        if finding is not None or (wanted and not silent):
+            yield self._done(Outcome(trial, finding, tuple(unexpected)))
+        if changes:
+            self._go_on()
+
+    def _look_for_others(self, trial: Trial, run: Run) -> None:
+        """Steps that come after a fault, and may be reached only so."""
+        if not run.fired or len(trial.via) >= _DEPTH:
+            return
+        fired = next((each for each in run.records if each.place == run.fired[-1].place), None)
+        if fired is None:
+            return
+        for record in run.records[run.records.index(fired) + 1 :]:
+            if record.place not in self._reached_by and record.place not in self._records and not record.repeat:
+                via = (*trial.via, trial.point)
+                self._others[record.place] = self._reached_by[record.place] = via
+
+    def _difference(self, before: object, after: object) -> list[Change]:
+        return compare(before, after, self._ignore)
+
+    def _done(self, outcome: Outcome) -> Outcome:
+        self.outcomes.append(outcome)
+        return outcome
+
+    def _go_on(self) -> None:
+        """After a leak: reset the world, or stop."""
+        if self._reset is None:
+            raise _Stopped
+        self._put_back()
+
+    def _put_back(self) -> None:
+        assert self._reset is not None  # noqa: S101 - the callers know
+        self._reset()
+        left = self._difference(self._baseline, self._take())
+        if left:
+            lines = "\n".join(f"  {change}" for change in left)
+            raise SweepError(f"reset= does not put the world back as it was before the sweep:\n{lines}")

@@ -1,0 +1,208 @@
+"""The matrix, the page and rollback coverage as data; errors of the user's own; a journal under an async scenario."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from actionqueues import Retry, Step, action, transaction
+from actionqueues.interceptor import Interceptor
+from actionqueues.requests import Await, Request
+from actionqueues.observing import observed
+from actionqueues.testing import Sweep, SweepFailed, directory, memory, sweep
+from actionqueues.testing.handlers import HandlerCoverage, coverage_lines
+from actionqueues.testing.matrix import as_data, matrix_lines, page
+from tests.sweeps.log import FileLog
+
+world: dict[str, Any] = {}
+
+
+@action
+def lose(key: str) -> str:
+    world[key] = True
+    return key
+
+
+@lose.rollback
+def find(result: str) -> None:
+    world.pop(result, None)
+
+
+@action
+def bare() -> None: ...
+
+
+@action(irreversible=True)
+def send() -> None: ...
+
+
+def scenario() -> None:
+    with transaction("shop"):
+        lose("<a>")
+
+
+@pytest.fixture
+def made() -> Sweep:
+    world.clear()
+    swept = sweep(scenario, state=memory(world))
+    assert [outcome.ok for outcome in swept] == [True, False]
+    return swept
+
+
+def test_the_matrix_marks_what_failed_and_why_it_stopped(made: Sweep) -> None:
+    data = as_data("test.py::test", made.outcomes, made.stopped)
+    assert json.loads(json.dumps(data)) == data
+    assert ["".join(text for text, _ in line).rstrip() for line in matrix_lines(data)] == [
+        "      before  after",
+        "lose  ok      FAIL",
+        "stopped: the world is not as it was; to go on after that, give reset=",
+    ]
+
+
+def test_several_crashes_of_one_step_share_a_cell(made: Sweep) -> None:
+    data = as_data("t", [*made.outcomes, *made.outcomes], None)
+    assert "".join(text for text, _ in matrix_lines(data)[1]).split() == ["lose", "ok2", "FAIL2"]
+    assert matrix_lines(as_data("t", [], None)) == [[("  ", "")]]
+
+
+def test_the_page_escapes_what_it_shows(made: Sweep) -> None:
+    text = page([as_data("<test>", made.outcomes, made.stopped)])
+    assert "<h2>&lt;test&gt;</h2>" in text
+    assert "&lt;a&gt;" in text
+    assert "<a>" not in text
+    assert "<strong>Stopped:</strong>" in text
+
+
+def test_a_failure_survives_pickling(made: Sweep) -> None:
+    import pickle
+
+    failed = pickle.loads(pickle.dumps(SweepFailed(made.failures)))
+    assert [outcome.message for outcome in failed.outcomes] == [made.failures[0].message]
+    assert str(made.outcomes[0]) == "before@lose: ok"
+
+
+def test_coverage_tells_of_each_action_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType(__name__)
+    package.__dict__.update(lose=lose, bare=bare, send=send)
+    monkeypatch.setitem(sys.modules, __name__, package)
+    coverage = HandlerCoverage()
+    assert coverage.percent([__name__]) == 0
+    with coverage.watching(), pytest.raises(ZeroDivisionError), transaction():
+        lose("b")
+        raise ZeroDivisionError
+    with coverage.watching(), coverage.under_sweep(), pytest.raises(ZeroDivisionError), transaction():
+        lose("b")
+        raise ZeroDivisionError
+    other = HandlerCoverage()
+    other.include(coverage.as_data())
+    assert coverage_lines(other, [__name__], 60) == [
+        (f"{__name__}.bare: no rollback handler, and not irreversible=True", False),
+        (f"{__name__}.lose: done, done in a sweep", True),
+        (f"{__name__}.send: irreversible", True),
+        ("total: 50 %, 60 % wanted", False),
+    ]
+    assert (f"{__name__}.lose: find has not run", False) in coverage_lines(HandlerCoverage(), [__name__], None)
+    assert HandlerCoverage().percent([]) == 100
+
+
+class Refused(Exception):
+    pass
+
+
+def refused_at(step: Step[Any]) -> BaseException:
+    return Refused(step.name)
+
+
+@pytest.mark.parametrize("error", [Refused, refused_at])
+def test_the_error_can_be_one_that_the_scenario_knows(error: Any) -> None:
+    world.clear()
+    caught: list[str] = []
+
+    def falling_back() -> None:
+        with transaction():
+            try:
+                lose("a")
+            except Refused as refused:
+                caught.append(str(refused))
+
+    sweep(falling_back, state=memory(world), error=error, faults=["before"]).check()
+    assert caught in (["injected"], ["lose"])
+
+
+def test_an_error_is_chosen_that_the_retry_policy_takes() -> None:
+    world.clear()
+
+    class Busy(Exception):
+        def __init__(self, code: int, text: str) -> None:
+            super().__init__(code, text)
+
+    attempts: list[int] = []
+
+    @action(retry=Retry(attempts=3, on=(Busy, KeyError)))
+    def call() -> None:
+        attempts.append(1)
+
+    @call.rollback
+    def hang_up() -> None: ...
+
+    def calling() -> None:
+        with transaction():
+            call()
+
+    made = sweep(calling, state=memory(world)).check()
+    assert "before-twice@call" in [outcome.id for outcome in made.outcomes]
+
+
+class AsyncLog(Interceptor):
+    """Asks for something to be awaited each time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def attempting(self, step: Any) -> Request:
+        async def count() -> None:
+            await asyncio.sleep(0)
+            self.count += 1
+
+        return Await(count(), "count")
+
+    def attempted(self, step: Any, result: object, error: BaseException | None) -> Request:
+        return self.attempting(step)
+
+
+def test_faults_are_injected_behind_what_a_journal_asks_for(tmp_path: Path) -> None:
+    @action
+    async def write(name: str) -> None:
+        await asyncio.sleep(0)
+        (tmp_path / name).write_text("hello")
+
+    @write.rollback
+    async def erase(name: str) -> None:
+        (tmp_path / name).unlink(missing_ok=True)
+
+    async def writing() -> None:
+        async with transaction():
+            await write("a")
+            await write("b")
+
+    def watched(journal: Interceptor) -> None:
+        from actionqueues.block import Block
+
+        outer = Block.observe
+        with observed(lambda block, before: journal if outer is None else outer(block, journal)):
+            asyncio.run(writing())
+
+    log, counting = FileLog(tmp_path / "log"), AsyncLog()
+    made = sweep(lambda: watched(log), state=directory(tmp_path), ignore=["log"]).check()
+    found = [outcome.id for outcome in made.outcomes]
+    assert {"cancel-after@write#2", "after@write", "twice@write#2", "undo@write"} <= set(found)
+    for name in ("a", "b"):
+        (tmp_path / name).unlink()
+    sweep(lambda: watched(counting), state=directory(tmp_path), ignore=["log"]).check()
+    assert counting.count > 20
