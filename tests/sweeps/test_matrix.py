@@ -13,8 +13,8 @@ import pytest
 
 from actionqueues import Retry, Step, action, transaction
 from actionqueues.interceptor import Interceptor
-from actionqueues.requests import Await, Request
 from actionqueues.observing import observed
+from actionqueues.requests import Await, Request
 from actionqueues.testing import Sweep, SweepFailed, directory, memory, sweep
 from actionqueues.testing.handlers import HandlerCoverage, coverage_lines
 from actionqueues.testing.matrix import as_data, matrix_lines, page
