@@ -36,6 +36,9 @@ class Block(BlockState):
 
     __slots__ = ()
 
+    #: The class that it gets then, see `opened.py`.
+    _when_ended: ClassVar[type | None] = None
+
     #: Makes the interceptor of this transaction, once it is entered.
     _intercept: Callable[[Block], Interceptor | None] | None = None
 
@@ -137,6 +140,8 @@ class Block(BlockState):
                 if log is not None and log[OWNER] is self:
                     current.set(self.surrounding)
             self._token = None
+            if self._when_ended is not None:
+                self.__class__ = self._when_ended
             if self.surrounding is not None:
                 self._skip_left()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from _thread import get_ident
 from collections import deque
@@ -281,6 +282,15 @@ class BlockState(Runner, Adding):
             advice = "raise an exception in it instead: leaving the block with that rolls back"
             raise IllegalOperation(f"roll back {self.label}", f"the step {step.name} of it is running", advice)
 
+    def _warn_left_open(self) -> None:
+        """Tell that it has been entered by hand and forgotten: nothing has committed or undone its steps."""
+        from warnings import warn  # here, because most programs forget none
+
+        steps = ", ".join(self.step_names()) or "none so far"
+        told = f"{self.label} was never left, so its steps were neither committed nor undone: {steps}"
+        advice = "use `with`, or see to it that `__exit__` is called"
+        warn(f"{told}; {advice}", ResourceWarning, stacklevel=2, source=self)
+
     def __repr__(self) -> str:
         parts = [f"{self.name!r} {self._state}"]
         if self._state is _OPEN:
@@ -312,5 +322,15 @@ def _forked() -> None:
             outer = outer.outer
 
 
+def _warn_at_exit() -> None:
+    """The context of the main thread outlives everything, and so does a block that was forgotten there."""
+    log = current.get()
+    while log is not None:
+        if isinstance(log[OWNER], BlockState) and log[OWNER].state is _OPEN:
+            log[OWNER]._warn_left_open()
+        log = log[OWNER].surrounding
+
+
+atexit.register(_warn_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)

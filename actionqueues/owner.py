@@ -184,6 +184,23 @@ class Owner:
             owners += owner.lanes or ()
         return count
 
+    def holds(self, log: Log) -> bool:
+        """Whether a log is its own, or that of a step or block in it."""
+        owner: Owner | None = log[OWNER]
+        while owner is not None and owner is not self:
+            owner = owner.of or owner.outer
+        return owner is self
+
+    def step_names(self) -> list[str]:
+        """The names of the steps in its own log, in order of start."""
+        names: list[str] = []
+        place = len(self.log)
+        while place > FIRST:
+            owner = self.log[place - 1]
+            names.append(owner.name)
+            place -= owner.size
+        return names[::-1]
+
     def running(self) -> Step[Any] | None:
         """The innermost step of it that the calling frame belongs to."""
         log = self.log

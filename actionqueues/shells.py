@@ -6,20 +6,20 @@ from _thread import get_ident
 from collections.abc import Callable, Coroutine
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .block import Block
 from .concurrency import Signal, cancel_steps, is_closing, running_loop
 from .decorated import in_transaction
 from .drivers import drive, drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
-from .owner import Owner, current, get_current
+from .owner import current, get_current
 from .queueing import fill_in
 from .runner import close
 from .states import TransactionState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, Log
+from .step import BARRIER, CLOSED, FIRST, NO_LOG
 
-__all__ = ["AsyncTransaction", "Intercepted", "Transaction"]
+__all__ = ["AsyncTransaction", "Transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -34,6 +34,14 @@ class Transaction(Block):
     __module__ = "actionqueues"
 
     _ended: Event | None = None
+    _fresh_class: ClassVar[type[Transaction]]
+    _intercepted_class: ClassVar[type[Transaction]]
+    _async_class: ClassVar[type[AsyncTransaction]]
+
+    @classmethod
+    def _use(cls, fresh: type[Transaction], intercepted: type[Transaction], opened: type[AsyncTransaction]) -> None:
+        """What it is until it has ended, see `opened.py`."""
+        cls._fresh_class, cls._intercepted_class, cls._async_class = fresh, intercepted, opened
 
     def __enter__(self) -> Self:
         if self._state is not _NEW or get_current() is not None:
@@ -71,6 +79,7 @@ class Transaction(Block):
                     try:
                         _reset_current(token)
                         self._token = None
+                        self.__class__ = _closed
                     except (ValueError, RuntimeError):
                         self._detach()
                     return
@@ -184,7 +193,7 @@ class Transaction(Block):
             self._enter(awaits=False)  # which says so
         # Entering decides which of the two it is, so that `q`, if it was made before the block, is the same object.
         this: Any = self
-        this.__class__ = AsyncTransaction
+        this.__class__ = self._async_class
         this._loop = running_loop()
         this._enter(awaits=True)
         return this  # type: ignore[no-any-return]
@@ -203,23 +212,20 @@ class Transaction(Block):
 
     def _fresh(self) -> Transaction:
         """Another one with the same options."""
-        fresh = Transaction() if self._intercept is None else Intercepted()
+        fresh = self._fresh_class() if self._intercept is None else self._intercepted_class()
         if "_intercept" in self.__dict__:
             fresh._intercept = self._intercept
         fresh.name, fresh._independent, fresh._outermost = self.name, self._independent, self._outermost
         return fresh
 
 
+_closed: Any = Transaction  # without a finalizer, see `opened.py`
+
+
 class _Savepoint(Transaction):
     """What `Transaction.savepoint` returns: nested in that transaction, wherever it is entered."""
 
     _kind = "Savepoint"
-    __enter__ = Transaction._enter_slowly
-
-
-class Intercepted(Transaction):
-    """A transaction that has an interceptor from the start."""
-
     __enter__ = Transaction._enter_slowly
 
 
@@ -322,7 +328,7 @@ class AsyncTransaction(Block):
                 self._finish_rollback(rollback, error)
             return
         if self.busy:
-            cancel_steps(self._holds)
+            cancel_steps(self.holds)
         turns = None if self.outer is None else self.turn
         try:
             self._undoing = True
@@ -341,13 +347,6 @@ class AsyncTransaction(Block):
             self._undoing = False
             self._finish_rollback(rollback, error)
         self._raise_interrupt(rollback)
-
-    def _holds(self, log: Log) -> bool:
-        """Whether a log is this block's, or that of a step or block in it."""
-        owner: Owner | None = log[OWNER]
-        while owner is not None and owner is not self:
-            owner = owner.of or owner.outer
-        return owner is self
 
     async def execute(self) -> None:
         """Run the queued steps now, in order; those that are added later run at the next call, or at the end.

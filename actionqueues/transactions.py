@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast, overloa
 
 from .definition import function_of
 from .errors import NoTransaction
+from .opened import OpenIntercepted, OpenTransaction
 from .owner import get_current
 from .retry import Policy, check_policy
-from .shells import AsyncTransaction, Intercepted, Transaction
+from .shells import AsyncTransaction, Transaction
 from .signature import display_name
 from .states import TransactionState
 from .step import OWNER
@@ -84,10 +85,10 @@ def transaction(
     if name is not None and not isinstance(name, str):
         if independent or outermost or retry is not None or journal is not None:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
-        block = Transaction() if Transaction._intercept is None else Intercepted()
+        block = OpenTransaction() if Transaction._intercept is None else OpenIntercepted()
         block.name = display_name(function_of(name))
         return block(name)
-    made: Transaction = _new(Transaction)  # and not Transaction(), which would cost a frame
+    made: Transaction = _new(OpenTransaction)  # and not OpenTransaction(), which would cost a frame
     made._state = _NEW
     made._token = None
     made.plain = True
@@ -101,10 +102,11 @@ def transaction(
         made._outermost = True
     if journal is not None:
         made._intercept = _interceptors(journal)
-        made.__class__ = Intercepted
+        made.__class__ = OpenIntercepted
     if retry is not None:
         made._retry = check_policy(retry, "transaction(retry=...)")
-        made.__class__ = _Retried
+        retried: Any = made
+        retried.__class__ = _Retried
     return made
 
 

@@ -216,6 +216,8 @@ class Corner(Shop):
 
 
 def is_own(frame: FrameType) -> bool:
+    if frame.f_code.co_name == "__del__":
+        return False  # of what an earlier run has left, which may be collected in a later one
     name = frame.f_code.co_filename
     return name.startswith((_PACKAGE, _GENERATED))
 

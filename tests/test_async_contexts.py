@@ -215,6 +215,8 @@ def test_a_transaction_reached_from_a_later_event_loop_of_the_same_thread_is_ref
     async def reach() -> None:
         with pytest.raises(IllegalOperation, match="event loop"):
             await blocks[0].execute()
+        with pytest.raises(IllegalOperation, match="event loop"):
+            await blocks[0].__aexit__(None, None, None)
 
     def run() -> None:
         asyncio.run(enter())

@@ -53,6 +53,7 @@ ORDER = [
     "block",
     "decorated",
     "shells",
+    "opened",
     "observing",
     "transactions",
     "__init__",
