@@ -172,12 +172,12 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     # `self` is a Callable here and not action[Concatenate[...], R2], since mypy solves T from the former only.  The
     # order matters.  First, a static method whose first parameter takes anything.
     @overload
-    def __get__(  # type: ignore[misc]
+    def __get__(  # type: ignore[misc] # mypy wants `self` to be an action
         self: Callable[Concatenate[_Anything, ...], object], instance: object, owner: type[Any], /
     ) -> action[P, R]: ...
     # A class method, through the class or an instance.
     @overload
-    def __get__(  # type: ignore[misc]
+    def __get__(  # type: ignore[misc] # likewise
         self: Callable[Concatenate[type[T], P2], R2], instance: object, owner: type[T], /
     ) -> Callable[P2, R2]: ...
     # Anything through the class: the action itself.
@@ -340,7 +340,7 @@ if TYPE_CHECKING:
 def _caller(call: Callable[..., Any]) -> Callable[..., Any]:
     """The `__call__` of an action where the proxy's own would call the wrong function."""
 
-    def __call__(_self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+    def __call__(_self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - it becomes a method
         return call(*args, **kwargs)
 
     return __call__

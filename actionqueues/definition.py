@@ -116,7 +116,7 @@ class Definition:
         for frame in (call, enter):
             frame.__defaults__ = parameters.defaults or None
             frame.__kwdefaults__ = dict(parameters.keyword_defaults) or None
-        self.enter = enter  # type: ignore[method-assign]
+        self.enter = enter  # type: ignore[method-assign] # the one made for these parameters
         self.run = FunctionType(codes["run"], variables)
         self.frame = call
         return call
@@ -222,7 +222,7 @@ class Definition:
 
 def definition_behind(fn: Any) -> Definition | None:
     """The definition of an action or of the frame of one; not of what wraps one, whose attributes look the same."""
-    cls: type = type(fn)  # pyright: ignore[reportUnknownVariableType]
+    cls: type = type(fn)  # pyright: ignore[reportUnknownVariableType] - of anything
     if hasattr(cls, "__actionqueues__"):
         definition: Definition = fn.__actionqueues__
         return definition
@@ -232,6 +232,7 @@ def definition_behind(fn: Any) -> Definition | None:
 
 def function_of(attribute: Any) -> Any:
     """The function in a class method or static method, or `attribute` itself."""
+    # What `isinstance` finds has type parameters nobody knows:
     return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 

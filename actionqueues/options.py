@@ -42,7 +42,7 @@ def checked(**options: Any) -> dict[str, Any]:
 def _check_names(name: object, aliases: object) -> None:
     if isinstance(aliases, str) or not isinstance(aliases, tuple | list):
         raise TypeError(f"@action(aliases=...) must be a tuple of names, not {aliases!r}")
-    for each in aliases if name is None else (name, *aliases):  # pyright: ignore[reportUnknownVariableType]
+    for each in aliases if name is None else (name, *aliases):  # pyright: ignore[reportUnknownVariableType] - checked here
         if not isinstance(each, str) or not each or not each.isprintable():
             raise TypeError(f"@action(name=...) and each of aliases=(...) must be a readable text, not {each!r}")
 

@@ -166,7 +166,7 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
             raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
         if args or kwargs:
             raise TypeError(f"{type(fn).__qualname__} is an action object, whose execute() takes no arguments")
-        return _definition_of_object(fn), (fn,)  # pyright: ignore[reportArgumentType]
+        return _definition_of_object(fn), (fn,)  # pyright: ignore[reportArgumentType] - it has both methods
     if callable(fn):
         check_arguments(fn, args, kwargs)
         definition = Definition(fn)
@@ -196,6 +196,7 @@ def _definition_of_object(action: SupportsAction) -> Definition:
         definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
         definition.run = lambda entry: _execute(entry[0])
+        # An action object has no signature to make it from:
         definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
         definition.size = 3
         definition.handler = _ObjectHandler(_rollback)
@@ -240,7 +241,7 @@ def fill_in(step: Step[Any]) -> None:
     def value(argument: Any) -> Any:
         if not isinstance(argument, Step):
             return argument
-        earlier: Step[Any] = argument  # pyright: ignore[reportUnknownVariableType]
+        earlier: Step[Any] = argument  # pyright: ignore[reportUnknownVariableType] - a step of anything
         if not earlier.has_result:
             raise IllegalOperation(
                 f"run {step.name}",

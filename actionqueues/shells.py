@@ -196,7 +196,7 @@ class Transaction(Block):
         this.__class__ = self._async_class
         this._loop = running_loop()
         this._enter(awaits=True)
-        return this  # type: ignore[no-any-return]
+        return this  # type: ignore[no-any-return] # its class has just been set
 
     def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /

@@ -98,6 +98,7 @@ def is_generator(function: object) -> bool:
 def _called(function: object) -> tuple[object, ...]:
     """What is run when `function` is called: itself, and the method of its class that makes it callable."""
     function = _unwrap_partial(function)
+    # It is looked up to be looked at, not to see whether there is one:
     return (function,) if isinstance(function, type) else (function, getattr(function, "__call__", None))  # noqa: B004
 
 

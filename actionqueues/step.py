@@ -273,7 +273,7 @@ def step_at(log: Log, end: int) -> Step[Any]:
     """The step of the record that ends before `end`, made now if nobody has asked for it before."""
     owner = log[end - 1]
     if isinstance(owner, Step):
-        return owner  # pyright: ignore[reportUnknownVariableType]
+        return owner  # pyright: ignore[reportUnknownVariableType] - what its result is, no log knows
     step: Step[Any] = Step(owner, log[end - owner.size : end], StepState.RUNNING)
     step.size = owner.size
     step._log, step._place = log, end - 2

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -46,6 +46,13 @@ def watched(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def raised_together(error: BaseException | None) -> tuple[BaseException | None, ...]:
+    """The exceptions of a group, or the one that is none."""
+    if not isinstance(error, BaseExceptionGroup):
+        return (error,)
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 class Library:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
 from actionqueues import action, current_transaction, transaction
@@ -206,19 +207,19 @@ class Suspensions:
 
     def __await__(self) -> Generator[Any, Any, None]:
         awaiting = self.coroutine.__await__()
-        send, value = awaiting.send, None
+        resume: Callable[[], Any] = partial(next, awaiting)
         while True:
             try:
-                request = send(value)
+                request = resume()
             except StopIteration:
                 return
             self.count += 1
             if self.count in self.at:
                 asyncio.get_running_loop().call_soon(self.then)
             try:
-                send, value = awaiting.send, (yield request)
+                resume = partial(awaiting.send, (yield request))
             except BaseException as error:
-                send, value = awaiting.throw, error
+                resume = partial(awaiting.throw, error)
 
 
 def cancelled_run(program: Program, *at: int) -> tuple[World, int, BaseException | None]:

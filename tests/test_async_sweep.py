@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from .async_library import watched
+from .async_library import raised_together, watched
 from .async_sweeping import PROGRAMS, Program, as_scenario, cancelled_run
 from .sweeping import Outcome, Place, World, reference_of, run
 
@@ -30,8 +30,9 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ended_as_it_must(world: World, reference: World, raised: BaseException | None) -> list[str]:
     wrong = world.differences(reference, set())
-    leaves = raised.exceptions if isinstance(raised, BaseExceptionGroup) else (raised,)
-    if any(isinstance(leaf, AttributeError | IndexError | TypeError | AssertionError) for leaf in leaves):
+    if any(
+        isinstance(leaf, AttributeError | IndexError | TypeError | AssertionError) for leaf in raised_together(raised)
+    ):
         wrong.append(f"what came out is {raised!r}")
     if not world.committed and raised is None:
         wrong.append("it did not commit, and nothing came out")

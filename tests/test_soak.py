@@ -13,7 +13,7 @@ import pytest
 
 from actionqueues import IllegalOperation, Retry, TransactionClosed, TransactionState, action, transaction
 
-from .async_library import Library
+from .async_library import Library, raised_together
 
 #: How many transactions, and how many of them at once.
 TRANSACTIONS = 10_000
@@ -30,12 +30,12 @@ class Account:
     """One transaction's effects, and what happened to each."""
 
     chance: random.Random
-    present: set[int] = field(default_factory=set)
-    started: set[int] = field(default_factory=set)
+    present: set[int] = field(default_factory=set[int])
+    started: set[int] = field(default_factory=set[int])
     numbers: Iterator[int] = field(default_factory=count)
-    undone: Counter[int] = field(default_factory=Counter)
+    undone: Counter[int] = field(default_factory=Counter[int])
     hooks: int = 0
-    orphans: list[asyncio.Task[None]] = field(default_factory=list)
+    orphans: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     async def pause(self) -> None:
         for _ in range(self.chance.choice((0, 0, 1, 2))):
@@ -174,7 +174,7 @@ async def one_transaction(seed: str) -> str | None:
 def wrong(account: Account, state: TransactionState, error: BaseException | None) -> str | None:
     """What is not as it must be."""
     # A savepoint that is still open in another task keeps a block from committing: an `IllegalOperation`.
-    leaves = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+    leaves = raised_together(error)
     if any(not isinstance(leaf, Fault | asyncio.CancelledError | IllegalOperation | None) for leaf in leaves):
         return f"it raised {error!r}"
     if any(times > 1 for times in account.undone.values()):

@@ -104,7 +104,7 @@ class Serializer:
         if hasattr(kind, "__actionqueues_reference__"):
             return {"$reference": [self._name(kind), self.encode(value.__actionqueues_reference__())]}
         if isinstance(value, Enum):
-            by_name = kind.__members__.get(value.name) is value  # type: ignore[attr-defined]
+            by_name = kind.__members__.get(value.name) is value  # type: ignore[attr-defined] # an enum's class
             return {"$enum": [self._name(kind), *([value.name] if by_name else [None, self.encode(value.value)])]}
         if is_dataclass(kind):
             data = {field.name: self.encode(getattr(value, field.name)) for field in fields(kind)}

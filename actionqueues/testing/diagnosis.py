@@ -138,14 +138,15 @@ def _overwritten(run: Run) -> list[Change]:
 def _value_at(picture: object, path: Sequence[str]) -> object:
     for part in path:
         if isinstance(picture, list) and part.strip("[]").isdigit():
-            items: list[object] = picture  # pyright: ignore[reportUnknownVariableType]
+            items: list[object] = picture  # pyright: ignore[reportUnknownVariableType] - of anything
             place = int(part.strip("[]"))
             picture = items[place] if place < len(items) else ABSENT
         elif isinstance(picture, dict):
+            # A dict of anything:
             picture = picture.get(part, ABSENT)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         else:
             return ABSENT
-    return picture  # pyright: ignore[reportUnknownVariableType]
+    return picture  # pyright: ignore[reportUnknownVariableType] - a part of anything
 
 
 def _excused(record: StepRecord, run: Run) -> bool:

@@ -255,4 +255,5 @@ def _fields(value: Any) -> dict[str, object] | None:
     if cls.__eq__ is not object.__eq__:
         return None
     held = getattr(value, "__dict__", None)
+    # A dict of anything:
     return dict(held) if isinstance(held, dict) and not callable(value) else None  # pyright: ignore[reportUnknownArgumentType]
