@@ -5,8 +5,8 @@ import gc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.benchmarks import coroutines, journals, methods, workloads
-from tests.benchmarks.candidates import NotMeasured, Numbers, Work, built
+from tests.benchmarks import coroutines, journals, methods, queued, savepoints, workloads
+from tests.benchmarks.candidates import Build, NotMeasured, Numbers, Work, built
 from tests.benchmarks.memory import bytes_a_step
 from tests.benchmarks.timing import Effort, Timed, blocks_of, side_by_side
 
@@ -39,7 +39,7 @@ class Figure:
 class Row:
     """What is measured, the ratio that may not be missed, and the one that is hoped for.
 
-    A row without them only explains the row above it.
+    A row without them explains another one, or says what something else costs.
     """
 
     name: str
@@ -82,10 +82,14 @@ def _method(effort: Effort) -> Figure:
     return _against(methods.exit_stack, methods.ours, methods.by_hand, THOUSAND, effort)
 
 
-def _undone(effort: Effort) -> Figure:
+def _undone(effort: Effort, numbers: Numbers = THOUSAND) -> Figure:
     builds = (workloads.exit_stack, workloads.ours, workloads.by_hand)
     baseline, mine, floor = (built(build).rollback for build in builds)
-    return _against(baseline, mine, floor, THOUSAND, effort)
+    return _against(baseline, mine, floor, numbers, effort)
+
+
+def _one_step_undone(effort: Effort) -> Figure:
+    return _undone(effort, ONE)
 
 
 def _undone_explicitly(effort: Effort) -> Figure:
@@ -96,10 +100,50 @@ def _undone_explicitly(effort: Effort) -> Figure:
     return _against(baseline, mine, floor, THOUSAND, effort)
 
 
+def _savepoints(effort: Effort) -> Figure:
+    return _alike(savepoints.exit_stack, savepoints.ours, savepoints.by_hand, effort, undone=False)
+
+
+def _savepoints_undone(effort: Effort) -> Figure:
+    return _alike(savepoints.exit_stack, savepoints.ours, savepoints.by_hand, effort, undone=True)
+
+
+def _queued(effort: Effort) -> Figure:
+    return _alike(queued.exit_stack, queued.ours, queued.by_hand, effort, undone=False)
+
+
+def _queued_and_undone(effort: Effort) -> Figure:
+    return _alike(queued.exit_stack, queued.ours, queued.by_hand, effort, undone=True)
+
+
+def _alike(baseline: Build, mine: Build, floor: Build, effort: Effort, *, undone: bool) -> Figure:
+    candidates = [built(build) for build in (baseline, mine, floor)]
+    first, second, third = (each.rollback if undone else each.commit for each in candidates)
+    return _against(first, second, third, THOUSAND, effort)
+
+
 def _async(effort: Effort) -> Figure:
-    ours = coroutines.ours()
+    return _coroutines(effort, coroutines.PLAIN, undone=False)
+
+
+def _async_undone(effort: Effort) -> Figure:
+    return _coroutines(effort, coroutines.PLAIN, undone=True)
+
+
+def _suspending(effort: Effort) -> Figure:
+    return _coroutines(effort, coroutines.SUSPENDING, undone=False)
+
+
+def _suspending_undone(effort: Effort) -> Figure:
+    return _coroutines(effort, coroutines.SUSPENDING, undone=True)
+
+
+def _coroutines(effort: Effort, functions: coroutines.AsyncFunctions, *, undone: bool) -> Figure:
+    """Here the baseline is ``AsyncExitStack``."""
+    builds = {"baseline": coroutines.exit_stack, "ours": coroutines.ours, "floor": coroutines.by_hand}
+    candidates = {name: build(functions) for name, build in builds.items()}
+    works = {name: each.rollback if undone else each.commit for name, each in candidates.items()}
     with asyncio.Runner() as runner:
-        works = {"baseline": coroutines.exit_stack, "ours": ours, "floor": coroutines.by_hand}
         return _timed(
             {name: coroutines.blocks_of(runner, work, THOUSAND) for name, work in works.items()},
             effort,
@@ -179,7 +223,15 @@ ROWS = (
     Row("a step, and its undo", 0.45, 0.25, _undone),
     Row("the same by q.rollback()", 0.45, 0.25, _undone_explicitly),
     Row("a block of one step", 0.80, 0.50, _one_step),
+    Row("a block of one step, and its undo", None, None, _one_step_undone),
+    Row("savepoints of one step, one after the other", None, None, _savepoints),
+    Row("the same, all undone", None, None, _savepoints_undone),
+    Row("queued steps, q.add and q.execute", None, None, _queued),
+    Row("the same, and their undo", None, None, _queued_and_undone),
     Row("async step, against AsyncExitStack", 0.45, 0.25, _async),
+    Row("async step that suspends", None, None, _suspending),
+    Row("async step, and its undo", None, None, _async_undone),
+    Row("async step, and its undo, both suspend", None, None, _suspending_undone),
     Row("memory a step", 0.40, 0.10, _memory),
     Row("outside a block, against the bare function", 5.0, 2.5, _outside),
     Row("a step at 100 000, against at 1000", 1.3, 1.0, _growth),
