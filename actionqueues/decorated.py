@@ -38,13 +38,19 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
             "the block has ended; open the block inside it"
         )
 
+    def named() -> Transaction:
+        block = fresh()
+        if "name" not in vars(block):
+            block.name = display_name(plain)
+        return block
+
     if is_async(plain):
-        return _decorate_async(function, fresh, policy)
+        return _decorate_async(function, named, policy)
 
     def wrapper(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         attempts = None if policy is None else Attempts(policy)
         while True:
-            block = fresh()
+            block = named()
             try:
                 with block:
                     return wrapped(*args, **kwargs)

@@ -109,17 +109,17 @@ class Rollback:
         undone = self.report.undone_steps.append
         while stack:
             owner, start, lanes_from, before = stack[-1]
-            log, lanes = owner.log, owner.lanes
+            log, lanes, watch = owner.log, owner.lanes, owner.interceptor
             end = len(log)
-            lane = lane_after(lanes, max(end, lanes_from), thread)
+            lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
             self.owner, self.end = owner, None
             while lane is None and end > start:
                 self.end = end  # from here on it counts as tried
                 doer = log[end - 1]
                 place = end - doer.size
                 quick = doer.quick
-                if quick is None or log[end - 2] is PENDING or owner.interceptor is not None:
-                    yield from self._undo(step_at(log, end), watch=owner.interceptor)
+                if quick is None or log[end - 2] is PENDING or watch is not None:
+                    yield from self._undo(step_at(log, end), watch=watch)
                 else:
                     try:
                         value = quick(log, place)
@@ -132,7 +132,7 @@ class Rollback:
                             undone(doer)
                 end = place
                 if lanes:
-                    lane = lane_after(lanes, max(end, lanes_from), thread)
+                    lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
             owner.finished = FIRST, FIRST
             del log[end:]
             self.owner = self.end = None

@@ -213,12 +213,11 @@ class Transaction(Block):
     def _fresh(self) -> Transaction:
         """Another one with the same options."""
         fresh = self._fresh_class() if self._intercept is None else self._intercepted_class()
-        if "_intercept" in self.__dict__:
-            fresh._intercept = self._intercept
-        fresh.name, fresh._independent, fresh._outermost = self.name, self._independent, self._outermost
+        fresh.__dict__.update({name: value for name, value in self.__dict__.items() if name in _OPTIONS})
         return fresh
 
 
+_OPTIONS = {"name", "_independent", "_outermost", "_intercept"}
 _closed: Any = Transaction  # without a finalizer, see `opened.py`
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import copy_context
 from typing import Any
 
@@ -207,6 +208,24 @@ def test_a_step_that_fails_here_leaves_those_of_other_threads_alone() -> None:
         with pytest.raises(LookupError):
             fail(trail, "c")
     assert undos(trail) == ["a", "c"]
+
+
+@pytest.mark.parametrize("caught", [True, False])
+def test_a_savepoint_of_a_step_that_fails_is_undone_with_what_other_threads_have_done_in_it(caught: bool) -> None:
+    trail: Trail = []
+
+    def inside() -> None:
+        with transaction():
+            put(trail, "a.1")
+            in_thread(lambda: put(trail, "a.2"))
+            put(trail, "a.3")
+
+    with pytest.raises(LookupError), transaction():
+        with pytest.raises(LookupError) if caught else nullcontext():
+            fail(trail, "a", inside)
+        assert undos(trail) == ["a.3", "a.2", "a.1", "a"]
+        raise LookupError
+    assert undos(trail) == ["a.3", "a.2", "a.1", "a"]
 
 
 def test_what_another_thread_has_started_since_is_undone_before_an_earlier_step_here() -> None:

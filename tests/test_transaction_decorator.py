@@ -60,7 +60,7 @@ def named(value: int, *, more: int = 2) -> tuple[int, int, str]:
 
 @pytest.mark.parametrize("decorated", [bare, called, named])
 def test_a_decorated_function_looks_and_returns_like_the_function(decorated: Callable[..., Any]) -> None:
-    name = "bare" if decorated is bare else "transaction"  # a block without options is called like the function
+    name = "transaction" if decorated is named else decorated.__name__  # one without a name is called like the function
     assert decorated(1, more=3) == (1, 3, name)
     assert decorated(1) == (1, 2, name)
     assert decorated.__doc__ == "A docstring."

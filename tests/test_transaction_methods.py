@@ -153,3 +153,18 @@ def test_a_call_that_has_done_something_irreversible_is_not_repeated_and_says_so
         run()
     assert trail == ["+a", "send", "-a"]
     assert caught.value.__notes__ == ["actionqueues: not called again, because send is irreversible and has been done"]
+
+
+def test_a_decorated_function_gives_its_name_to_its_transactions_with_parentheses_as_well() -> None:
+    @transaction()
+    def sign_up() -> str:
+        return current_transaction().name
+
+    @transaction
+    def log_in() -> str:
+        return current_transaction().name
+
+    assert (sign_up(), log_in()) == (
+        sign_up.__qualname__.rpartition("<locals>.")[2],
+        log_in.__qualname__.rpartition("<locals>.")[2],
+    )
