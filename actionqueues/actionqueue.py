@@ -15,7 +15,7 @@ from .queueing import Adding, fill_in
 from .report import Report
 from .runner import Runner, close
 from .states import QueueState
-from .step import FIRST, THREAD, Step
+from .step import FIRST, THREAD, WATCHED, Step
 
 __all__ = ["ActionQueue", "ActionRetryException"]
 
@@ -37,7 +37,7 @@ class ActionQueue(Runner, Adding):
         self._actions: list[Step[Any]] = []
         self._state_machine = AQStateMachine()
         self._rollback: Rollback | None = None
-        self.log = [0, get_ident(), self, False]
+        self.log = [0 if self.interceptor is None else WATCHED, get_ident(), self, False]
         self.plain = True
         self._report = Report(self.name, QueueState.INIT)
 
