@@ -303,7 +303,7 @@ def _forked() -> None:
             owner._disown()
         log = owner.surrounding
     current.set(None)
-    if isinstance(rollback, Rollback):
+    if isinstance(rollback, Rollback):  # pragma: no cover - a child process, forked by a handler
         rollback.disowned = True
         outer = rollback.owner
         while outer is not None:
@@ -312,5 +312,5 @@ def _forked() -> None:
             outer = outer.outer
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
     os.register_at_fork(after_in_child=_forked)

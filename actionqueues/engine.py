@@ -264,7 +264,7 @@ class Rollback:
                     return
             broken = self.guard.broken
             if self.disowned:
-                raise error
+                raise error  # pragma: no cover - in a child process
             if broken is not None and error is broken:
                 self._failed(step, broken)
                 raise broken
@@ -295,7 +295,7 @@ class Rollback:
         """
         step = self.step
         if self.disowned:
-            raise interrupt
+            raise interrupt  # pragma: no cover - likewise
         self._resume()
         known = step is not None and step.state in UNDOABLE
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
