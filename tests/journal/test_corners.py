@@ -6,6 +6,8 @@ import copy
 import sqlite3
 import struct
 import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from actionqueues import action, current_step, transaction
-from actionqueues.journal import Journal, Serializer
+from actionqueues.journal import Journal, JournalError, Serializer
 from actionqueues.journal.modules import module_name
 from actionqueues.journal.ownership import OwnerLocks
 from actionqueues.journal.schema import create
@@ -116,3 +118,35 @@ def test_a_log_with_a_page_size_that_cannot_be_holds_no_commits(tmp_path: Path) 
 def test_a_class_comes_back_as_the_class(path: Path) -> None:
     serializer = Serializer()
     assert serializer.decode(serializer.encode(actions.Copy)) is actions.Copy
+
+
+def test_an_interrupted_commit_is_an_error_of_all_that_were_in_it_and_the_next_one_goes_on(path: Path) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(db: sqlite3.Connection) -> None:
+        reached.set()
+        assert go_on.wait(20)
+
+    def interrupted(db: sqlite3.Connection) -> None:
+        raise KeyboardInterrupt
+
+    def insert(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO owners (pid, program, started) VALUES (1, 'x', 'x')")
+
+    with Journal(path) as journal, ThreadPoolExecutor(3) as pool:
+        store = journal.store
+        assert store.owner
+        first = pool.submit(store.write, slow, sync=False)
+        assert reached.wait(20)
+        late: list[Future[None]] = []
+        for work in (interrupted, insert):
+            late.append(pool.submit(store.write, work, sync=False))
+            while len(store._queue) < len(late):
+                threading.Event().wait(0.001)
+        go_on.set()
+        first.result()
+        assert isinstance(late[0].exception(), KeyboardInterrupt)
+        with pytest.raises(JournalError, match="the commit was interrupted"):
+            late[1].result()
+        store.write(insert, sync=False)
+        assert store.read("SELECT count(*) FROM owners WHERE program = 'x'") == [(1,)]
