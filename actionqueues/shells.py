@@ -245,7 +245,7 @@ class AsyncTransaction(Block):
     async def __aenter__(self) -> Self:
         self._loop = running_loop()
         self._enter(awaits=True)
-        return self
+        return self  # pragma: no cover - what is one already has been entered, which `_enter` refuses
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
