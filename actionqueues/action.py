@@ -251,7 +251,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         definition.probe = made
         return probe
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # pragma: no branch - always so when it runs
         # What the proxy shows is the user's function; what it calls is the generated frame.
 
         @property

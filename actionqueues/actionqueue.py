@@ -124,7 +124,7 @@ class ActionQueue(Runner, Adding):
         finally:
             if rollback.guard.broken is not None:
                 rollback.abandon(self)
-            if len(self.log) == FIRST:
+            if len(self.log) == FIRST:  # pragma: no branch - an undo that was cut short has raised
                 self._state_machine.transition_to_rollback_complete()
                 self.release()
         interrupt = rollback.interrupt()

@@ -204,9 +204,10 @@ class BlockState(Runner, Adding):
         """Whether it is a savepoint that another thread is in, or that is being rolled back by itself."""
         if self.outer is None:
             return False
+        foreign = self.log[THREAD] != self.outer.log[THREAD]
         if self._undoing:
-            return True
-        return self._state is _OPEN and self.log[THREAD] != self.outer.log[THREAD]
+            return foreign or self.awaits
+        return self._state is _OPEN and foreign
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
@@ -313,7 +314,7 @@ def _forked() -> None:
             owner._disown()
         log = owner.surrounding
     current.set(None)
-    if isinstance(rollback, Rollback):
+    if isinstance(rollback, Rollback):  # pragma: no cover - a child process, forked by a handler
         rollback.disowned = True
         outer = rollback.owner
         while outer is not None:
@@ -332,5 +333,5 @@ def _warn_at_exit() -> None:
 
 
 atexit.register(_warn_at_exit)
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
     os.register_at_fork(after_in_child=_forked)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
 
+from .attempts import Attempts
 from .definition import function_of
 from .drivers import pause, pause_async
-from .engine import Attempts
 from .retry import Policy
 from .signature import display_name, is_async, is_generator
 from .states import TransactionState

@@ -222,6 +222,9 @@ async def roll_back_async(
     try:
         rollback.guard.begin()  # first, so that nothing can come between this and the waiting
         await shielded(protected)
+    except GeneratorExit:
+        rollback.orphaned = True  # it goes on in its own task
+        raise
     finally:
         rollback.guard.end()
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import iscoroutine
-from time import monotonic
 from typing import Any, cast
 
+from .attempts import Attempts
 from .errors import RollbackConflict
 from .handler import Handler, unawaited
 from .interceptor import Interceptor, ask
@@ -23,40 +23,11 @@ from .owner import Owner, lane_after
 from .probing import probing
 from .report import Report, UndoFailure
 from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
-from .retry import Policy, next_wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, Step, step_at
 from .telling import add_note, log_error, shown
 
-__all__ = ["Attempts", "Rollback", "failing"]
-
-
-class Attempts:
-    """Counts the attempts of one body or one undo, and says whether there is to be another."""
-
-    __slots__ = ("made", "policy", "started", "wait")
-
-    def __init__(self, policy: Policy | None, started: float | None = None) -> None:
-        self.policy = policy
-        self.started = monotonic() if started is None else started
-        self.made = 0
-        self.wait = 0.0
-
-    def another(self, error: BaseException) -> bool:
-        """Whether there is to be another attempt, `wait` seconds from now; otherwise `error` gets a note."""
-        self.made += 1
-        elapsed = monotonic() - self.started
-        try:
-            wait = next_wait(self.policy, self.made, error, elapsed)
-        except Exception as broken:
-            add_note(error, f"not retried, because the retry policy failed: {shown(broken)}")
-            return False
-        if wait is None:
-            if self.made > 1 and isinstance(error, Exception):
-                add_note(error, f"gave up after {self.made} attempts in {elapsed:.3g} s")
-            return False
-        self.wait = wait
-        return True
+__all__ = ["Rollback", "failing"]
 
 
 class Rollback:
@@ -73,9 +44,22 @@ class Rollback:
         abandoned: the steps that a third Ctrl-C has left.
         told: whether an interceptor knows of it.
         disowned: whether this is a child process of the one that has begun it.
+        orphaned: whether the coroutine that waits for it has been closed.
     """
 
-    __slots__ = ("abandoned", "alone", "disowned", "end", "guard", "interrupts", "owner", "problems", "report", "told")
+    __slots__ = (
+        "abandoned",
+        "alone",
+        "disowned",
+        "end",
+        "guard",
+        "interrupts",
+        "orphaned",
+        "owner",
+        "problems",
+        "report",
+        "told",
+    )
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -87,7 +71,7 @@ class Rollback:
         self.problems: list[UndoFailure] = []
         self.abandoned: list[Step[Any]] = []
         self.told = False
-        self.disowned = False
+        self.disowned = self.orphaned = False
 
     @property
     def step(self) -> Step[Any] | None:
@@ -264,7 +248,7 @@ class Rollback:
                     return
             broken = self.guard.broken
             if self.disowned:
-                raise error
+                raise error  # pragma: no cover - in a child process
             if broken is not None and error is broken:
                 self._failed(step, broken)
                 raise broken
@@ -295,7 +279,7 @@ class Rollback:
         """
         step = self.step
         if self.disowned:
-            raise interrupt
+            raise interrupt  # pragma: no cover - likewise
         self._resume()
         known = step is not None and step.state in UNDOABLE
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)

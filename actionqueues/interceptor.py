@@ -18,8 +18,8 @@ from .requests import Await, Call, Request
 from .step import PENDING
 
 if TYPE_CHECKING:
+    from .attempts import Attempts
     from .blockstate import BlockState
-    from .engine import Attempts
     from .hooks import Hook
     from .step import Step
 

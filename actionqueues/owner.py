@@ -107,7 +107,7 @@ class Owner:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return self.name
+        return self.name  # pragma: no cover - abstract
 
     def link(self, step: Step[Any]) -> None:
         """Remember a step that still has to be told what became of it."""
@@ -159,7 +159,7 @@ class Owner:
     @property
     def runs_elsewhere(self) -> bool:
         """Whether it is the lane of a step that is running in another thread."""
-        return False
+        return False  # pragma: no cover - abstract
 
     def leave_lane(self, lane: Owner) -> None:
         """It has been undone."""

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from .attempts import Attempts
 from .drivers import drive, drive_async, pause, pause_async
-from .engine import Attempts, Rollback, failing
+from .engine import Rollback, failing
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt

@@ -240,7 +240,7 @@ class AsyncTransaction(Block):
     _kind = "AsyncTransaction"
     _ended: Signal | None = None
 
-    if not TYPE_CHECKING:  # type checkers are to find `with q:` on an async block
+    if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
 
         def __enter__(self):
             self._enter(awaits=True)  # which says that it has been entered before
@@ -250,7 +250,7 @@ class AsyncTransaction(Block):
     async def __aenter__(self) -> Self:
         self._loop = running_loop()
         self._enter(awaits=True)
-        return self
+        return self  # pragma: no cover - what is one already has been entered, which `_enter` refuses
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
@@ -277,7 +277,8 @@ class AsyncTransaction(Block):
 
     async def _recover(self, error: BaseException) -> None:
         try:
-            await self._roll_back(error)
+            if self._rollback is None or not self._rollback.orphaned:
+                await self._roll_back(error)
         finally:
             self._detach()
 
@@ -307,7 +308,7 @@ class AsyncTransaction(Block):
         """Wait for the steps that are running in other tasks and threads."""
         while self.busy:
             self._ended = Signal()
-            if self.busy:
+            if self.busy:  # pragma: no branch - a thread may have ended one meanwhile
                 await self._ended.wait()
 
     async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
@@ -344,7 +345,8 @@ class AsyncTransaction(Block):
             # cancelled again: the first cancellation goes on, and the task counts both
         finally:
             self._undoing = False
-            self._finish_rollback(rollback, error)
+            if not rollback.orphaned:
+                self._finish_rollback(rollback, error)
         self._raise_interrupt(rollback)
 
     async def execute(self) -> None:

@@ -31,8 +31,8 @@ from .telling import shown
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from .attempts import Attempts
     from .definition import Definition
-    from .engine import Attempts
 
     R_co = TypeVar("R_co", covariant=True, default=Any)  # so that `step: Step` will do in a handler
 else:

@@ -27,6 +27,7 @@ ORDER = [
     "telling",
     "states",
     "retry",
+    "attempts",
     "requests",
     "frames",
     "concurrency",

@@ -45,7 +45,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("actionqueues.engine.monotonic", clock.monotonic)
+    monkeypatch.setattr("actionqueues.attempts.monotonic", clock.monotonic)
     monkeypatch.setattr("actionqueues.definition.monotonic", clock.monotonic)
     monkeypatch.setattr("actionqueues.drivers.sleep", clock.sleep)
     return clock

@@ -315,7 +315,7 @@ def test_an_undo_that_gives_up_says_after_how_many_attempts(w: World, waits: lis
 
 
 def test_an_undo_ends_within_its_time(w: World, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.engine.monotonic", lambda: 100.0 + sum(waits))
+    monkeypatch.setattr("actionqueues.attempts.monotonic", lambda: 100.0 + sum(waits))
     retry = Retry(attempts=None, timeout=10, wait_initial=4, wait_exp_base=1, wait_jitter=0)
     with pytest.raises(Boom, match="body"), transaction() as q:
         w.define("a", undo_fails=(Boom(str(n)) for n in range(99)), undo_retry=retry)()

@@ -79,7 +79,8 @@ def named(name: str) -> list[Definition]:
 def _newest(found: list[Definition]) -> list[Definition]:
     """Without those of a module that was loaded again, or that is there as a script too."""
     current = [each for each in found if any(_definition(thing) is each for thing in find(_place(each.function) or ""))]
-    return (current or found)[:1] if len({_place(each.function) for each in found}) == 1 else found
+    places = {_place(each.function) for each in found}
+    return (current or found)[:1] if len(places) == 1 and None not in places else found
 
 
 def name_of_function(function: Callable[..., object], path: str) -> str:

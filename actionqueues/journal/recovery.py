@@ -17,9 +17,10 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+from actionqueues.attempts import Attempts
 from actionqueues.concurrency import in_worker_thread
 from actionqueues.drivers import drive, drive_async, roll_back, roll_back_async
-from actionqueues.engine import Attempts, Rollback
+from actionqueues.engine import Rollback
 from actionqueues.hooks import Hook, HookRun
 from actionqueues.owner import Owner
 from actionqueues.report import Report

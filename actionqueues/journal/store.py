@@ -108,7 +108,7 @@ class Store:
         self._locks: OwnerLocks | None = None
         self._owner: int | None = None
 
-    def forked(self) -> None:
+    def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
         _inherited.append(self._db)
         if self._locks is not None:
@@ -128,7 +128,7 @@ class Store:
         if db is not None:
             return db
         with self._opening:
-            if self._db is None:
+            if self._db is None:  # pragma: no branch - another thread may have opened it meanwhile
                 self._db = self._wrapped(self._connect)
             return self._db
 
@@ -189,7 +189,7 @@ class Store:
 
         while True:
             self.write(work, sync=False)
-            if locks.hold(made[-1]):
+            if locks.hold(made[-1]):  # pragma: no branch - always so, but for a number that was used before
                 return made[-1]
 
     # -- writing
@@ -348,10 +348,10 @@ class Store:
         return explained(self.path, error, self.busy_timeout)
 
 
-def _forked() -> None:
+def _forked() -> None:  # pragma: no cover - in a child process
     for store in list(_stores):
         store.forked()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
     os.register_at_fork(after_in_child=_forked)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from actionqueues import concurrency, drivers, engine
+from actionqueues import attempts, concurrency, drivers
 from actionqueues.actionqueue import ActionQueue
 from actionqueues.block import Block
 from actionqueues.concurrency import in_trio
@@ -64,7 +64,7 @@ def no_sleep() -> Generator[list[float], None, None]:
         for name, module in list(sys.modules.items())
         if name.startswith("actionqueues.") and vars(module).get("pause_async") is pause_async
     ]
-    clocks: Any = engine
+    clocks: Any = attempts
     sleepers: Any = drivers
     before: list[tuple[Any, str, Any]] = [(sleepers, "sleep", sleepers.sleep), (clocks, "monotonic", clocks.monotonic)]
     before += [(module, "pause_async", pause_async) for module in modules if module is not concurrency]

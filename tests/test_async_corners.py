@@ -1,0 +1,140 @@
+"""Rare ways in, out and through an async block: entered wrongly, closed, interrupted, or with no other library."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from actionqueues import IllegalOperation, NestedTransaction, TransactionState, handle_signals, transaction
+
+from .async_library import Library, everywhere, in_asyncio, outcome_of
+from .async_stage import Boom, Stage, put
+
+
+@everywhere
+def test_a_block_that_has_been_used_cannot_be_entered_again_in_the_other_way(library: Library) -> None:
+    sync = transaction("sync")
+    with sync:
+        pass
+
+    async def main() -> None:
+        with pytest.raises(IllegalOperation, match="serves one block"):
+            async with sync:
+                raise AssertionError
+        async with transaction("async") as q:
+            pass
+        with pytest.raises(IllegalOperation, match="serves one block"):
+            q.__enter__()  # type: ignore[attr-defined]  # pyright: ignore
+
+    library.run(main)
+    assert sync.state is TransactionState.COMMITTED
+
+
+@everywhere
+def test_a_decorated_function_whose_block_is_refused_does_nothing(library: Library) -> None:
+    stage = Stage(library)
+
+    @transaction(outermost=True)
+    async def outermost() -> None:
+        await put(stage, "never")
+
+    async def main() -> None:
+        async with transaction() as q:
+            await put(stage, "a")
+            assert isinstance(await outcome_of(outermost()), NestedTransaction)
+        assert q.state is TransactionState.COMMITTED
+
+    library.run(main)
+    assert stage.told == "+a"
+
+
+@in_asyncio
+def test_a_program_without_trio_needs_none(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(library)
+    monkeypatch.delitem(sys.modules, "trio", raising=False)
+
+    async def main() -> None:
+        async with transaction():
+            await put(stage, "a")
+            raise Boom
+
+    async def outer() -> None:
+        assert isinstance(await outcome_of(main()), Boom)
+
+    library.run(outer)
+    assert stage.told == "+a -a"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be raised there")
+def test_the_third_sigterm_in_an_async_rollback_cuts_it_short_and_what_is_left_is_reported() -> None:
+    stage = Stage(Library())
+
+    async def press() -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+
+    stage.undoing["b"] = press
+    q = transaction()
+
+    async def main() -> None:
+        with pytest.raises(SystemExit):
+            async with q:
+                await put(stage, "a")
+                await put(stage, "b")
+                raise Boom
+
+    with handle_signals(), pytest.raises(SystemExit) as caught:
+        asyncio.run(main())
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert stage.told == "+a +b -b"
+    assert [step.args[1] for step in q.report.abandoned] == ["a"]
+
+
+def test_an_async_handler_that_fails_where_nothing_can_be_awaited_is_a_failed_undo() -> None:
+    stage = Stage(Library())
+    q = transaction()
+
+    async def fail() -> None:
+        raise OSError("stuck")
+
+    async def block() -> None:
+        async with q as opened:
+            opened.on_rollback(stage.say, "first")
+            opened.on_rollback(fail)
+            await asyncio.sleep(0)
+
+    coroutine = block()
+    coroutine.send(None)
+    coroutine.close()
+    assert stage.told == "first"
+    assert [str(failure.error) for failure in q.report.failures] == ["stuck"]
+
+
+@in_asyncio
+def test_a_coroutine_that_is_closed_while_its_block_rolls_back_leaves_that_to_go_on(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        wait, there, go_on = stage.waiting()
+        stage.undoing["b"] = wait
+
+        async def block() -> None:
+            async with transaction():
+                await put(stage, "a")
+                await put(stage, "b")
+                raise Boom
+
+        coroutine = block()
+        while not there.is_set():
+            coroutine.send(None)
+            await asyncio.sleep(0)
+        coroutine.close()
+        assert stage.told == "+a +b -b"
+        go_on.set()
+        await library.checkpoint(5)
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
