@@ -19,6 +19,7 @@ from actionqueues import RollbackConflict, Step, TransactionState, action, inter
 from actionqueues.block import Block
 from actionqueues.frames import ASYNC_STEPS
 from actionqueues.owner import current, undoing
+from actionqueues.step import OWNER
 
 _PACKAGE = os.path.dirname(os.path.abspath(actionqueues.__file__)) + os.sep
 _GENERATED = "<actionqueues"
@@ -335,6 +336,7 @@ def run(scenario: Scenario, reference: World, *at: int, kind: type[Tracer] = Tra
         wrong.append(f"what came out is {raised!r}")
     if not given_back:
         wrong.append("the handler of SIGINT has not been given back")
+    _give_up(world)
     if _clean_up(current):
         wrong.append("the block is still the current one")
     if _clean_up(undoing):
@@ -352,9 +354,22 @@ def run_with(handler: SignalHandler, scenario: Scenario, at: int, *, kind: type[
         wrong.append(f"what came out is {raised!r}")
     if not given_back:
         wrong.append("the handler of SIGINT has been replaced")
+    _give_up(world)
     _clean_up(current)
     _clean_up(undoing)
     return Outcome(tracer.places, raised, world.committed, tracer.kept, world.disorder(lost), wrong, on_duty)
+
+
+def _give_up(world: World) -> None:
+    """Let a block that an interrupt has left open be forgotten without a warning: that it is open has been seen."""
+    left: list[Any] = [world.block]
+    log = current.get()
+    while log is not None:
+        left.append(log[OWNER])
+        log = log[OWNER].surrounding
+    for block in left:
+        if isinstance(block, Block) and block.state is TransactionState.OPEN:
+            block._disown()
 
 
 def _run(
@@ -376,9 +391,9 @@ def _run(
 
 def _clean_up(variable: ContextVar[Any]) -> bool:
     """Whether something was left in a context variable; now it is not."""
-    left = variable.get() is not None
+    left = variable.get()
     variable.set(None)
-    return left
+    return left is not None
 
 
 def _relieve() -> bool:
