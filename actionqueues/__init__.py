@@ -3,6 +3,7 @@
 from .action import Action as Action
 from .action import action as action
 from .actionqueue import ActionQueue as ActionQueue
+from .asyncshell import AsyncTransaction as AsyncTransaction
 from .errors import ActionQueuesError as ActionQueuesError
 from .errors import ActionRetryException as ActionRetryException
 from .errors import AsyncActionInSyncBlock as AsyncActionInSyncBlock
@@ -22,7 +23,6 @@ from .owner import current_step as current_step
 from .report import Report as Report
 from .retry import Retry as Retry
 from .retry import bounded as bounded
-from .shells import AsyncTransaction as AsyncTransaction
 from .shells import Transaction as Transaction
 from .states import StepState as StepState
 from .states import TransactionState as TransactionState

@@ -10,10 +10,10 @@ from .aqstatemachine import AQStateMachine
 from .drivers import pause, roll_back
 from .engine import Rollback
 from .errors import ActionRetryException, AsyncActionInSyncBlock, IllegalOperation
-from .owner import current, get_current
+from .owner import close, current, get_current
 from .queueing import Adding, fill_in
 from .report import Report
-from .runner import Runner, close
+from .runner import Runner
 from .states import QueueState
 from .step import FIRST, THREAD, WATCHED, Step
 

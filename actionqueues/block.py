@@ -20,9 +20,9 @@ from .errors import (
 )
 from .hooks import Hook, HookRun
 from .interceptor import Asking, Interceptor, ask
-from .owner import current, get_current
+from .owner import close, current, get_current
 from .report import UndoFailure
-from .runner import Runner, close
+from .runner import Runner
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
 from .step import BARRIER, FIRST, OWNER, SAVEPOINT, SPLIT, THREAD, WATCHED, Log
 
@@ -111,7 +111,8 @@ class Block(BlockState):
     def _enter_beside(self, outer: Runner) -> None:
         """Be open in the log of an async block, which other tasks may write to, or be in other savepoints of."""
         outer.split()
-        if outer.log[BARRIER] & (SPLIT - 1) < SAVEPOINT:
+        crowded = outer.runs_async or outer.log[BARRIER] & SPLIT or outer.log[BARRIER] & (SPLIT - 1) >= SAVEPOINT
+        if not crowded and outer.block is outer:
             outer.ahead = self
         else:
             self.log[BARRIER] += SPLIT
@@ -300,6 +301,11 @@ class Block(BlockState):
         interrupt = rollback.interrupt()
         if interrupt is not None:
             raise interrupt
+
+    def _note_problems(self, interrupt: BaseException) -> None:
+        """Tell, on what has interrupted an explicit rollback, what could not be undone."""
+        if self._rollback is not None:
+            self._rollback.note_on(interrupt)
 
     def _raise_problems(self) -> None:
         """After an explicit rollback, where there is no other exception to tell them."""

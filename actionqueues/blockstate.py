@@ -6,9 +6,9 @@ import atexit
 import os
 from _thread import get_ident
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Token
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from .concurrency import running_loop
 from .drivers import drive
@@ -51,6 +51,7 @@ class BlockState(Runner, Adding):
 
     name = "transaction"
     undo_at_once = True
+    is_block = True
     _kind = "Transaction"
     _independent = False
     _outermost = False
@@ -137,7 +138,7 @@ class BlockState(Runner, Adding):
         """
         self._must_be_open(f"on_rollback({display_name(fn)})")
         self._check_async(fn)
-        self._record(undo_entry(fn, args, kwargs))
+        self._record(undo_entry(fn, args, kwargs, awaits=self.awaits))
 
     def _record(self, entry: Entry) -> None:
         """Record something that is done, where the running code belongs if that is in this block."""
@@ -187,15 +188,27 @@ class BlockState(Runner, Adding):
         """Call `fn` as a part of this block, from whatever thread; return what it returns.
 
         For threads, which start outside any block: ``pool.submit(q.run, upload, name)``.  Steps that `fn` calls are
-        undone with the block, in reverse order of start; the end of the block waits for those that are running.
+        undone with the block, in reverse order of start; the end of the block waits for those that are running.  If
+        `fn` is async, await what this returns, in the event loop that the block is in.
 
         Raises:
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"run({display_name(fn)})")
+        if is_async(fn):
+            self._check_async(fn)
+            awaiting = cast("Callable[P, Awaitable[object]]", fn)
+            return cast("R", self._run_async(awaiting, *args, **kwargs))
         token = current.set(self.log)
         try:
             return fn(*args, **kwargs)
+        finally:
+            current.reset(token)
+
+    async def _run_async(self, fn: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> object:
+        token = current.set(self.log)
+        try:
+            return await fn(*args, **kwargs)
         finally:
             current.reset(token)
 
@@ -213,15 +226,20 @@ class BlockState(Runner, Adding):
         """Something else is about to be started: what is recorded here later has to be undone before that."""
         if not self.log[BARRIER] & SPLIT:
             self.log[BARRIER] += SPLIT
+        self.split()  # the savepoints in it as well
 
     def writer(self) -> Runner:
         """Whose log takes what is to be recorded now."""
-        if not self.log[BARRIER] & SPLIT or self.outer is None or self.latest:
-            return self
-        lane = self.outer.writer().lane_of(None, self)
+        return super().writer() if self.log[BARRIER] & SPLIT else self
+
+    def continued_in(self, owner: Runner) -> Lane:
+        """The lane of `owner` in which it goes on."""
+        return owner.lane_of(None, self)
+
+    def keep(self, lane: Lane) -> None:
+        """Remember that what is in this lane, which is another owner's, goes with it."""
         if lane not in (self.parts or ()):
             self.parts = [*(self.parts or ()), lane]
-        return lane
 
     def check_loop(self, what: str) -> None:
         """Refuse what would run in another event loop than it was entered in."""
@@ -256,7 +274,7 @@ class BlockState(Runner, Adding):
         return self._hooks
 
     def _check_async(self, fn: object) -> None:
-        if is_async(fn) and not self.awaits:
+        if is_async(fn) and not (self.awaits and self._here().awaits):
             raise AsyncActionInSyncBlock(display_name(fn), self.label)
 
     def _must_be_open(self, what: str) -> None:

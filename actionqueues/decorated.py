@@ -10,6 +10,7 @@ import wrapt
 from .attempts import Attempts
 from .definition import function_of
 from .drivers import pause, pause_async
+from .errors import TransactionDoomed
 from .retry import Policy
 from .signature import display_name, is_async, is_generator
 from .states import TransactionState
@@ -106,7 +107,7 @@ def _decorate_async(function: F, fresh: Callable[[], Transaction], policy: Polic
 
 def _undone(block: Transaction, error: BaseException) -> bool:
     """Whether it has been undone completely: only then may it be done again."""
-    if block.state is not TransactionState.ROLLED_BACK:
+    if block.state is not TransactionState.ROLLED_BACK or isinstance(error, TransactionDoomed):
         return False
     left = [step.name for step in block.report.not_undone if step.definition.irreversible]
     if left:

@@ -217,7 +217,11 @@ class Rollback:
             return raised
         if handler.is_async:
             return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
-        return unawaited(value, step.name) if iscoroutine(value) else None
+        if not iscoroutine(value):
+            return None
+        if step.definition.frame is None:  # a plain callable, which nobody has declared to be sync
+            return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
+        return unawaited(value, step.name)
 
     def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
         """The same, with an interceptor asked before and after."""

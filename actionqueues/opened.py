@@ -5,7 +5,8 @@ One that has ended is of the class without a finalizer, since Python drops an in
 
 from __future__ import annotations
 
-from .shells import AsyncTransaction, Transaction
+from .asyncshell import AsyncTransaction
+from .shells import Transaction
 from .states import TransactionState
 
 __all__ = ["OpenAsyncTransaction", "OpenIntercepted", "OpenTransaction"]

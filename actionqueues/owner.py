@@ -21,12 +21,13 @@ from .frames import ASYNC_STEPS
 from .interceptor import Interceptor
 from .report import Report, UndoFailure
 from .states import StepState
-from .step import BARRIER, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
 
 __all__ = [
     "Owner",
     "Undoing",
     "calling_step",
+    "close",
     "current",
     "current_step",
     "get_current",
@@ -76,8 +77,10 @@ class Owner:
         surrounding: the log that was current when it began, or None.
         plain: whether it has nothing but records in its log.
         ending: whether everything in it is about to be undone, so that a step that raises now is left to that.
+        is_block: whether it is a transaction or a savepoint.
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
+        ahead: the only savepoint that is open in it, while that may record without looking around.
         interceptor: what stands between it and its steps, or None.
     """
 
@@ -94,9 +97,11 @@ class Owner:
     finished = (FIRST, FIRST)
     undo_at_once = False
     ending = False
+    is_block = False
     plain: bool
     interceptor: Interceptor | None = None
     turns: Turns | None = None
+    ahead: Owner | None = None
     _links: list[Step[Any]] | None = None
 
     @property
@@ -232,6 +237,25 @@ class Owner:
         self.finished = FIRST, end
         return None
 
+    @property
+    def latest(self) -> bool:
+        """Whether nothing else in its transaction has been started since the last record of this log."""
+        owner: Owner = self
+        while owner.outer is not None:
+            outer: Owner = owner.outer
+            if outer.log[THREAD] == owner.log[THREAD] and (
+                not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log)
+            ):
+                return False
+            owner = outer
+        return True
+
+    def split(self) -> None:
+        """Something is about to be recorded here: savepoints that other tasks are in go on in lanes behind it."""
+        if self.ahead is not None:
+            self.ahead.go_on_behind()
+            self.ahead = None
+
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
 
@@ -262,6 +286,17 @@ class Owner:
 
     def end_unwinding(self, *, failed: bool) -> None:
         """All its steps have been undone, except those whose undo `failed`."""
+
+
+def close(owner: Owner, *, spare_others: bool = False) -> None:
+    """Let no more steps be recorded, in the log or beside it; `spare_others`: except in blocks that others are in."""
+    owners = [owner]
+    while owners:
+        owner = owners.pop()
+        if owner.log[BARRIER] < CLOSED and not (spare_others and owner.runs_elsewhere and owner.is_block):
+            owner.log[BARRIER] += CLOSED
+            owners += owner.lanes or ()
+            owners += owner.parts or ()
 
 
 def lane_after(lanes: list[Owner] | None, place: int, thread: int | None) -> Owner | None:

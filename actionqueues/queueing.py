@@ -204,13 +204,15 @@ def _definition_of_object(action: SupportsAction) -> Definition:
     return definition
 
 
-def undo_entry(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
-    """The entry of something that was done by hand, and is undone by calling `fn`."""
+def undo_entry(
+    fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], *, awaits: bool = False
+) -> Entry:
+    """The entry of something that was done by hand, and is undone by calling `fn`, whose result may be awaited."""
     check_arguments(fn, args, kwargs)
     definition = Definition(fn)
     handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
     handler.is_async = is_async(fn)
-    definition.handler, definition.quick = handler, None if handler.is_async else handler.quick
+    definition.handler, definition.quick = handler, None if handler.is_async or awaits else handler.quick
     entry = definition.enter(*args, **kwargs)
     entry[OUTCOME] = None
     return entry

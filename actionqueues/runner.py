@@ -25,14 +25,13 @@ from .step import BARRIER, CLOSED, FIRST, NO_LOG, OUTCOME, OWNER, PENDING, THREA
 if TYPE_CHECKING:
     from .blockstate import BlockState
 
-__all__ = ["Lane", "Runner", "close"]
+__all__ = ["Lane", "Runner"]
 
 
 class Runner(Owner):
     """The owner of a log of steps."""
 
     awaits = False  # whether async steps can be run in it
-    ahead: Owner | None = None  # the only open savepoint of an async block, while it may record without a look around
 
     @property
     def block(self) -> BlockState | None:
@@ -188,28 +187,29 @@ class Runner(Owner):
             step.lanes = [*(step.lanes or ()), lane]
         return lane
 
-    @property
-    def latest(self) -> bool:
-        """Whether nothing else in its transaction has been started since the last record of this log."""
-        owner: Runner = self
-        while owner.outer is not None:
-            outer: Runner = owner.outer
-            if outer.log[THREAD] == owner.log[THREAD] and (
-                not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log)
-            ):
-                return False
-            owner = outer
-        return True
-
     def writer(self) -> Runner:
-        """Whose log takes what is to be recorded now for this one: its own, or that of a later lane."""
-        return self
+        """Whose log takes what is to be recorded now for this one: its own, or that of a later lane.
 
-    def split(self) -> None:
-        """Something is about to be recorded here: savepoints that other tasks are in go on in lanes behind it."""
-        if self.ahead is not None:
-            self.ahead.go_on_behind()
-            self.ahead = None
+        If something else has been started since its last record, that is a lane behind all of it.
+        """
+        if self.outer is None or self.latest:
+            return self
+        passed: list[Runner] = [self]
+        owner: Runner = self.outer
+        while not owner.latest:
+            passed.append(owner)
+            owner = owner.outer
+        lane = self.continued_in(owner)
+        for each in passed:
+            each.keep(lane)
+        return lane
+
+    def continued_in(self, owner: Runner) -> Lane:  # noqa: ARG002 - abstract
+        """The lane of `owner` in which it goes on."""
+        raise AssertionError  # pragma: no cover - abstract
+
+    def keep(self, lane: Lane) -> None:
+        """Remember that what is in this lane, which is another owner's, goes with it."""
 
     def check_open(self, what: str) -> None:
         """Refuse what comes too late."""
@@ -319,17 +319,6 @@ class Runner(Owner):
 ASYNC_STEPS.add(Runner.run_here_async.__code__)
 
 
-def close(owner: Owner, *, spare_others: bool = False) -> None:
-    """Let no more steps be recorded, in the log or beside it; `spare_others`: except in blocks that others are in."""
-    owners = [owner]
-    while owners:
-        owner = owners.pop()
-        if owner.log[BARRIER] < CLOSED and not (spare_others and owner.runs_elsewhere and not isinstance(owner, Lane)):
-            owner.log[BARRIER] += CLOSED
-            owners += owner.lanes or ()
-            owners += owner.parts or ()
-
-
 class Lane(Runner):
     """The log of what one step makes while other steps write the log of its block."""
 
@@ -372,6 +361,17 @@ class Lane(Runner):
     def runs_elsewhere(self) -> bool:
         """Whether its step is running in another thread; one in a task is counted by the outer log."""
         return self.foreign and self.step is not None
+
+    def continued_in(self, owner: Runner) -> Lane:
+        """The lane of `owner` in which it goes on."""
+        return owner.lane_of(self.step, self.of)
+
+    def keep(self, lane: Lane) -> None:
+        """Remember that what is in this lane, which is another owner's, goes with it."""
+        if self.step is not None and lane not in (self.step.lanes or ()):
+            self.step.lanes = [*(self.step.lanes or ()), lane]
+        if self.of is not None:
+            self.of.keep(lane)
 
     def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
         """All its steps have been undone."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast, overload
 
+from .asyncshell import AsyncTransaction
 from .definition import function_of
 from .errors import NoTransaction
 from .opened import OpenIntercepted, OpenTransaction
 from .owner import get_current
 from .retry import Policy, check_policy
-from .shells import AsyncTransaction, Transaction
+from .shells import Transaction
 from .signature import display_name
 from .states import TransactionState
 from .step import OWNER

@@ -54,6 +54,7 @@ ORDER = [
     "block",
     "decorated",
     "shells",
+    "asyncshell",
     "opened",
     "observing",
     "transactions",

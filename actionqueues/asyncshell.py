@@ -1,0 +1,205 @@
+"""`AsyncTransaction`: a block of async code."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .block import Block
+from .concurrency import Signal, cancel_steps, is_closing, running_loop, shielded
+from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
+from .owner import close, current, running_step
+from .queueing import fill_in
+from .shells import Transaction, savepoint_of
+from .states import TransactionState
+from .step import Step
+
+__all__ = ["AsyncTransaction"]
+
+_OPEN, _ROLLING_BACK = TransactionState.OPEN, TransactionState.ROLLING_BACK
+_set_current = current.set
+
+
+class AsyncTransaction(Block):
+    """One block of async code whose steps, sync and async, are undone if it fails.
+
+    Made by ``async with transaction() as q:``; serves one block, in one event loop.
+    """
+
+    __module__ = "actionqueues"
+
+    awaits = True
+    _kind = "AsyncTransaction"
+    _ended: Signal | None = None
+    _undone: Signal
+    _executing: Signal | None = None
+
+    if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
+
+        def __enter__(self):
+            self._enter(awaits=True)  # which says that it has been entered before
+
+        __exit__ = None  # not reached
+
+    async def __aenter__(self) -> Self:
+        self._loop = running_loop()
+        self._enter(awaits=True)
+        return self  # pragma: no cover - what is one already has been entered, which `_enter` refuses
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        try:
+            try:
+                if exc is not None:
+                    await self._roll_back(exc, closing=is_closing(exc))
+                elif self._state is _OPEN:
+                    self._check_commit()
+                    await self.execute()
+                    self._check_commit()
+                    close(self, spare_others=True)
+                    await self._wait()
+                    self._check_commit()
+                    await self._end_well()
+                else:
+                    await self._roll_back(None)  # if another task is in it, wait for that
+                self._detach()
+            except BaseException as error:
+                await self._recover(error)
+                raise
+        except BaseException as error:
+            await self._recover(error)
+            raise
+
+    async def _recover(self, error: BaseException) -> None:
+        try:
+            if self._rollback is None or not self._rollback.orphaned:
+                await self._roll_back(error)
+        finally:
+            self._detach()
+
+    async def _end_well(self) -> None:
+        """Commit, and then call the hooks: no interrupt comes between them."""
+        late = None if self.interceptor is None else self._allowed(await drive_async(self._ask()))
+        if late is None and (self._hooks is None or self.outer is not None):
+            self._commit()
+            return
+        run = self._hook_run(late)
+
+        def commit() -> None:
+            run.hooks = self._due_hooks()
+            self._commit()
+            current.set(self.surrounding)  # in the context of the task that calls the hooks
+
+        await run_hooks_async(run, commit)
+
+    def ended(self) -> None:
+        """A step has ended after the log was closed."""
+        if self._ended is not None:
+            self._ended.set()
+        if self.outer is not None:
+            self.outer.ended()
+
+    async def _wait(self) -> None:
+        """Wait for the steps that are running in other tasks and threads."""
+        while self.busy:
+            self._ended = Signal()
+            if self.busy:  # pragma: no branch - a thread may have ended one meanwhile
+                await self._ended.wait()
+
+    async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
+        """Undo everything that has not been undone yet; a no-op once the transaction has ended.
+
+        If a coroutine is being closed, nothing can be awaited: only handlers that do not suspend can undo anything.
+        """
+        if self._state is not _OPEN and self._state is not _ROLLING_BACK:
+            return
+        if self._left_to_outer():
+            return
+        if self._undoing:  # another task has called `q.rollback()`
+            await shielded(self._undone.wait)
+            return
+        rollback = self._begin_rollback()
+        if closing and isinstance(error, GeneratorExit):
+            try:
+                roll_back(rollback, lambda: rollback.unwind_block(self, error))
+            finally:
+                self._finish_rollback(rollback, error)
+            return
+        if self.busy:
+            cancel_steps(self.holds)
+        turns = None if self.outer is None else self.turn
+        self._undone = Signal()
+        try:
+            self._undoing = True
+            await roll_back_async(
+                rollback,
+                lambda: rollback.unwind_block(self, error),
+                self._wait,
+                turns=turns,
+                rank=self.rank(len(self.log)),
+            )
+        except BaseException as late:
+            if type(late) is not type(error) or isinstance(late, KeyboardInterrupt | SystemExit):
+                raise
+            # cancelled again: the first cancellation goes on, and the task counts both
+        finally:
+            self._undoing = False
+            if not rollback.orphaned:
+                self._finish_rollback(rollback, error)
+            self._undone.set()
+        self._raise_interrupt(rollback)
+
+    async def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+        """
+        self._must_be_mine("execute()")
+        while self._executing is not None and running_step(self._here()) is None:
+            await self._executing.wait()  # another task executes them
+        if not self._queue:
+            return
+        outer, self._executing = self._executing, Signal()
+        token = _set_current(self._here().log)  # likewise
+        try:
+            while self._drop_undone():
+                await self._execute(self._queue)
+        finally:
+            current.reset(token)
+            self._executing.set()
+            self._executing = outer
+
+    async def _execute(self, queue: deque[Step[Any]]) -> None:
+        fill_in(queue[0])
+        owner = self._here().owner_here()
+        definition = queue[0].definition
+        if definition.is_async and not owner.awaits:
+            raise owner.refusal(definition.name)
+        step = queue.popleft()
+        if definition.is_async or definition.frame is None or definition.retry is not None:
+            await owner.run_here_async(step)  # a sync one with a policy too, so that its waits can be interrupted
+        else:
+            owner.run_here(step)
+
+    async def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+        """
+        self._must_be_mine("rollback()")
+        self._must_be_between_steps()
+        try:
+            await self._roll_back(None)
+        except BaseException as interrupt:
+            self._note_problems(interrupt)
+            raise
+        self._raise_problems()
+
+    def savepoint(self, name: str | None = None) -> Transaction:
+        """A block inside this one that can be undone by itself: ``async with q.savepoint():``."""
+        return savepoint_of(self, name)
