@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .block import Block
-from .concurrency import Signal, cancel_steps, is_closing, running_loop, shielded
+from .concurrency import Signal, cancel_steps, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
 from .owner import close, current, running_step
 from .queueing import fill_in
@@ -33,6 +33,7 @@ class AsyncTransaction(Block):
     _kind = "AsyncTransaction"
     _ended: Signal | None = None
     _undone: Signal
+    _undoer: object = None
     _executing: Signal | None = None
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
@@ -117,7 +118,7 @@ class AsyncTransaction(Block):
             return
         if self._left_to_outer():
             return
-        if self._undoing:  # another task has called `q.rollback()`
+        if self._undoing and self._undoer is not running_task():  # another task has called `q.rollback()`
             await shielded(self._undone.wait)
             return
         rollback = self._begin_rollback()
@@ -130,7 +131,7 @@ class AsyncTransaction(Block):
         if self.busy:
             cancel_steps(self.holds)
         turns = None if self.outer is None else self.turn
-        self._undone = Signal()
+        self._undone, self._undoer = Signal(), running_task()
         try:
             self._undoing = True
             await roll_back_async(

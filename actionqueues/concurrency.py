@@ -30,6 +30,7 @@ __all__ = [
     "limited",
     "pause_async",
     "running_loop",
+    "running_task",
     "shielded",
 ]
 
@@ -198,6 +199,19 @@ def frame_of_task() -> FrameType | None:
         coroutine = None if task is None else task.get_coro()
     frame: FrameType | None = getattr(coroutine, "cr_frame", None)
     return frame
+
+
+def running_task() -> object:
+    """The task that the calling code runs in; None outside any."""
+    if in_trio():
+        import trio
+
+        return trio.lowlevel.current_task()
+    asyncio_tasks = sys.modules.get("asyncio.tasks")
+    try:
+        return None if asyncio_tasks is None else asyncio_tasks.current_task()
+    except RuntimeError:  # no event loop is running
+        return None
 
 
 def running_loop() -> object:

@@ -219,7 +219,8 @@ class Rollback:
             return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
         if not iscoroutine(value):
             return None
-        if step.definition.frame is None:  # a plain callable, which nobody has declared to be sync
+        if step.definition.frame is None and self.owner is not None and self.owner.awaits:
+            # A plain callable, which nobody has declared to be sync.
             return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
         return unawaited(value, step.name)
 

@@ -78,6 +78,7 @@ class Owner:
         plain: whether it has nothing but records in its log.
         ending: whether everything in it is about to be undone, so that a step that raises now is left to that.
         is_block: whether it is a transaction or a savepoint.
+        awaits: whether async steps can be run in it.
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
         ahead: the only savepoint that is open in it, while that may record without looking around.
@@ -95,6 +96,7 @@ class Owner:
     surrounding: Log | None = None
     shared = False
     finished = (FIRST, FIRST)
+    awaits = False
     undo_at_once = False
     ending = False
     is_block = False

@@ -31,8 +31,6 @@ __all__ = ["Lane", "Runner"]
 class Runner(Owner):
     """The owner of a log of steps."""
 
-    awaits = False  # whether async steps can be run in it
-
     @property
     def block(self) -> BlockState | None:
         """The transaction that it belongs to, or is; None for a classic queue."""

@@ -16,7 +16,7 @@ from .sweeping import Outcome, Place, World, reference_of, run
 GAPS = {
     Place(
         "Transaction.__aexit__",
-        'return AsyncTransaction.__aexit__(cast("AsyncTransaction", self), exc_type, exc, traceback)',
+        'return Transaction._async_class.__aexit__(cast("AsyncTransaction", self), exc_type, exc, traceback)',
     ): "the block has ended, and its end has not begun",
     Place("AsyncTransaction.__aexit__", "try:"): "likewise",
 }
