@@ -60,6 +60,7 @@ class Block(BlockState):
             self._token = current.set(log)
             self._state = _OPEN
         except BaseException:
+            self._state = _NEW
             self._detach()
             if self.outer is not None:
                 self._leave_beside()

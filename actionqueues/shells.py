@@ -56,6 +56,7 @@ class Transaction(Block):
             self._state = _OPEN
             return self
         except BaseException:
+            self._state = _NEW
             self._detach()
             raise
 

@@ -31,6 +31,14 @@ def in_thread(function: Callable[[], None]) -> None:
     thread.join()
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_of_other_tests() -> None:
+    """Those that send interrupts leave blocks open that nobody can leave."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 def told(function: Callable[[], None]) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

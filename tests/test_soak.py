@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import warnings
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -190,6 +192,9 @@ def wrong(account: Account, state: TransactionState, error: BaseException | None
 
 @pytest.mark.parametrize("seed", ["soak"])
 def test_ten_thousand_concurrent_transactions_leave_nothing_behind(seed: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # what the tests that send interrupts have left open
     outcomes: Counter[str] = Counter()
 
     async def main() -> None:
