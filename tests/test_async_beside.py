@@ -131,11 +131,14 @@ def test_a_savepoint_that_has_gone_on_elsewhere_is_undone_as_a_whole(library: Li
 def test_queued_steps_keep_their_order_though_two_tasks_execute_them(library: Library) -> None:
     stage = Stage(library)
 
+    def after(name: str) -> None:
+        stage.say(f"after {name}")
+
     async def main() -> None:
         wait, there, go_on = stage.waiting()
         async with transaction() as q:
             first = q.add(put, stage, "a", wait)
-            q.add(lambda name: stage.say(f"after {name}"), first)
+            q.add(after, first)
             task = asyncio.create_task(q.execute())
             await there.wait()
             asyncio.get_running_loop().call_later(0, go_on.set)
