@@ -123,6 +123,8 @@ class AsyncTransaction(Block):
             return
         rollback = self._begin_rollback()
         if closing and isinstance(error, GeneratorExit):
+            if self.busy and running_loop() is not None:
+                cancel_steps(self.holds)
             try:
                 roll_back(rollback, lambda: rollback.unwind_block(self, error))
             finally:

@@ -264,6 +264,7 @@ class Runner(Owner):
         """The body of the async step whose outcome belongs at `place` has raised; returns whether that is to go on."""
         log = self.log
         if len(log) <= place or log[place] is not PENDING:
+            self._check_ended_inside(error)
             return True  # likewise
         step = step_at(log, place + 2)
         if step.tries is None:

@@ -274,3 +274,27 @@ def test_a_function_is_not_called_again_in_a_transaction_that_cannot_commit_any_
             bad()
         again()
     assert calls == [0]
+
+
+@in_asyncio
+def test_a_step_that_runs_while_the_coroutine_of_its_block_is_closed_is_cancelled(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        wait, there, _ = stage.waiting()
+
+        async def block() -> None:
+            async with transaction():
+                tasks.append(asyncio.create_task(put(stage, "a", wait)))
+                await asyncio.sleep(0)
+                await asyncio.Event().wait()
+
+        tasks: list[asyncio.Task[str]] = []
+        coroutine = block()
+        coroutine.send(None)
+        await there.wait()
+        coroutine.close()
+        assert isinstance(await outcome_of(tasks[0]), asyncio.CancelledError)
+
+    library.run(main)
+    assert stage.present == set()
