@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import os
 import signal
@@ -378,6 +379,8 @@ def _run(
     world = World()
     raised: BaseException | None = None
     signal.signal(signal.SIGINT, handler)
+    collecting = gc.isenabled()
+    gc.disable()  # an interrupt that arrives in a finalizer of something else is lost, as Python wants it
     try:
         with tracer.installed():
             try:
@@ -386,6 +389,8 @@ def _run(
                 raised = error
     finally:
         given_back = signal.signal(signal.SIGINT, signal.default_int_handler) is handler
+        if collecting:
+            gc.enable()
     return world, tracer, raised, given_back
 
 
