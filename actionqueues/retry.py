@@ -91,8 +91,12 @@ class Retry:
         import random  # here, because importing it takes longer than importing this package
 
         jitter = random.uniform(0, self.wait_jitter)  # noqa: S311 - it spreads load
+        if not self.wait_initial:
+            return min(self.wait_max, jitter)
         try:
-            backoff = self.wait_initial * self.wait_exp_base ** (attempt - 1) if self.wait_initial else 0
+            # In two halves, since the power alone may be too large for a float where the product is not.
+            half = (attempt - 1) // 2
+            backoff = self.wait_initial * self.wait_exp_base**half * self.wait_exp_base ** (attempt - 1 - half)
             return min(self.wait_max, backoff + jitter)
         except OverflowError:
             return self.wait_max

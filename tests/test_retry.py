@@ -11,7 +11,7 @@ from math import inf, isfinite, nan
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actionqueues import ActionRetryException, Retry, bounded
@@ -59,6 +59,7 @@ def test_the_waits_follow_the_formula(options: dict[str, float], waits: list[flo
     assert [policy(attempt, ERROR) for attempt in range(1, len(waits) + 1)] == pytest.approx(waits)
 
 
+@example(5e-324, 1, 9.0, 0, 325)
 @given(seconds, seconds, st.one_of(st.integers(0, 10), st.floats(0, 10)), seconds, st.integers(1, 3000))
 def test_a_wait_is_within_the_bounds_of_the_formula_for_any_attempt(
     initial: float, longest: float, base: float, jitter: float, attempt: int
