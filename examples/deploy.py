@@ -254,10 +254,22 @@ def stop_orphan(pid: int, app: str) -> None:
 
 def command_of(pid: int) -> str:
     """The command line of a process, empty if there is none."""
+    # `-ww`: as long as it is, whatever the width of the terminal.
     done = subprocess.run(
-        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return done.stdout
+
+
+def servers_of(site: Site) -> int:
+    """How many servers of this site the machine runs, whichever process has started them."""
+    done = subprocess.run(
+        ["ps", "-ww", "-e", "-o", "args="], capture_output=True, text=True, check=True
+    )
+    return sum(
+        str(site.root) in line and "app.py" in line and "deploy.py" not in line
+        for line in done.stdout.splitlines()
+    )
 
 
 def point(link: Path, target: str) -> None:
@@ -293,7 +305,7 @@ def world(site: Site) -> dict[str, str]:
     with contextlib.closing(sqlite3.connect(site.database)) as db:
         state["schema and rows"] = "\n".join(db.iterdump())
         state["schema version"] = str(schema_version(db))
-    state["servers running"] = str(sum(process.poll() is None for process in processes.values()))
+    state["servers running"] = str(servers_of(site))
     state["the live server"] = check_health(site.live) if site.live else "none"
     return state
 

@@ -27,7 +27,8 @@ def run(example: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", str(ROOT / "examples" / example), *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": package, "PYTHONIOENCODING": "utf-8"},
+        # A narrow terminal: nothing that an example reads of other programs may be cut off by it.
+        env={**os.environ, "PYTHONPATH": package, "PYTHONIOENCODING": "utf-8", "COLUMNS": "40"},
         capture_output=True,
         encoding="utf-8",
         timeout=120,
