@@ -118,8 +118,9 @@ class AsyncTransaction(Block):
             return
         if self._left_to_outer():
             return
-        if self._undoing and self._undoer is not running_task():  # another task has called `q.rollback()`
-            await shielded(self._undone.wait)
+        if self._undoing and (closing or self._undoer is not running_task()):  # another task has called `q.rollback()`
+            if not closing:
+                await shielded(self._undone.wait)
             return
         rollback = self._begin_rollback()
         if closing and isinstance(error, GeneratorExit):

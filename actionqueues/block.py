@@ -305,7 +305,7 @@ class Block(BlockState):
 
     def _note_problems(self, interrupt: BaseException) -> None:
         """Tell, on what has interrupted an explicit rollback, what could not be undone."""
-        if self._rollback is not None:
+        if self._rollback is not None:  # pragma: no branch - unless an interrupt has come before there was one
             self._rollback.note_on(interrupt)
 
     def _raise_problems(self) -> None:

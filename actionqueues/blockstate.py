@@ -224,8 +224,7 @@ class BlockState(Runner, Adding):
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
-        if not self.log[BARRIER] & SPLIT:
-            self.log[BARRIER] += SPLIT
+        self.log[BARRIER] |= SPLIT
         self.split()  # the savepoints in it as well
 
     def writer(self) -> Runner:
@@ -341,7 +340,7 @@ def _forked() -> None:
             outer = outer.outer
 
 
-def _warn_at_exit() -> None:
+def _warn_at_exit() -> None:  # pragma: no cover - called once the tracer has ended
     """The context of the main thread outlives everything, and so does a block that was forgotten there."""
     log = current.get()
     while log is not None:

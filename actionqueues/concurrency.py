@@ -202,16 +202,14 @@ def frame_of_task() -> FrameType | None:
 
 
 def running_task() -> object:
-    """The task that the calling code runs in; None outside any."""
+    """The task that the calling coroutine runs in."""
     if in_trio():
         import trio
 
         return trio.lowlevel.current_task()
-    asyncio_tasks = sys.modules.get("asyncio.tasks")
-    try:
-        return None if asyncio_tasks is None else asyncio_tasks.current_task()
-    except RuntimeError:  # no event loop is running
-        return None
+    import asyncio
+
+    return asyncio.current_task()
 
 
 def running_loop() -> object:

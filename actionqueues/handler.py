@@ -131,10 +131,7 @@ class Handler:
 
     def asks_for(self, *names: str) -> bool:
         """Whether one of its own parameters has one of these names."""
-        try:
-            return any(name in names for name in inspect.signature(self.function).parameters)
-        except ValueError:
-            return False
+        return any(name in names for name in inspect.signature(self.function).parameters)
 
     def call(self, step: Step[Any]) -> object:
         """Call it for `step`; an async handler returns its coroutine."""

@@ -41,11 +41,7 @@ class OpenAsyncTransaction(AsyncTransaction):
     _when_ended = AsyncTransaction
 
     def __del__(self) -> None:
-        try:
-            forgotten = self._token is not None and self._state is TransactionState.OPEN
-        except AttributeError:  # interrupted before it had even a state
-            return
-        if forgotten:
+        if self._token is not None and self._state is TransactionState.OPEN:
             self._warn_left_open()
 
 

@@ -179,6 +179,9 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
 class _ObjectHandler(Handler):
     """Calls the `rollback` of an action object."""
 
+    def asks_for(self, *names: str) -> bool:  # noqa: ARG002 - it knows all it needs itself
+        return False
+
     def call(self, step: Step[Any]) -> object:
         return self.function(step.entry[0])
 
