@@ -39,6 +39,8 @@ class AsyncTransaction(Block):
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
 
         def __enter__(self):
+            if self._state is TransactionState.NEW:
+                raise TypeError("an AsyncTransaction is entered by `async with`; use transaction() for either kind")
             self._enter(awaits=True)  # which says that it has been entered before
 
         __exit__ = None  # not reached

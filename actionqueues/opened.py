@@ -45,4 +45,9 @@ class OpenAsyncTransaction(AsyncTransaction):
             self._warn_left_open()
 
 
+# Messages of the interpreter, such as that one has no attribute, say what it is to its user.
+for _cls in (OpenTransaction, OpenIntercepted, OpenAsyncTransaction):
+    _ended = AsyncTransaction if _cls is OpenAsyncTransaction else Transaction
+    _cls.__name__, _cls.__qualname__, _cls.__module__ = _ended.__name__, _ended.__qualname__, _ended.__module__
+
 Transaction._use(OpenTransaction, OpenIntercepted, OpenAsyncTransaction)

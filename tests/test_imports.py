@@ -170,6 +170,7 @@ assert str(pickle.loads(pickle.dumps(TransactionClosed("a", "b", "c")))) == str(
 def test_the_package_run_as_a_module_is_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delitem(sys.modules, "actionqueues.__main__", raising=False)  # a test imports every module
     monkeypatch.setattr(sys, "argv", ["actionqueues", "--help"])
     with pytest.raises(SystemExit) as caught:
         runpy.run_module("actionqueues", run_name="__main__")

@@ -1,0 +1,63 @@
+"""The mistakes of somebody who has read no more than the README: each is told, at once, with the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actionqueues import ActionRetryException, AsyncTransaction, action, current_transaction, transaction
+from actionqueues.errors import NoTransaction
+
+
+@action
+def create(name: str) -> str:
+    return name
+
+
+def test_a_rollback_that_is_called_by_hand_says_that_it_declares_one() -> None:
+    undo: Any = create.rollback
+    with pytest.raises(TypeError) as caught:
+        undo()
+    assert str(caught.value) == (
+        "create.rollback() was given no function: it declares how to undo, as @create.rollback over that; what undoes "
+        "is a block that fails, or q.rollback()"
+    )
+
+
+def test_a_class_derived_from_the_decorator_is_told_the_name_of_the_base_class() -> None:
+    base: Any = action
+    with pytest.raises(TypeError) as caught:
+        type("Create", (base,), {"execute": print, "rollback": print})
+    assert str(caught.value) == (
+        "class Create(action): action is a decorator; the base class of the classic API is action.Action, or "
+        "actionqueues.Action"
+    )
+
+
+def test_an_async_transaction_in_a_with_block_is_refused_and_is_not_entered() -> None:
+    made: Any = AsyncTransaction()
+    with pytest.raises(TypeError, match="is entered by `async with`; use transaction"), made:
+        raise AssertionError
+    with pytest.raises(NoTransaction):
+        current_transaction()
+    assert made.state == "new"
+
+
+def test_an_attribute_that_a_transaction_has_not_got_is_missed_under_the_name_that_users_know() -> None:
+    with pytest.raises(AttributeError, match="'Transaction' object has no attribute 'commit'"), transaction() as q:
+        q.commit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def test_a_retry_in_so_many_words_is_none_and_its_exception_says_why() -> None:
+    words: Any = "soon"
+
+    @action
+    def ask() -> None:
+        raise ActionRetryException(words)
+
+    with pytest.raises(ActionRetryException) as caught, transaction():
+        ask()
+    (note,) = caught.value.__notes__
+    assert "not retried" in note
+    assert "ActionRetryException asks for a wait in seconds of 'soon'" in note
