@@ -15,6 +15,7 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .frames import ASYNC_STEPS
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .step import Log
@@ -84,7 +85,7 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         except GeneratorExit:
             raise  # nothing can be awaited any more
         except BaseException as error:
-            interrupt = interrupt or error
+            interrupt = first_of(interrupt, error)
     if interrupt is not None and (task.cancelled() or task.exception() is None):
         raise interrupt
     return task.result()

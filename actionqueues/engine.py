@@ -25,7 +25,7 @@ from .report import Report, UndoFailure
 from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, Step, step_at
-from .telling import add_note, log_error, shown
+from .telling import add_note, first_of, log_error, shown
 
 __all__ = ["Rollback", "failing"]
 
@@ -172,7 +172,7 @@ class Rollback:
         error, interrupted = yield from ask(method, *args)
         if error is not None:
             log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
-        self.interrupts += [each for each in (error, interrupted) if each and not isinstance(each, Exception)]
+        self.interrupts += [each for each in (error, interrupted) if each is not None and not isinstance(each, Exception)]
 
     def unwind_block(self, owner: Owner, error: BaseException | None) -> Unwinding:
         """Undo everything in a block, because of `error`."""
@@ -232,7 +232,7 @@ class Rollback:
         error = yield from self._attempt(step, handler)
         late, also = yield from ask(watch.undone, step, error)
         self.interrupts += [each for each in (interrupted, also) if each is not None]
-        return error or late
+        return first_of(error, late)
 
     def _attempts(
         self, step: Step[Any], handler: Handler, error: BaseException | None, watch: Interceptor | None
