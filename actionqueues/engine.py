@@ -172,7 +172,8 @@ class Rollback:
         error, interrupted = yield from ask(method, *args)
         if error is not None:
             log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
-        self.interrupts += [each for each in (error, interrupted) if each is not None and not isinstance(each, Exception)]
+        raised = [each for each in (error, interrupted) if each is not None]
+        self.interrupts += [each for each in raised if not isinstance(each, Exception)]
 
     def unwind_block(self, owner: Owner, error: BaseException | None) -> Unwinding:
         """Undo everything in a block, because of `error`."""

@@ -11,9 +11,9 @@ def first_of(*errors: BaseException | None) -> BaseException | None:
 
 
 def shown(error: BaseException) -> str:
-    """The `repr` of an exception of the user's, whatever that does."""
+    """The `repr` of an exception of the user's, in one line, whatever that does."""
     try:
-        return repr(error)
+        return " ".join(line.strip() for line in repr(error).splitlines())
     except Exception:
         return f"<{type(error).__qualname__}, whose repr() fails>"
 

@@ -180,6 +180,28 @@ def test_any_name_is_shown_in_one_line(name: str) -> None:
 # ---------------------------------------------------------------- steps
 
 
+def test_an_exception_whose_repr_has_many_lines_is_told_in_one() -> None:
+    class Invalid(ValueError):
+        def __repr__(self) -> str:
+            return "2 errors\nname\n  missing\r\nage\n  too small"
+
+    @action
+    def put() -> None:
+        """Nothing."""
+
+    @put.rollback
+    def take() -> None:
+        raise Invalid
+
+    with pytest.raises(Boom) as caught, transaction("order") as q:
+        put()
+        raise Boom
+    told = "2 errors name missing age too small"
+    assert str(q.report) == f"order rolled back with failures: undo of put failed ({told})"
+    assert repr(q.report.failures[0].step) == "<Step put undo failed>"
+    assert caught.value.__notes__ == [f"actionqueues: the undo of put failed: {told}"]
+
+
 def test_a_step_shows_its_state_its_attempts_and_its_error(w: World) -> None:
     shown: list[str] = []
 
