@@ -133,7 +133,7 @@ class BlockState(Runner, Adding):
         It takes its place among the steps: what was done after it is undone before it.
 
         Raises:
-            TypeError: if the arguments do not fit.
+            TypeError: if the arguments do not fit, or it is async and the block is not.
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"on_rollback({display_name(fn)})")
@@ -171,7 +171,7 @@ class BlockState(Runner, Adding):
         are raised together as `CommitHookFailed`.
 
         Raises:
-            TypeError: if the arguments do not fit.
+            TypeError: if the arguments do not fit, or it is async and the block is not.
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"on_commit({display_name(fn)})")

@@ -140,7 +140,9 @@ class Adding:
 
         Raises:
             TypeError: if `fn` is none of these, or the arguments do not fit.
-            IllegalOperation: if no step can be added any more.
+            AsyncActionInSyncBlock: if it is async, and nothing here can await it.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered, or the queue has been executed.
         """
         if not args:
             args = (kwargs.pop("action"),) if "action" in kwargs else ()  # as the parameter was called in 0.8
@@ -247,7 +249,7 @@ def fill_in(step: Step[Any]) -> None:
         if not isinstance(argument, Step):
             return argument
         earlier: Step[Any] = argument  # pyright: ignore[reportUnknownVariableType] - a step of anything
-        if not earlier.has_result:
+        if not earlier.has_result or earlier.state is StepState.UNDONE:
             raise IllegalOperation(
                 f"run {step.name}",
                 f"one of its arguments is the result of {earlier.name}, which is {earlier.state}",

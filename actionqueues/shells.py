@@ -162,6 +162,8 @@ class Transaction(Block):
 
         Raises:
             BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
         queue = self._queue
@@ -181,6 +183,7 @@ class Transaction(Block):
         Raises:
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
+            IllegalOperation: if a step is running here, or another thread has entered it.
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
@@ -192,7 +195,12 @@ class Transaction(Block):
         self._raise_problems()
 
     def savepoint(self, name: str | None = None) -> Transaction:
-        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it."""
+        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it.
+
+        Raises:
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered.
+        """
         return savepoint_of(self, name)
 
     async def __aenter__(self) -> AsyncTransaction:
