@@ -8,7 +8,7 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Token
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from .concurrency import running_loop
 from .drivers import drive
@@ -308,6 +308,9 @@ class BlockState(Runner, Adding):
         told = f"{self.label} was never left, so its steps were neither committed nor undone: {steps}"
         advice = "use `with`, or see to it that `__exit__` is called"
         warn(f"{told}; {advice}", ResourceWarning, stacklevel=2, source=self)
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: it belongs to the process and the block it is used in")
 
     def __repr__(self) -> str:
         parts = [f"{self.name!r} {self._state}"]

@@ -30,6 +30,9 @@ class ActionQueuesError(Exception):
 
     __module__ = "actionqueues"
 
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({str(self)!r})"  # as in notes and reports; its args are not what it says
+
 
 class IllegalOperation(ActionQueuesError, AssertionError):
     """A queue, transaction or step was asked for something that its state does not allow.
@@ -198,6 +201,9 @@ class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):
     def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
         return type(self)(self.message, excs)
 
+    def __repr__(self) -> str:
+        return ExceptionGroup.__repr__(self)
+
 
 class CommitHookFailed(ActionQueuesError, ExceptionGroup[Exception]):
     """The transaction has committed, all its ``on_commit`` hooks have run, and these failed.
@@ -210,6 +216,9 @@ class CommitHookFailed(ActionQueuesError, ExceptionGroup[Exception]):
 
     def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
         return type(self)(self.message, excs)
+
+    def __repr__(self) -> str:
+        return ExceptionGroup.__repr__(self)
 
 
 class RollbackConflict(Exception):

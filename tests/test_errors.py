@@ -62,7 +62,7 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
     (
         TransactionClosed("charge", "the transaction", "rolled back"),
         (
-            "charge came too late: the transaction is rolled back, and nothing was run; call it before the block "
+            "charge came too late: the transaction is rolled back, and nothing was run; call it before the "
             "ends, or in a transaction of its own"
         ),
         {"what": "charge", "transaction": "the transaction", "state": "rolled back"},
@@ -117,6 +117,15 @@ def test_an_error_says_what_happened_and_what_to_do(
     error: Exception, text: str, data: dict[str, Any], base: type[Exception]
 ) -> None:
     assert str(error) == text
+
+
+def test_the_repr_of_an_error_is_what_it_says_since_reports_and_notes_show_that() -> None:
+    assert repr(TransactionClosed("charge", "the order", "rolled back")) == (
+        "TransactionClosed('charge came too late: the order is rolled back, and nothing was run; call it before the "
+        "block ends, or in a transaction of its own')"
+    )
+    assert repr(RollbackFailed("the order", [OSError("a")])) == "RollbackFailed('the order', [OSError('a')])"
+    assert repr(CommitHookFailed("the order", [OSError("a")])) == "CommitHookFailed('the order', [OSError('a')])"
 
 
 @each_error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,3 +64,10 @@ def test_a_retry_in_so_many_words_is_none_and_its_exception_says_why() -> None:
     (note,) = caught.value.__notes__
     assert "not retried" in note
     assert "ActionRetryException asks for a wait in seconds of 'soon'" in note
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("made", [transaction("order"), AsyncTransaction()])
+def test_a_transaction_cannot_be_sent_to_another_process_nor_copied(duplicate: Callable[[Any], Any], made: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be pickled or copied: it belongs to the process and the block"):
+        duplicate(made)
