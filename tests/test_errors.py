@@ -62,7 +62,7 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
     (
         TransactionClosed("charge", "the transaction", "rolled back"),
         (
-            "charge came too late: the transaction is rolled back, and nothing was run; call it before the "
+            "charge came too late: the transaction is rolled back, and nothing was run; call it before the block "
             "ends, or in a transaction of its own"
         ),
         {"what": "charge", "transaction": "the transaction", "state": "rolled back"},
