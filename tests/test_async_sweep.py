@@ -10,7 +10,8 @@ import pytest
 
 from .async_library import raised_together, watched
 from .async_sweeping import PROGRAMS, Program, as_scenario, cancelled_run
-from .sweeping import Outcome, Place, World, reference_of, run
+from .sweeping import Outcome, Place, reference_of, run
+from .swept_world import World
 
 #: What pure Python cannot close, since the interrupt comes before the code that could do something about it.
 GAPS = {
