@@ -213,6 +213,7 @@ class AsyncTransaction(Block):
         """A block inside this one that can be undone by itself: ``async with q.savepoint():``.
 
         Raises:
+            TypeError: if the name is no string.
             TransactionClosed: if the transaction has ended.
             IllegalOperation: if it has not been entered.
         """

@@ -198,6 +198,7 @@ class Transaction(Block):
         """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it.
 
         Raises:
+            TypeError: if the name is no string.
             TransactionClosed: if the transaction has ended.
             IllegalOperation: if it has not been entered.
         """
@@ -243,9 +244,11 @@ class _Savepoint(Transaction):
     __enter__ = Transaction._enter_slowly
 
 
-def savepoint_of(outer: Block, name: str | None) -> Transaction:
+def savepoint_of(outer: Block, name: Any) -> Transaction:
     """A savepoint in `outer`, to be entered."""
     outer._must_be_open("savepoint()")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"savepoint() takes a name, not {name!r}")
     inner = _Savepoint()
     inner.name = name or "savepoint"
     inner.outer = outer

@@ -71,3 +71,9 @@ def test_a_retry_in_so_many_words_is_none_and_its_exception_says_why() -> None:
 def test_a_transaction_cannot_be_sent_to_another_process_nor_copied(duplicate: Callable[[Any], Any], made: Any) -> None:
     with pytest.raises(TypeError, match="cannot be pickled or copied: it belongs to the process and the block"):
         duplicate(made)
+
+
+def test_a_savepoint_is_given_a_name_or_nothing() -> None:
+    name: Any = 5
+    with transaction() as q, pytest.raises(TypeError, match=r"savepoint\(\) takes a name, not 5"):
+        q.savepoint(name)
