@@ -104,10 +104,11 @@ def _is_given_up(handler: Any) -> bool:
 
     It would have put the default one back if it had not found a guard's.
     """
-    function = getattr(handler, "func", None)
+    function: Any = getattr(handler, "func", None)
     if function is None or not _is_of_event_loop(handler):
         return False
-    run = type(function.__self__).run.__code__
+    runner: Any = function.__self__
+    run = runner.run.__code__
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not run:
         frame = frame.f_back
