@@ -10,7 +10,7 @@ each handler is called: however often an unwinding is interrupted and begun agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutine
 from typing import Any, cast
 
@@ -163,7 +163,13 @@ class Rollback:
         """Undo one step, or say why not; `error` is what a first attempt of its handler has already raised."""
         if step.state not in UNDOABLE:
             return  # it has been undone at once
-        yield from self._try_undo(step, error, watch)
+        if step.state is StepState.RUNNING:
+            step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
+        unknown = step.state is StepState.UNKNOWN and step.definition.probe is not None
+        if not (unknown and (yield from probing(step))):
+            handler = self._handler_of(step)
+            if handler is not None:
+                yield from self._attempts(step, handler, error, watch)
         if watch is not None:
             yield from self.tell(watch.settled, step)
 
@@ -191,16 +197,13 @@ class Rollback:
         if watch is not None:
             yield from self.tell(watch.rolled_back, owner)
 
-    def _try_undo(self, step: Step[Any], error: BaseException | None, watch: Interceptor | None) -> Unwinding:
-        if step.state is StepState.RUNNING:
-            step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
-        if step.state is StepState.UNKNOWN and step.definition.probe is not None and (yield from probing(step)):
-            return
+    def _handler_of(self, step: Step[Any]) -> Handler | None:
+        """What undoes a step; None if nothing does, which has then been reported."""
         try:
             handler = step.definition.handler_of(step.entry)
         except Exception as unusable:  # a subclass overrides the handler with one that cannot be called
             self._failed(step, unusable)
-            return
+            return None
         if handler is None:
             step.move(StepState.NOT_UNDONE)
             self.report.not_undone.append(step)
@@ -208,44 +211,24 @@ class Rollback:
             step.move(StepState.SKIPPED)
             self.report.skipped.append(step)
         else:
-            yield from self._attempts(step, handler, error, watch)
-
-    def _attempt(self, step: Step[Any], handler: Handler) -> Attempting:
-        """Call a handler once; returns what it raised."""
-        try:
-            value = handler.call(step)
-        except BaseException as raised:
-            return raised
-        if handler.is_async:
-            return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
-        if not iscoroutine(value):
-            return None
-        if step.definition.frame is None and self.owner is not None and self.owner.awaits:
-            # A plain callable, which nobody has declared to be sync.
-            return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
-        return unawaited(value, step.name)
-
-    def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
-        """The same, with an interceptor asked before and after."""
-        error, interrupted = yield from ask(watch.undoing, step)
-        if error is not None:
-            return error
-        error = yield from self._attempt(step, handler)
-        late, also = yield from ask(watch.undone, step, error)
-        self.interrupts += [each for each in (interrupted, also) if each is not None]
-        return first_of(error, late)
+            return handler
+        return None
 
     def _attempts(
         self, step: Step[Any], handler: Handler, error: BaseException | None, watch: Interceptor | None
     ) -> Unwinding:
-        """Call a handler as often as its policy wants."""
-        attempts = Attempts(handler.retry)
-        if watch is not None:
+        """Call a handler as often as its policy wants; `error` is what a first attempt has already raised."""
+        attempts = None
+        if handler.retry is not None or watch is not None:
+            attempts = Attempts(handler.retry)
+        if watch is not None and attempts is not None:
             watch.retrying(step, attempts)
         while True:
             if error is None:
                 if watch is None:
-                    error = yield from self._attempt(step, handler)
+                    awaitable, error = self._call(step, handler)
+                    if awaitable is not None:
+                        error = yield Await(awaitable, handler.name)
                 else:
                     error = yield from self._watched_attempt(watch, step, handler)
                 if error is None:
@@ -258,6 +241,8 @@ class Rollback:
             if broken is not None and error is broken:
                 self._failed(step, broken)
                 raise broken
+            if attempts is None:
+                attempts = Attempts(handler.retry)
             final = isinstance(error, RollbackConflict) or not isinstance(error, Exception)
             if final or not attempts.another(error):
                 self._failed(step, error)
@@ -266,6 +251,32 @@ class Rollback:
             if interrupt is not None:
                 self.interrupts.append(interrupt)
             error = None
+
+    def _call(self, step: Step[Any], handler: Handler) -> tuple[Awaitable[object] | None, BaseException | None]:
+        """Call a handler once; returns what is still to be awaited, or what it raised."""
+        try:
+            value = handler.call(step)
+        except BaseException as raised:
+            return None, raised
+        if handler.is_async:
+            return cast("Awaitable[object]", value), None
+        if value is None or not iscoroutine(value):
+            return None, None
+        if step.definition.frame is None and self.owner is not None and self.owner.awaits:
+            return value, None  # of a plain callable, which nobody has declared to be sync
+        return None, unawaited(value, step.name)
+
+    def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
+        """One attempt, with an interceptor asked before and after."""
+        error, interrupted = yield from ask(watch.undoing, step)
+        if error is not None:
+            return error
+        awaitable, error = self._call(step, handler)
+        if awaitable is not None:
+            error = yield Await(awaitable, handler.name)
+        late, also = yield from ask(watch.undone, step, error)
+        self.interrupts += [each for each in (interrupted, also) if each is not None]
+        return first_of(error, late)
 
     def _failed(self, step: Step[Any], error: BaseException) -> None:
         conflict = isinstance(error, RollbackConflict)

@@ -149,7 +149,9 @@ class Owner:
     @property
     def runs_async(self) -> bool:
         """Whether an async step of it is running."""
-        return any(owner.log[BARRIER] & RUNNING for owner in (self, *(self.parts or ())))
+        if self.log[BARRIER] & RUNNING:
+            return True
+        return self.parts is not None and any(part.log[BARRIER] & RUNNING for part in self.parts)
 
     @property
     def busy(self) -> bool:
@@ -207,6 +209,11 @@ class Owner:
             names.append(owner.name)
             place -= owner.size
         return names[::-1]
+
+    @property
+    def idle(self) -> bool:
+        """Whether no step of it is running, as far as is known without searching."""
+        return self.finished == (FIRST, len(self.log)) and not self.runs_async
 
     def running(self) -> Step[Any] | None:
         """The innermost step of it that the calling frame belongs to."""

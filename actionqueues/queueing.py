@@ -243,7 +243,9 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
 
 def fill_in(step: Step[Any]) -> None:
     """Replace the steps among the arguments of a queued step by their results."""
-    entry = step.entry
+    entry, shape = step.entry, step.definition.parameters.shape
+    if not (shape.var_positional or shape.var_keyword or Step in map(type, entry)):
+        return  # none of them is a step, which is the common case
 
     def value(argument: Any) -> Any:
         if not isinstance(argument, Step):
@@ -257,7 +259,6 @@ def fill_in(step: Step[Any]) -> None:
             )
         return earlier.result
 
-    shape = step.definition.parameters.shape
     count = len(step.definition.parameters.names)
     entry[:count] = [value(argument) for argument in entry[:count]]
     if shape.var_keyword:

@@ -51,7 +51,8 @@ class Runner(Owner):
             self._start(step, drive(ask(self.interceptor.starting, step)))
         step.move(StepState.RUNNING)
         step.attempts = 1
-        step.tries = Attempts(step.definition.retry)
+        if step.definition.retry is not None:
+            step.tries = Attempts(step.definition.retry)
         log = self.log
         place = len(log)
         try:
