@@ -174,8 +174,9 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         definition = Definition(fn)
         definition.is_async = is_async(fn)
         return definition, args
-    missing = " and ".join(name for name in ("execute()", "rollback()") if not callable(getattr(fn, name[:-2], None)))
-    raise TypeError(f"{fn!r} cannot be added: it is neither callable nor an action object; it has no {missing}")
+    missing = [name for name in ("execute()", "rollback()") if not callable(getattr(fn, name[:-2], None))]
+    advice = f"it has no {missing[0]}" if len(missing) == 1 else "add the function, not its result"
+    raise TypeError(f"{fn!r} cannot be added: it is neither callable nor an action object; {advice}")
 
 
 class _ObjectHandler(Handler):

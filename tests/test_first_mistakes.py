@@ -77,3 +77,11 @@ def test_a_savepoint_is_given_a_name_or_nothing() -> None:
     name: Any = 5
     with transaction() as q, pytest.raises(TypeError, match=r"savepoint\(\) takes a name, not 5"):
         q.savepoint(name)
+
+
+def test_the_result_of_a_function_that_is_added_in_place_of_the_function_is_refused() -> None:
+    with pytest.raises(TypeError) as caught, transaction() as q:
+        q.add(create("a"))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    assert str(caught.value) == (
+        "'a' cannot be added: it is neither callable nor an action object; add the function, not its result"
+    )
