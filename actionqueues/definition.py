@@ -129,7 +129,8 @@ class Definition:
     def undo_with(self, handler: Handler) -> None:
         """Make `handler` the rollback handler."""
         self.check_async(handler)
-        _handlers.add(handler.function)
+        if isinstance(handler.function, FunctionType):  # other callables may be unhashable, and are no methods
+            _handlers.add(handler.function)
         self.handler = handler
         self.quick = handler.quick
         if _is_method_of_same_class(self.function, handler.function):
@@ -151,7 +152,9 @@ class Definition:
     def _override(self, handler: Handler, cls: type) -> Handler:
         name: str = handler.function.__name__
         functions = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
-        if handler.function not in functions[1:] or functions[0] in _handlers:
+        if handler.function not in functions[1:] or (
+            isinstance(functions[0], FunctionType) and functions[0] in _handlers
+        ):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
         override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
         self.check_async(override)

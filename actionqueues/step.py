@@ -155,7 +155,7 @@ class Step(Generic[R_co]):
         self.attempts = 0 if state is _QUEUED else 1
         self._state = state
 
-    if not TYPE_CHECKING:  # it would let any name pass
+    if not TYPE_CHECKING:  # pragma: no branch - a `__getattr__` would let any name pass
 
         def __getattr__(self, name):
             """Give an attribute that most steps never need its first value."""

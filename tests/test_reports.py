@@ -280,6 +280,13 @@ def test_a_step_keeps_its_result_after_the_block(w: World) -> None:
     assert steps[0].key != steps[1].key
 
 
+def test_a_step_has_no_other_attributes(w: World) -> None:
+    with transaction() as q:
+        step: Any = q.add(w.define("a"))
+    with pytest.raises(AttributeError, match="'Step' object has no attribute 'outcme'"):
+        print(step.outcme)
+
+
 def test_later_progress_wins() -> None:
     saved: list[dict[str, Any]] = []
 
