@@ -112,10 +112,14 @@ class Definition:
             "clock": monotonic,
             "PENDING": PENDING,
         }
-        if self.is_async:
-            variables["step"] = FunctionType(codes["step"], variables)
-            ASYNC_STEPS.add(codes["step"])
         qualname = getattr(self.function, "__qualname__", self.name)
+        if self.is_async:
+            step = variables["step"] = FunctionType(codes["step"], variables)
+            step.__name__, step.__qualname__ = (
+                qualname.rpartition(".")[2],
+                qualname,
+            )  # what its coroutine is called if nobody awaits it
+            ASYNC_STEPS.add(codes["step"])
         call = specialize(codes["call"], variables, qualname, names)
         enter = specialize(codes["enter"], variables, qualname, names)
         for frame in (call, enter):
