@@ -115,10 +115,7 @@ class Definition:
         qualname = getattr(self.function, "__qualname__", self.name)
         if self.is_async:
             step = variables["step"] = FunctionType(codes["step"], variables)
-            step.__name__, step.__qualname__ = (
-                qualname.rpartition(".")[2],
-                qualname,
-            )  # what its coroutine is called if nobody awaits it
+            step.__name__, step.__qualname__ = qualname.rpartition(".")[2], qualname  # as its coroutine is called
             ASYNC_STEPS.add(codes["step"])
         call = specialize(codes["call"], variables, qualname, names)
         enter = specialize(codes["enter"], variables, qualname, names)

@@ -129,7 +129,8 @@ def test_a_call_that_is_not_awaited_is_no_step_and_python_warns_by_its_name(libr
                 put(stage, "a")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
                 gc.collect()
                 assert repr(q).endswith("open, 0 steps>")
-        assert [str(warning.message) for warning in caught] == ["coroutine 'put' was never awaited"]
+        (warning,) = caught
+        assert str(warning.message).startswith("coroutine 'put' was never awaited")
 
     library.run(main)
     assert stage.told == ""
