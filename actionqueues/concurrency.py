@@ -77,10 +77,14 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import asyncio
 
     task = asyncio.get_running_loop().create_task(function())
-    asyncio.tasks._unregister_task(task)
-    interrupt: BaseException | None = None
-    while not task.done():
+    hidden, interrupt = False, None
+    while True:
         try:
+            if not hidden:
+                asyncio.tasks._unregister_task(task)
+                hidden = True
+            if task.done():
+                break
             await asyncio.wait([task])
         except GeneratorExit:
             raise  # nothing can be awaited any more
@@ -251,8 +255,16 @@ class Turns:
 
     def leave(self) -> None:
         """Let the next one go on."""
+        try:
+            self._wake()
+        except BaseException:  # of a signal handler of the program's own: the others would wait for ever
+            self._wake()
+            raise
+
+    def _wake(self) -> None:
         if self._waiting:
-            self._waiting.pop()[1].set()
+            self._waiting[-1][1].set()  # again, if this has been interrupted, is once
+            del self._waiting[-1]
         else:
             self._taken = False
 
