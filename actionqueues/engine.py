@@ -111,14 +111,15 @@ class Rollback:
                         yield from self._undo(step_at(log, end), error, called=True)
                     else:
                         late: BaseException | None = None
-                        if doer.awaits_undo:
-                            late = yield Await(cast("Awaitable[object]", value), doer.handler.name)
-                        elif value is not None and iscoroutine(value):
-                            late = unawaited(value, doer.name)
-                        if late is not None or log[end - 1] is not doer:  # somebody has asked for the step
-                            yield from self._undo(step_at(log, end), late, called=True)
-                        else:
+                        if value is not None:
+                            if doer.awaits_undo:
+                                late = yield Await(cast("Awaitable[object]", value), doer.handler.name)
+                            elif iscoroutine(value):
+                                late = unawaited(value, doer.name)
+                        if late is None and log[end - 1] is doer:
                             undone(doer)
+                        else:  # it has failed, or somebody has asked for the step
+                            yield from self._undo(step_at(log, end), late, called=True)
                 end = place
                 if lanes:
                     lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
