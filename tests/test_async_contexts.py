@@ -111,7 +111,7 @@ def test_a_generator_that_is_garbage_collected_rolls_back(library: Library) -> N
                 break
 
         await asyncio.create_task(consume())
-        while stage.present:
+        while stage.present or len(asyncio.all_tasks()) > 1:
             gc.collect()
             await asyncio.sleep(0)
 
