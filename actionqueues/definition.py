@@ -50,6 +50,7 @@ class Definition:
         irreversible: whether the user said that it cannot be undone.
         handler: the rollback handler, or None.
         quick: undoes an entry that has an outcome; None where that takes more than one call.
+        awaits_undo: whether what `quick` returns is to be awaited.
         given_name: the name that a journal records, if the user has given one.
         aliases: the names under which a journal may have recorded it before.
         probe: finds out whether a step whose outcome is unknown has happened, or None.
@@ -58,6 +59,7 @@ class Definition:
     given_name: str | None = None
     aliases: tuple[str, ...] = ()
     probe: Handler | None = None
+    awaits_undo = False
 
     def __init__(self, function: _Function, *, name: str | None = None) -> None:
         """Make the definition of a plain callable: any arguments, nothing to undo."""
@@ -134,6 +136,7 @@ class Definition:
             _handlers.add(handler.function)
         self.handler = handler
         self.quick = handler.quick
+        self.awaits_undo = handler.is_async
         if _is_method_of_same_class(self.function, handler.function):
             self._overrides = WeakKeyDictionary()
             self.quick = None if self.is_async else handler.quick and self._undo_by_class

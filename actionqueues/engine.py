@@ -1,4 +1,4 @@
-"""The core: what is done when a step fails, and how a log is unwound.
+"""The core: how a log is unwound.
 
 The protocol is that of `requests.py`: generators that call sync handlers themselves, and yield what has to be waited
 for.  The drivers (`drivers.py`) are the only code that knows whether waiting blocks the thread or suspends a task, so
@@ -22,12 +22,12 @@ from .interrupts import InterruptGuard
 from .owner import Owner, lane_after
 from .probing import probing
 from .report import Report, UndoFailure
-from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
+from .requests import Attempting, Await, Request, Unwinding, Wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, Step, step_at
 from .telling import add_note, first_of, log_error, shown
 
-__all__ = ["Rollback", "failing"]
+__all__ = ["Rollback"]
 
 
 class Rollback:
@@ -108,12 +108,18 @@ class Rollback:
                     try:
                         value = quick(log, place)
                     except BaseException as error:
-                        yield from self._undo(step_at(log, end), error)
+                        yield from self._undo(step_at(log, end), error, called=True)
                     else:
-                        if value is not None and iscoroutine(value):
-                            yield from self._undo(step_at(log, end), unawaited(value, doer.name))
-                        else:
+                        late: BaseException | None = None
+                        if value is not None:
+                            if doer.awaits_undo:
+                                late = yield Await(cast("Awaitable[object]", value), doer.handler.name)
+                            elif iscoroutine(value):
+                                late = unawaited(value, doer.name)
+                        if late is None and log[end - 1] is doer:
                             undone(doer)
+                        else:  # it has failed, or somebody has asked for the step
+                            yield from self._undo(step_at(log, end), late, called=True)
                 end = place
                 if lanes:
                     lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
@@ -158,9 +164,14 @@ class Rollback:
             self.alone = False
 
     def _undo(
-        self, step: Step[Any], error: BaseException | None = None, *, watch: Interceptor | None = None
+        self,
+        step: Step[Any],
+        error: BaseException | None = None,
+        *,
+        called: bool = False,
+        watch: Interceptor | None = None,
     ) -> Unwinding:
-        """Undo one step, or say why not; `error` is what a first attempt of its handler has already raised."""
+        """Undo one step, or say why not; if its handler has been `called` already, `error` is what that raised."""
         if step.state not in UNDOABLE:
             return  # it has been undone at once
         if step.state is StepState.RUNNING:
@@ -169,7 +180,7 @@ class Rollback:
         if not (unknown and (yield from probing(step))):
             handler = self._handler_of(step)
             if handler is not None:
-                yield from self._attempts(step, handler, error, watch)
+                yield from self._attempts(step, handler, error, watch, called=called)
         if watch is not None:
             yield from self.tell(watch.settled, step)
 
@@ -215,9 +226,15 @@ class Rollback:
         return None
 
     def _attempts(
-        self, step: Step[Any], handler: Handler, error: BaseException | None, watch: Interceptor | None
+        self,
+        step: Step[Any],
+        handler: Handler,
+        error: BaseException | None,
+        watch: Interceptor | None,
+        *,
+        called: bool,
     ) -> Unwinding:
-        """Call a handler as often as its policy wants; `error` is what a first attempt has already raised."""
+        """Call a handler as often as its policy wants; `called`: for the first time already, which raised `error`."""
         attempts = None
         if handler.retry is not None or watch is not None:
             attempts = Attempts(handler.retry)
@@ -225,7 +242,9 @@ class Rollback:
             watch.retrying(step, attempts)
         while True:
             if error is None:
-                if watch is None:
+                if called:
+                    called = False
+                elif watch is None:
                     awaitable, error = self._call(step, handler)
                     if awaitable is not None:
                         error = yield Await(awaitable, handler.name)
@@ -349,51 +368,3 @@ class Rollback:
 def _told(failure: UndoFailure) -> str:
     what = "met a conflict" if isinstance(failure.error, RollbackConflict) else "failed"
     return f"the undo of {failure.step.name} {what}: {shown(failure.error)}"
-
-
-def failing(
-    owner: Owner,
-    step: Step[Any],
-    error: BaseException,
-    unwind: Callable[[Rollback, bool], Unwinding],
-    *,
-    made: bool,
-    waiting: bool,
-) -> Failing:
-    """The body of a step has raised.  Undo what it has done.
-
-    Args:
-        owner: whose step it is.
-        step: the step.
-        error: what was raised.
-        unwind: undoes the steps that its body has made, and the step as well if its second argument is true.
-        made: whether its body has made steps.
-        waiting: it was raised in the wait for the next attempt, and not by the body.
-
-    Returns:
-        Whether the exception is to go on.  Otherwise there is to be another attempt, and only the steps that this one
-        has made have been undone.
-    """
-    step.error = error
-    assert step.tries is not None  # noqa: S101 - the caller knows when it was started
-    again = not waiting and not owner.ending and step.tries.another(error)
-    if again and (not made or (yield from _undoing(owner, error, lambda rollback: unwind(rollback, False)))):
-        return False
-    timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
-    step.move(StepState.UNKNOWN if timed_out else StepState.FAILED)
-    if owner.undo_at_once and not owner.ending:
-        yield from _undoing(owner, error, lambda rollback: unwind(rollback, True))
-    return True
-
-
-def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
-    rollback = Rollback(owner.report)
-    yield Undo(rollback, lambda: unwind(rollback))
-    if rollback.problems:
-        rollback.note_on(error)
-        owner.doom(rollback.problems)
-    interrupt = rollback.interrupt()
-    again = type(interrupt) is type(error) and not isinstance(error, KeyboardInterrupt | SystemExit)
-    if interrupt is not None and not again:  # cancelled again: the first cancellation goes on
-        raise interrupt
-    return not rollback.problems

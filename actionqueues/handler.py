@@ -45,7 +45,7 @@ class Handler:
         is_async: whether `call` returns a coroutine.
         needs_result: whether it cannot be called for a step without a result.
         quick: the same as `call`, given a log and the place of a record in it that has an outcome; None where it takes
-            a `Step`.
+            a `Step`, or more than one attempt.
 
     Raises:
         TypeError: if it asks for something that cannot be supplied, or would undo nothing when called.
@@ -73,7 +73,7 @@ class Handler:
         handler = cls(function, retry=retry)
         handler.is_async = is_async(function)
         handler._bind(parameters, action)
-        handler.quick = None if handler.is_async or retry is not None else handler._quick()
+        handler.quick = None if retry is not None else handler._quick()
         return handler
 
     def _bind(self, of: Parameters, action: str) -> None:

@@ -128,10 +128,13 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            for step in owner._links or ():
-                step.settle()
-            owners += owner.lanes or ()
-            owner._links = owner.lanes = None
+            if owner._links is not None:
+                for step in owner._links:
+                    step.settle()
+                owner._links = None
+            if owner.lanes is not None:
+                owners += owner.lanes
+                owner.lanes = None
             if owner.log is not NO_LOG:
                 owner.finished = FIRST, FIRST
                 del owner.log[FIRST:]
@@ -299,6 +302,10 @@ class Owner:
 
 def close(owner: Owner, *, spare_others: bool = False) -> None:
     """Let no more steps be recorded, in the log or beside it; `spare_others`: except in blocks that others are in."""
+    if owner.lanes is None and owner.parts is None and not spare_others:
+        if owner.log[BARRIER] < CLOSED:
+            owner.log[BARRIER] += CLOSED
+        return
     owners = [owner]
     while owners:
         owner = owners.pop()

@@ -218,7 +218,9 @@ def undo_entry(
     definition = Definition(fn)
     handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
     handler.is_async = is_async(fn)
-    definition.handler, definition.quick = handler, None if handler.is_async or awaits else handler.quick
+    definition.handler, definition.awaits_undo = handler, handler.is_async
+    # A plain callable of which nobody knows whether it is async:
+    definition.quick = None if awaits and not handler.is_async else handler.quick
     entry = definition.enter(*args, **kwargs)
     entry[OUTCOME] = None
     return entry

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from .attempts import Attempts
 from .drivers import drive, drive_async, pause, pause_async
-from .engine import Rollback, failing
+from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
+from .failing import failing
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
 from .owner import Owner, calling_step, current

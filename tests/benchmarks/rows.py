@@ -221,7 +221,7 @@ ROWS = (
     Row("a step of a committed block", 0.30, 0.15, _committed),
     Row("the same as a method", 0.40, 0.20, _method),
     Row("a step, and its undo", 0.45, 0.25, _undone),
-    Row("the same by q.rollback()", 0.45, 0.25, _undone_explicitly),
+    Row("the same by q.rollback()", None, None, _undone_explicitly),
     Row("a block of one step", 0.80, 0.50, _one_step),
     Row("a block of one step, and its undo", None, None, _one_step_undone),
     Row("savepoints of one step, one after the other", None, None, _savepoints),
