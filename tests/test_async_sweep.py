@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from functools import cache
 
@@ -90,6 +91,7 @@ def test_each_known_gap_is_one(place: Place) -> None:
     assert any(o.wrong for program in PROGRAMS for o in sweep(program) if place in o.places)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("own", [_raise_interrupt, _raise_stop])
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_a_handler_of_the_programs_own_that_raises_at_any_call_costs_at_most_the_undo_that_it_hits(
@@ -104,5 +106,6 @@ def test_a_handler_of_the_programs_own_that_raises_at_any_call_costs_at_most_the
         if outcome.wrong:
             wrong.append(f"{outcome.places[0].function}: {outcome.places[0].text} -> {'; '.join(outcome.wrong)}")
         moment += 1
+    gc.collect()  # the coroutine of an undo that was hit before it was awaited, while that is no error
     assert moment > 40
     assert wrong == []
