@@ -337,7 +337,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         else:
             undo = "irreversible" if definition.irreversible else "no rollback handler"
         kind = "async action" if definition.is_async else "action"
-        return f"<{kind} {definition.name}({', '.join(definition.parameters.names)}), {undo}>"
+        return f"<{kind} {definition.name}({definition.parameters}), {undo}>"
 
     __str__ = __repr__
 

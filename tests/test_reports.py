@@ -341,6 +341,11 @@ def log(*lines: str, **more: str) -> None:
 
 
 @action
+def move(item: str, /, to: str, *, fast: bool = False) -> None:
+    """Move it."""
+
+
+@action
 async def fetch(url: str) -> None:
     """Fetch it."""
 
@@ -350,7 +355,9 @@ async def fetch(url: str) -> None:
     [
         (charge, "<action charge(card, amount), undone by refund>"),
         (send, "<action send(to), irreversible>"),
-        (log, "<action log(lines, more), no rollback handler>"),
+        (log, "<action log(*lines, **more), no rollback handler>"),
+        (move, "<action move(item, /, to, *, fast), no rollback handler>"),
+        (action(max), "<action max(*args, **kwargs), no rollback handler>"),
         (fetch, "<async action fetch(url), no rollback handler>"),
         (Shop.sell, "<action Shop.sell(self, item), undone by Shop.take_back>"),
     ],
