@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Final, Self
 
@@ -19,12 +18,14 @@ __all__ = ["Handler", "unawaited"]
 _OFFERED: Final = ("result", "error", "step")
 
 
-@dataclass(frozen=True, slots=True)
 class _Item:
     """An item of a record; for the outcome, with what stands for it where there is none."""
 
-    place: int
-    default: Any = None
+    __slots__ = ("default", "place")
+
+    def __init__(self, place: int, default: Any = None) -> None:
+        self.place = place
+        self.default = default
 
     def __call__(self, step: Step[Any]) -> Any:
         value = step.entry[self.place]
