@@ -219,7 +219,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
         Raises:
             TypeError: if it asks for something that cannot be supplied, is async while the action is not, or is the
-                second one of this action; or if there is none.
+                second one of this action; or if none is given.
         """
         definition = self._self_definition
         if handler is _MISSING and retry is _MISSING:

@@ -81,7 +81,8 @@ class Block(BlockState):
         outer = self.outer
         if outer is not None and outer.block is not None:
             if self.awaits and not outer.block.awaits:
-                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
+                advice = "enter that by `async with` too, or share nothing with it: transaction(independent=True)"
+                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label, advice)
             if self.awaits:
                 outer.block.check_loop(self.label)
             self._parent = outer.block

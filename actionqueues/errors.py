@@ -175,17 +175,19 @@ class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
     Attributes:
         name: the async callable.
         where: the block or queue that cannot await it.
+        advice: what to do instead.
     """
 
     __module__ = "actionqueues"
 
-    def __init__(self, name: str, where: str) -> None:
-        super().__init__(name, where)
+    def __init__(self, name: str, where: str, advice: str = "use `async with transaction():`") -> None:
+        super().__init__(name, where, advice)
         self.name = name
         self.where = where
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.name} is async, and {self.where} cannot await it; use `async with transaction():`"
+        return f"{self.name} is async, and {self.where} cannot await it; {self.advice}"
 
 
 class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):

@@ -78,6 +78,12 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
         RuntimeError,
     ),
     (
+        AsyncActionInSyncBlock("`async with transaction()`", "the order", "enter that by `async with` too"),
+        "`async with transaction()` is async, and the order cannot await it; enter that by `async with` too",
+        {"name": "`async with transaction()`", "where": "the order", "advice": "enter that by `async with` too"},
+        TypeError,
+    ),
+    (
         AsyncActionInSyncBlock("send", "this action queue"),
         "send is async, and this action queue cannot await it; use `async with transaction():`",
         {"name": "send", "where": "this action queue"},
