@@ -32,9 +32,4 @@ def log_error(message: str, error: BaseException) -> None:
     """Log a failure that does not get out as an exception, with its traceback."""
     from logging import getLogger  # here, because most programs never fail to roll back
 
-    try:
-        getLogger("actionqueues").error(message, exc_info=error)
-    except Exception:  # of a handler or filter of the program's own: it stops no undo, and hides no other exception
-        from traceback import print_exc  # likewise
-
-        print_exc()  # as `logging` does with its own
+    getLogger("actionqueues").error(message, exc_info=error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Generator
 from typing import Any
@@ -60,30 +59,6 @@ def test_a_step_that_ends_its_own_block_is_told_so() -> None:
         put("a")
         end()
     assert trail[:1] == ["+a"]
-
-
-def test_a_handler_of_the_log_that_raises_hides_no_exception_and_stops_no_undo(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    class Full(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            raise OSError("the disk is full")
-
-    def stuck() -> None:
-        raise ValueError("stuck")
-
-    log, full = logging.getLogger("actionqueues"), Full()
-    log.addHandler(full)
-    try:
-        with pytest.raises(Boom) as caught, transaction() as q:
-            put("a")
-            q.on_rollback(stuck)
-            raise Boom
-    finally:
-        log.removeHandler(full)
-    assert trail == ["+a", "-a"]
-    assert "stuck" in caught.value.__notes__[0]
-    assert "OSError: the disk is full" in capsys.readouterr().err
 
 
 def test_an_interrupt_that_comes_while_ctrl_c_is_given_back_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
