@@ -141,6 +141,11 @@ class Definition:
             self._overrides = WeakKeyDictionary()
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
 
+    @property
+    def overridable(self) -> bool:
+        """Whether the handler depends on the class of the object that it is a method of."""
+        return self._overrides is not None
+
     def handler_of(self, entry: Sequence[Any]) -> Handler | None:
         """The handler for one call: that of the class of its object, where a subclass has overridden it."""
         handler, overrides = self.handler, self._overrides

@@ -103,7 +103,9 @@ class Rollback:
                 place = end - doer.size
                 quick = doer.quick
                 if quick is None or log[end - 2] is PENDING or watch is not None:
-                    yield from self._undo(step_at(log, end), watch=watch)
+                    left = self._undo_by_a_call(step_at(log, end), watch)
+                    if left is not None:
+                        yield from left
                 else:
                     try:
                         value = quick(log, place)
@@ -162,6 +164,26 @@ class Rollback:
             yield from self._undo(step_at(owner.log, place + 2), watch=owner.interceptor)
             self.owner = self.end = None
             self.alone = False
+
+    def _undo_by_a_call(self, step: Step[Any], watch: Interceptor | None) -> Unwinding | None:
+        """Undo one step, if that takes no more than calling its handler; returns what is left to be done."""
+        definition = step.definition
+        handler = definition.handler
+        if watch is not None or handler is None or not handler.is_plain or definition.overridable:
+            return self._undo(step, watch=watch)
+        if step.state is not StepState.DONE or (
+            definition.frame is None and self.owner is not None and self.owner.awaits
+        ):
+            return self._undo(step)
+        try:
+            value = handler.call(step)
+        except BaseException as error:
+            return self._undo(step, error, called=True)
+        if value is not None and iscoroutine(value):
+            return self._undo(step, unawaited(value, step.name), called=True)
+        step.move(StepState.UNDONE)
+        self.report.undone_steps.append(definition)
+        return None
 
     def _undo(
         self,
@@ -241,19 +263,18 @@ class Rollback:
         if watch is not None and attempts is not None:
             watch.retrying(step, attempts)
         while True:
+            if called:
+                called = False
+            elif watch is None:
+                awaitable, error = self._call(step, handler)
+                if awaitable is not None:
+                    error = yield Await(awaitable, handler.name)
+            else:
+                error = yield from self._watched_attempt(watch, step, handler)
             if error is None:
-                if called:
-                    called = False
-                elif watch is None:
-                    awaitable, error = self._call(step, handler)
-                    if awaitable is not None:
-                        error = yield Await(awaitable, handler.name)
-                else:
-                    error = yield from self._watched_attempt(watch, step, handler)
-                if error is None:
-                    step.move(StepState.UNDONE)
-                    self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
-                    return
+                step.move(StepState.UNDONE)
+                self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
+                return
             broken = self.guard.broken
             if self.disowned:
                 raise error  # pragma: no cover - in a child process
@@ -269,7 +290,6 @@ class Rollback:
             interrupt = yield Wait(attempts.wait)
             if interrupt is not None:
                 self.interrupts.append(interrupt)
-            error = None
 
     def _call(self, step: Step[Any], handler: Handler) -> tuple[Awaitable[object] | None, BaseException | None]:
         """Call a handler once; returns what is still to be awaited, or what it raised."""

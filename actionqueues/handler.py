@@ -66,6 +66,11 @@ class Handler:
         self._keyword: dict[str, Callable[[Step[Any]], Any]] = {}
         self._rest = _Rest()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether an undo is one call of it, and no more."""
+        return not self.is_async and self.retry is None
+
     @classmethod
     def bound(
         cls, function: Callable[..., object], parameters: Parameters, action: str, *, retry: Policy | None = None

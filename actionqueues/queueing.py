@@ -186,7 +186,7 @@ class _ObjectHandler(Handler):
         return False
 
     def call(self, step: Step[Any]) -> object:
-        return self.function(step.entry[0])
+        return step.entry[0].rollback()
 
 
 _execute, _rollback = methodcaller("execute"), methodcaller("rollback")
@@ -201,7 +201,7 @@ def _definition_of_object(action: SupportsAction) -> Definition:
         definition = _definitions[cls] = Definition(_execute, name=display_name(cls))
         definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
-        definition.run = lambda entry: _execute(entry[0])
+        definition.run = lambda entry: entry[0].execute()
         # An action object has no signature to make it from:
         definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
         definition.size = 3
