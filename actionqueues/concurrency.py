@@ -257,8 +257,8 @@ class Turns:
         """Let the next one go on."""
         try:
             self._wake()
-        except BaseException:  # of a signal handler of the program's own: the others would wait for ever
-            self._wake()
+        except BaseException:  # pragma: no cover - a signal handler of the program's own has raised, unseen by a tracer
+            self._wake()  # or the others would wait for ever
             raise
 
     def _wake(self) -> None:
