@@ -162,8 +162,10 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Calla
                 try:
                     return drive(unwind())
                 except KeyboardInterrupt as interrupt:
+                    rollback.cut = interrupt
                     rollback.interrupted(interrupt)  # by a signal handler of the program's own: go on with the rest
                 except BaseException as error:
+                    rollback.cut = error  # kept for later, if there is no room to account for it here
                     rollback.interrupted(error)
                     raise
         finally:
@@ -196,8 +198,10 @@ async def roll_back_async(
             try:
                 return await drive_async(unwind())
             except KeyboardInterrupt as interrupt:
+                rollback.cut = interrupt
                 rollback.interrupted(interrupt)
             except BaseException as error:
+                rollback.cut = error  # likewise
                 rollback.interrupted(error)
                 raise
 
