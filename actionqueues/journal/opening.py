@@ -70,10 +70,6 @@ def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
             f"was written by a newer actionqueues (its version is {version}, this one knows {schema.VERSION}); upgrade "
             "actionqueues, or give this program a file of its own",
         )
-    if kind:
-        pages = db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
-        if pages > os.stat(path).st_size + _size(f"{path}-wal"):
-            raise JournalCorrupt(path, "has been cut off; nothing was changed: restore the whole of it")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":  # pragma: no cover - a file system without shared memory
         raise JournalError(path, f"cannot be in WAL mode (it is in {mode!r}); put it on a local disk")
@@ -85,10 +81,6 @@ def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
             _sync_folder(path)
     elif version < schema.VERSION:
         schema.migrate(db, schema.VERSION, schema.MIGRATIONS)
-
-
-def _size(path: str) -> int:
-    return os.stat(path).st_size if os.path.exists(path) else 0
 
 
 def _sync_folder(path: str) -> None:

@@ -62,8 +62,7 @@ class OwnerLocks:
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        made = os.fstat(self._fd)
-        self._file = made.st_ino, made.st_dev
+        self._file = os.fstat(self._fd)[1:3]
         self._held: set[int] = set()
         self._mutex = Lock()
 
@@ -87,7 +86,7 @@ class OwnerLocks:
             there = os.stat(self.path)
         except OSError:
             return False
-        return (there.st_ino, there.st_dev) == self._file
+        return there[1:3] == self._file  # its numbers, and those of its device
 
     def close(self) -> None:
         """Let go of everything."""

@@ -41,7 +41,7 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
             set_undo(db, transaction, step, "undone" if undone else "not undone", "decided by a person")
             finish(db, transaction)
 
-    store.write(work, sync=True)
+    store.write_guarded(work, sync=True)
     if refused:
         raise refused[0]
 
@@ -66,27 +66,27 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
         else:
             hook_called(db, transaction, hook, None, last=True)
 
-    store.write(work, sync=True)
+    store.write_guarded(work, sync=True)
     if refused:
         raise refused[0]
 
 
 def prune(store: Store, before: datetime) -> int:
     """Delete finished transactions that ended before that moment; returns how many."""
-    limit = before.strftime("%Y-%m-%d %H:%M:%S.%f")
+    limit = before.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # milliseconds, like the times in the file
     total = 0
     while True:
         gone: list[int] = []
 
         def work(db: sqlite3.Connection, gone: list[int] = gone) -> None:
             gone.clear()
-            query = "SELECT id FROM transactions WHERE ended < ? LIMIT ?"
+            query = "SELECT id FROM transactions WHERE ended <= ? LIMIT ?"
             gone += [row[0] for row in db.execute(query, (limit, _AT_ONCE))]
             for table in ("steps", "attempts", "undos", "hooks"):
                 db.executemany(f"DELETE FROM {table} WHERE tx = ?", [(each,) for each in gone])  # noqa: S608 - constants
             db.executemany("DELETE FROM transactions WHERE id = ?", [(each,) for each in gone])
 
-        store.write(work, sync=False)
+        store.write_guarded(work, sync=False)
         total += len(gone)
         if len(gone) < _AT_ONCE:
             return total

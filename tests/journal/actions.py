@@ -214,6 +214,11 @@ def by_hand(name: str) -> None:
     note(f"-{name} by hand")
 
 
+@durable
+def unstored(db: Any, name: str) -> None:
+    note(f"-{name} in {db}")
+
+
 def not_marked(name: str) -> None:
     note("never")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from actionqueues.journal import Journal, NotRestorable
 
 from . import actions
 from .actions import failing, trail
-from .test_recovery import leave
+from .leaving import leave
 
 
 @pytest.fixture
@@ -104,7 +106,8 @@ def test_a_journal_that_a_module_makes_is_named_by_it(path: str, capsys: pytest.
 
 
 def test_what_needs_an_event_loop_is_given_one(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from .test_recovery import leave_async, put_both
+    from .leaving import leave_async
+    from .test_recovery import put_both
 
     leave_async(Path(path), put_both)
     left(path, "c")
@@ -151,6 +154,27 @@ def test_tracebacks_are_logged_if_they_are_wanted(
     failing["-a"] = NotRestorable("a", "b")
     run(capsys, "recover", path, "--traceback")
     assert "the undo of put failed" in caplog.text
+
+
+def test_a_reader_that_has_gone_is_no_error_in_this_process_either(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(path, "a")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert cli.main(["list", path]) == 0
+
+
+def test_python_dash_m_is_the_command(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(path, "a")
+    monkeypatch.setattr(sys, "argv", ["actionqueues", "list", path])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("actionqueues", run_name="__main__")
+    assert ended.value.code == 1
+    importlib.import_module("actionqueues.__main__")  # does nothing
+    assert "open" in capsys.readouterr().out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(path: str) -> None:

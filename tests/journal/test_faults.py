@@ -16,6 +16,8 @@ import pytest
 from actionqueues import action, transaction
 from actionqueues.journal import Journal, JournalCorrupt, JournalError, NotRecordable, schema
 
+from .leaving import leave
+
 trail: list[str] = []
 
 
@@ -39,6 +41,16 @@ def fetch(name: str) -> object:
 @fetch.rollback
 def unfetch(name: str) -> None:
     trail.append(f"-{name}")
+
+
+@action
+def move_back(there: str, here: str) -> None: ...
+
+
+@move_back.rollback
+def move(there: str, here: str) -> None:
+    if os.path.exists(there):
+        os.rename(there, here)
 
 
 @action
@@ -111,6 +123,20 @@ def test_a_file_that_vanishes_stops_the_step(path: Path) -> None:
         path.rename(path.with_name("elsewhere"))
         put("b")
     assert trail == ["+a", "-a"]
+
+
+def test_a_file_that_vanishes_during_a_recovery_ends_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actionqueues.journal.recovery._PIECE", 1)
+    elsewhere = path.with_name("elsewhere")
+    leave(path, lambda q: (move_back("", ""), move_back(str(path), str(elsewhere)), put("c")))
+    with Journal(path) as journal:
+        with pytest.raises(JournalError, match=f"{path}.*check that its folder is there"):
+            journal.recover()
+        assert trail == ["-c"]
+        assert not path.exists()
+    elsewhere.rename(path)
+    with Journal(path) as journal:
+        assert [one.state for one in journal.recover()] == ["rolled back"]
 
 
 def test_a_file_that_is_replaced_stops_the_step(path: Path) -> None:

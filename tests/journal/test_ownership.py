@@ -12,7 +12,9 @@ import pytest
 
 from actionqueues import action, transaction
 from actionqueues.journal import Journal
+from actionqueues.journal.recovery import Recovery
 
+from . import scene
 from .stage import calls, present, run, start
 
 
@@ -44,6 +46,30 @@ def test_the_transaction_of_a_live_process_is_left_alone(tmp_path: Path) -> None
         end(process)
     assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
     assert present(tmp_path) == set()
+
+
+def test_recovering_beside_a_live_process_undoes_what_others_have_left(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    process = waiting(tmp_path)
+    journal = Journal(tmp_path / "actions.db")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scene, "FOLDER", tmp_path)
+            done = journal.recover()
+        assert [(one.id, one.state) for one in done] == [(1, "rolled back")]
+        assert [entry.state for entry in journal.transactions()] == ["rolled back", "open"]
+    finally:
+        end(process)
+        journal.close()
+
+
+def test_what_another_recovery_has_taken_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    with Journal(tmp_path / "actions.db") as journal:
+        recovery = Recovery(journal, awaits=False)
+        seen = journal.store.read("SELECT id, owner FROM transactions WHERE ended IS NULL")
+        assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
+        assert recovery._take(seen, journal.store.owner) == []
 
 
 def test_a_stopped_process_is_alive(tmp_path: Path) -> None:
