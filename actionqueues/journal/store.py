@@ -107,6 +107,7 @@ class Store:
         self.late: list[Work] = []  # what could not be recorded when it happened
         self._led = False
         self._db: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []  # that nobody is using
         self._synchronous = -1
         self._file: tuple[int, ...] = ()
         self._locks: OwnerLocks | None = None
@@ -114,7 +115,7 @@ class Store:
 
     def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
-        _inherited.append(self._db)
+        _inherited.append((self._db, self._readers))
         if self._locks is not None:
             self._locks.close()
         self._forget()
@@ -144,14 +145,16 @@ class Store:
     def close(self) -> None:
         """Close the file, and let go of the ownership.  It is opened again when it is needed."""
         with self._opening:
-            if self._db is not None:
-                self._db.close()
-            if self._locks is not None:
-                self._locks.close()
+            self._close()
             self._forget()
 
     def __del__(self) -> None:
         """Nobody uses it any more; its transactions would."""
+        self._close()
+
+    def _close(self) -> None:
+        for db in self._readers:
+            db.close()
         if self._db is not None:
             self._db.close()
         if self._locks is not None:
@@ -312,7 +315,7 @@ class Store:
             raise
 
     def _check_place(self) -> None:
-        """Refuse to write into a file that nobody will find."""
+        """Refuse a file that nobody else will find."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -325,17 +328,25 @@ class Store:
     # -- reading
 
     def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """The rows of a query, through a connection of its own, so that nobody has to wait."""
+        """The rows of a query, through a connection that nobody else uses meanwhile, so that nobody has to wait."""
 
         def rows() -> list[Any]:
             self.open()
-            # Not by its path alone, which would make a new file if it has vanished.
-            there = f"{Path(self.path).as_uri()}?mode=rw"
-            db = sqlite3.connect(there, timeout=self.busy_timeout, isolation_level=None, uri=True)
+            self._check_place()
             try:
-                return db.execute(statement, parameters).fetchall()
-            finally:
+                db = self._readers.pop()
+            except IndexError:
+                # Not by its path alone, which would make a new file if it has vanished.
+                there = f"{Path(self.path).as_uri()}?mode=rw"
+                options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
+                db = sqlite3.connect(there, timeout=self.busy_timeout, **options)
+            try:
+                found = db.execute(statement, parameters).fetchall()
+            except BaseException:
                 db.close()
+                raise
+            self._readers.append(db)
+            return found
 
         return self._wrapped(rows)
 

@@ -130,7 +130,7 @@ def test_a_file_that_vanishes_during_a_recovery_ends_it(path: Path, monkeypatch:
     elsewhere = path.with_name("elsewhere")
     leave(path, lambda q: (move_back("", ""), move_back(str(path), str(elsewhere)), put("c")))
     with Journal(path) as journal:
-        with pytest.raises(JournalError, match=f"{path}.*check that its folder is there"):
+        with pytest.raises(JournalError, match=f"{path}.*has been removed"):
             journal.recover()
         assert trail == ["-c"]
         assert not path.exists()
