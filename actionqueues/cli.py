@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _OK
-    except (ActionQueuesError, LookupError, ImportError, OSError, TypeError, ValueError) as error:
+    except (ActionQueuesError, LookupError, ImportError, OSError, OverflowError, TypeError, ValueError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"actionqueues: {_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
         return _WRONG
@@ -90,14 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     made = command("list", _list, "list the transactions")
     made.add_argument("--state", action="append", default=[], choices=_STATES, help="only those; may be repeated")
     made = command("show", _show, "show one transaction with its steps and hooks")
-    made.add_argument("id", type=int, metavar="ID", help="its number, from `list`")
+    made.add_argument("id", type=_number, metavar="ID", help="its number, from `list`")
     made = command("recover", _recover, "undo what dead processes have left", _RECOVER)
-    made.add_argument("ids", type=int, nargs="*", metavar="ID", help="only these transactions")
+    made.add_argument("ids", type=_number, nargs="*", metavar="ID", help="only these transactions")
     made.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="import it first")
     made.add_argument("--traceback", action="store_true", help="log the traceback of what an undo has raised")
     made = command("resolve", _resolve, "record a decision about a step of a stuck transaction")
-    made.add_argument("id", type=int, metavar="ID", help="the number of the transaction")
-    made.add_argument("step", type=int, metavar="STEP", help="the number of the step, from `show`")
+    made.add_argument("id", type=_number, metavar="ID", help="the number of the transaction")
+    made.add_argument("step", type=_number, metavar="STEP", help="the number of the step, from `show`")
     decision = made.add_mutually_exclusive_group(required=True)
     decision.add_argument("--undone", action="store_true", help="it was undone by hand, or never happened")
     decision.add_argument("--not-undone", action="store_true", help="it stays as it is; nothing more is done about it")
@@ -112,9 +112,15 @@ _STATES = ("open", "rolling back", "committed", "rolled back", "stuck")
 
 def _age(text: str) -> timedelta:
     units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-    if text[-1:] not in units or not text[:-1].isdigit():
+    if text[-1:] not in units or not text[:-1].isdecimal() or len(text) > 6:
         raise argparse.ArgumentTypeError(f"{text!r} is no age; write 30d, 12h, 10m or 5s")
     return timedelta(**{units[text[-1]]: int(text[:-1])})
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:  # more than SQLite can count
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a transaction, step or hook")
+    return int(text)
 
 
 def _journal(options: argparse.Namespace) -> Journal:
@@ -123,16 +129,27 @@ def _journal(options: argparse.Namespace) -> Journal:
 
     sys.path.insert(0, os.getcwd())
     for module in getattr(options, "modules", ()):
-        importlib.import_module(module)
+        _import(module)
     module, _, name = options.file.partition(":")
     if name.isidentifier() and not os.path.exists(options.file):
-        made = getattr(importlib.import_module(module), name, None)
+        made = getattr(_import(module), name, None)
         if not isinstance(made, Journal):
             raise TypeError(f"{options.file} is no Journal")
         return made
     if not os.path.isfile(options.file):
-        raise FileNotFoundError(f"there is no journal {options.file!r}")
+        what = "a folder" if os.path.isdir(options.file) else "not there"
+        raise FileNotFoundError(f"there is no journal {options.file!r}: it is {what}")
+    if not os.path.getsize(options.file):
+        raise ValueError(f"{options.file!r} is empty: nothing has been recorded in it yet, or it is something else")
     return Journal(options.file)
+
+
+def _import(module: str) -> Any:
+    """Import a module of the user's; whatever stops that is told in one line."""
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise ImportError(f"{module!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -180,19 +197,24 @@ def _recover(options: argparse.Namespace) -> int:
     if not options.traceback:
         logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
     journal = _journal(options)
+    named = [journal.show(each) for each in options.ids]  # before anything is done: all of them have to be there
     done = journal.recover(*options.ids)
     waiting = [each.id for each in done if each.state == "waiting"]
     if waiting:
         again = asyncio.run(journal.recover_async(*waiting))
         done = [*(each for each in done if each.state != "waiting"), *again]
+    left = [entry for entry in named if all(entry.id != each.id for each in done)]
     if options.json:
         rows = [{"id": e.id, "name": e.name, "state": e.state, "reason": e.reason, **_report(e)} for e in done]
         _print_json(rows)
     else:
         for each in done:
             _print(_line(str(each)))
+        for entry in left:
+            why = "a live process is working on it" if entry.ended is None else "there is nothing to do"
+            _print(_line(f"{entry.id} {entry.name}: {entry.state}, {why}"))
         _print(f"{len(done)} recovered, {sum(not each.clean for each in done)} left to a person")
-    return _OK if all(each.clean for each in done) else _LEFT
+    return _OK if all(each.clean for each in done) and all(entry.ended for entry in left) else _LEFT
 
 
 def _report(recovered: Any) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import importlib
 import json
 import os
 import runpy
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,7 +118,19 @@ def test_what_needs_an_event_loop_is_given_one(path: str, capsys: pytest.Capture
 
 
 WRONG = [
-    (("list", "nowhere.db"), "there is no journal 'nowhere.db'"),
+    (("list", "nowhere.db"), "there is no journal 'nowhere.db': it is not there"),
+    (("list", "."), "there is no journal '.': it is a folder"),
+    (("list", "empty.db"), "'empty.db' is empty"),
+    (("list", "foreign.db"), "foreign.db': is a database of something else"),
+    (("show", "actions.db", "9" * 30), "is no number of a transaction"),
+    (("show", "actions.db", "-1"), "'-1' is no number of a transaction"),
+    (("recover", "actions.db", "1", "77"), "there is no transaction 77"),
+    (("recover", "actions.db", "--import", "broken_module"), "'broken_module' cannot be imported: KeyError: 'HOME_OF'"),
+    (("recover", "actions.db", "--import", "exits"), "'exits' cannot be imported: SystemExit: 3"),
+    (("recover", "actions.db", "--import", "no_syntax"), "'no_syntax' cannot be imported: SyntaxError"),
+    (("recover", "broken_module:journal"), "'broken_module' cannot be imported"),
+    (("prune", "actions.db", "--older-than", "9999999999d"), "is no age"),
+    (("prune", "actions.db", "--older-than", "²d"), "is no age"),
     (("show", "actions.db", "9"), "there is no transaction 9"),
     (("recover", "actions.db", "--import", "no_such_module"), "No module named 'no_such_module'"),
     (("resolve", "actions.db", "1", "9", "--undone"), "there is no such step"),
@@ -133,10 +147,33 @@ def test_an_error_is_one_line(
 ) -> None:
     left(path, "a")
     Path("text.db").write_text("hello\n" * 1000)
+    Path("empty.db").touch()
+    with closing(sqlite3.connect("foreign.db")) as foreign:
+        foreign.execute("CREATE TABLE mine (x)")
+    Path("broken_module.py").write_text("import os\nos.environ['HOME_OF']\n")
+    Path("exits.py").write_text("raise SystemExit(3)\n")
+    Path("no_syntax.py").write_text("def\n")
     status, lines = run(capsys, *arguments)
     assert (status, len(lines)) == (2, 1)
     assert message in lines[0]
     assert not Path("nowhere.db").exists()
+    assert Path("empty.db").stat().st_size == 0
+    assert trail == []
+
+
+def test_what_is_named_and_not_touched_says_why(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    left(path, "a")
+    with transaction("in progress", journal=path):
+        actions.put("b")
+        status, lines = run(capsys, "recover", path, "1", "2")
+        assert (status, lines[1]) == (1, "2 in progress: open, a live process is working on it")
+    status, lines = run(capsys, "recover", path, "1", "2")
+    assert status == 0
+    assert lines == [
+        "1 left: rolled back, there is nothing to do",
+        "2 in progress: committed, there is nothing to do",
+        "0 recovered, 0 left to a person",
+    ]
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
