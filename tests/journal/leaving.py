@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,14 @@ from actionqueues.journal import Journal, Recovered
 Body = Callable[[Any], object]
 
 
+def die() -> None:
+    """End this process as nothing can prevent it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def died(pid: int) -> None:
-    """Wait for a child that ends in the middle of its transaction."""
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    """Wait for a child that dies in the middle of its transaction."""
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 def leave(path: Path, body: Body, **options: Any) -> None:
@@ -27,7 +33,7 @@ def leave(path: Path, body: Body, **options: Any) -> None:
         try:
             with transaction("left", journal=Journal(path, **options)) as q:
                 body(q)
-                os._exit(7)
+                die()
         finally:
             os._exit(1)
     died(pid)
@@ -40,7 +46,7 @@ def leave_async(path: Path, body: Callable[[Any], Any]) -> None:
         async def main() -> None:
             async with transaction("left", journal=Journal(path)) as q:
                 await body(q)
-                os._exit(7)
+                die()
 
         try:
             asyncio.run(main())

@@ -15,7 +15,7 @@ from actionqueues.journal import Journal, durable
 
 from . import actions
 from .actions import failing, trail
-from .leaving import died, edit, recovered
+from .leaving import die, died, edit, recovered
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked to be left behind")
 
@@ -27,7 +27,7 @@ def committed(path: Path, *hooks: Callable[..., object]) -> None:
         try:
             with transaction("left", journal=path) as q:
                 actions.put("a")
-                q.on_commit(os._exit, 7)
+                q.on_commit(die)
                 for hook in hooks:
                     q.on_commit(hook, "x")
         finally:
@@ -71,7 +71,7 @@ def test_a_hook_that_need_not_be_called_any_more(path: Path) -> None:
 def test_an_async_hook_waits_for_an_event_loop(path: Path) -> None:
     async def main() -> None:
         async with transaction("left", journal=path) as q:
-            q.on_commit(os._exit, 7)
+            q.on_commit(die)
             q.on_commit(actions.tell_async, "x")
 
     pid = os.fork()

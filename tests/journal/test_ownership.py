@@ -123,6 +123,21 @@ def test_two_recoveries_at_once_undo_each_step_once(tmp_path: Path) -> None:
     assert sorted(words[1] for words in calls(tmp_path) if words[0] == "undo") == ["a"] * 4 + ["b"] * 4
 
 
+def test_recoveries_race_while_new_transactions_start(tmp_path: Path) -> None:
+    for _ in range(3):
+        assert run(tmp_path, "die").killed
+    processes = [start(tmp_path, "race", 30), *(start(tmp_path, "recover") for _ in range(2))]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    run(tmp_path, "recover")  # what one of them found locked by the other
+    assert states(tmp_path) == ["rolled back"] * 3 + ["committed", "rolled back"] * 30
+    undone = [words[1] for words in calls(tmp_path) if words[0] == "undo"]
+    assert sorted(name for name in undone if name in "ab") == ["a"] * 3 + ["b"] * 3
+    assert [name for name in undone if name.startswith("new")] == []
+    assert present(tmp_path) == {f"new-{number}" for number in range(30)}
+
+
 trail: list[str] = []
 
 

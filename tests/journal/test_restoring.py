@@ -131,6 +131,22 @@ def test_a_probe_says_that_it_never_happened(path: Path) -> None:
     assert Journal(path).show(1).steps[0].undo == "not landed"
 
 
+def test_a_probe_that_is_interrupted_is_asked_again_the_next_time(path: Path) -> None:
+    unknown(path, lambda q: actions.probed("a"))
+    failing["?a"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        Journal(path).recover()
+    failing.clear()
+    assert recovered(path).state == "rolled back"
+    assert trail == ["?a", "?a", "-found a done"]
+
+
+def test_what_a_step_has_saved_may_be_larger_than_anything_else(path: Path) -> None:
+    unknown(path, lambda q: actions.saves_much(10_000_000))
+    assert recovered(path).state == "rolled back"
+    assert trail == ["-10000000"]
+
+
 def test_a_probe_that_fails_leaves_it_unknown(path: Path) -> None:
     unknown(path, lambda q: actions.probed("a"))
     failing["?a"] = ConnectionError()

@@ -79,11 +79,12 @@ def test_a_live_rollback_that_failed_is_recovered_later(path: Path) -> None:
     assert trail == ["+a", "-a", "-a"]
 
 
-def test_ctrl_c_in_a_handler_comes_out_and_the_rest_is_recovered(path: Path) -> None:
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_a_handler_comes_out_and_the_rest_is_recovered(path: Path, interrupt: type[BaseException]) -> None:
     leave(path, lambda q: (actions.put("a"), actions.put("b")))
     leave(path, lambda q: actions.put("c"))
-    failing["-b"] = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
+    failing["-b"] = interrupt()
+    with pytest.raises(interrupt):
         Journal(path).recover()
     assert trail == ["-b", "-a"]
     failing.clear()
