@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from actionqueues.block import Block
 from actionqueues.observing import intercept_all
 
+from . import ownership
 from .errors import JournalError
 from .inspecting import Entry, entries, entry_of
 from .recording import Recording
@@ -56,6 +57,7 @@ class Journal:
 
     Raises:
         ValueError: for another `durability`, or a journal of the same path that has another one.
+        JournalError: on a system that cannot tell dead processes from live ones.
     """
 
     __module__ = "actionqueues.journal"
@@ -77,6 +79,12 @@ class Journal:
         if isinstance(redact, str):
             raise TypeError(f"Journal(redact=...) must be several names, such as ({redact!r},), not one text")
         self.path = os.path.realpath(path)
+        if not ownership.SUPPORTED:
+            raise JournalError(
+                self.path,
+                "this system has no locks that end with a process, so recovery could not tell the transactions of dead "
+                "processes from those of live ones; run it on Linux, macOS, another Unix, or Windows",
+            )
         self.keep = keep
         durable = durability == "power"
         with _mutex:

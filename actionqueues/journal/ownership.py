@@ -11,17 +11,24 @@ import struct
 import sys
 from threading import Lock
 
-__all__ = ["OwnerLocks"]
+__all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
 
 
-if sys.platform == "win32":  # pragma: no cover - there is no such machine to measure on
+def of_open_file(platform: str) -> bool:
+    """Whether locks of an open file are used.  Elsewhere, if they exist at all, their layout is another one."""
+    return platform == "linux"
+
+
+if sys.platform == "win32":  # pragma: no cover - another platform
     import msvcrt
+
+    SUPPORTED = True
 
     def _lock(fd: int, byte: int) -> bool:
         os.lseek(fd, byte, os.SEEK_SET)
         try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # one behind the end of the file is a lock as well
+        except PermissionError:
             return False
         return True
 
@@ -30,16 +37,18 @@ if sys.platform == "win32":  # pragma: no cover - there is no such machine to me
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
 else:
-    import fcntl
-
-    # The lock of an open file, where there is one; that of a process, which closing any other copy would drop.
-    _SET: int = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - another platform, such as WebAssembly, which has no processes either
+        SUPPORTED = False
+    else:
+        SUPPORTED = True
 
     def _set(fd: int, kind: int, byte: int) -> None:
-        if _SET == fcntl.F_SETLK:  # pragma: no cover - not on Linux
+        if of_open_file(sys.platform):
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
+        else:  # those of the process, which it would lose by closing another copy of the file: there is none
             fcntl.lockf(fd, fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-        else:
-            fcntl.fcntl(fd, _SET, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
 
     def _lock(fd: int, byte: int) -> bool:
         try:

@@ -180,7 +180,7 @@ class Store:
         locks = self.locks
         with self._opening:
             if self._owner is None:  # pragma: no branch - likewise
-                self._owner = self._new_owner(locks)
+                self._owner = self._wrapped(lambda: self._new_owner(locks))
         return self._owner
 
     def _new_owner(self, locks: OwnerLocks) -> int:
