@@ -20,7 +20,7 @@ from actionqueues.journal import Journal, NotRestorable
 
 from . import actions
 from .actions import failing, trail
-from .leaving import leave
+from .leaving import edit, leave
 
 
 @pytest.fixture
@@ -54,7 +54,8 @@ def test_a_list_fits_the_terminal_and_says_what_is_left(path: str, capsys: pytes
     status, lines = run(capsys, "list", path)
     assert status == 1
     assert max(map(len, lines)) <= 80
-    assert [line.split()[:2] for line in lines[1:]] == [["1", "committed"], ["2", "open"]]
+    assert [line.split()[:2] for line in lines[1:-1]] == [["1", "committed"], ["2", "open"]]
+    assert lines[-1].startswith("Not all has ended")
     assert "\x1b" not in "".join(lines)
     assert run(capsys, "list", path, "--state", "committed")[0] == 0
 
@@ -74,12 +75,14 @@ def test_recovering_deciding_and_forgetting(path: str, capsys: pytest.CaptureFix
     failing["-a"] = OSError("not\nnow")
     status, lines = run(capsys, "recover", path, "--import", "tests.journal.actions")
     assert status == 1
-    assert lines[-1] == "1 recovered, 1 left to a person"
+    assert lines[-1] == "0 recovered, 1 left to a person"
     assert lines[0].startswith("1 left: stuck, 1 undone, tests.journal.actions:put: OSError(")
     status, lines = run(capsys, "show", path, "1")
     assert status == 1
     assert lines[3].startswith("reason: tests.journal.actions:put: OSError")
-    assert lines[5].split()[:5] == ["1", "tests.journal.actions:put", "done", "undo", "failed"]
+    assert lines[5].split()[:5] == ["1", "done", "undo", "failed", "tests.journal.actions:put"]
+    assert lines[7] == "step 1: OSError('not\\nnow')"
+    assert "resolve FILE 1 STEP --undone" in lines[-1]
     assert run(capsys, "resolve", path, "1", "1", "--undone") == (0, ["transaction 1 is rolled back"])
     assert run(capsys, "show", path, "1")[0] == 0
     assert run(capsys, "prune", path, "--older-than", "1d") == (0, ["0 deleted"])
@@ -92,7 +95,7 @@ def test_hooks_are_shown_and_decided(path: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(ExceptionGroup), transaction("hooked", journal=path) as q:
         q.on_commit(actions.tell, "x")
     status, lines = run(capsys, "show", path, "1")
-    assert (status, "to be called" in lines[-1]) == (1, True)
+    assert (status, "to be called" in lines[-2], lines[-1]) == (1, True, "hook 1: OSError('not now')")
     assert run(capsys, "resolve", path, "1", "1", "--hook", "--json")[0] == 0
 
 
@@ -176,10 +179,46 @@ def test_what_is_named_and_not_touched_says_why(path: str, capsys: pytest.Captur
     ]
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", ["list", "show", "recover", "resolve", "prune"])
+def test_help_fits_the_terminal(
+    width: int, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    status, lines = run(capsys, command, "--help")
+    assert (status, max(map(len, lines)) < max(80, width)) == (0, True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_columns_with_texts_share_the_room_that_there_is(
+    path: str, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(ValueError, match="card"), transaction("sign-up of somebody " * 5, journal=path):
+        actions.put("an argument " * 20)
+        raise ValueError("no such card " * 10)
+    _, lines = run(capsys, "list", path)
+    assert {len(line) for line in lines[1:]} == {width}
+    name, why = (len(lines[0].split("NAME")[0]), len(lines[0].split("WHY")[0]))
+    assert abs((why - name - 2) - (width - why)) <= 1
+    _, lines = run(capsys, "show", path, "1")
+    assert lines[3] == "STEP  STATE  UNDO    NAME" + " " * (lines[3].index("ARGUMENTS") - 25) + "ARGUMENTS"
+    assert len(lines[4]) == width
+
+
+def test_what_an_attempt_has_raised_is_shown_as_its_text(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FileExistsError), transaction("fails", journal=path):
+        actions.failed("a")
+    assert "step 1: FileExistsError(17, 'exists')" in run(capsys, "show", path, "1")[1]
+    for text in ("nonsense", "[]"):
+        edit(Path(path), "UPDATE steps SET error = ?", text)
+        assert f"step 1: {text}" in run(capsys, "show", path, "1")[1]
+
+
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     status, lines = run(capsys, "--help")
     assert (status, "Exit status: 0 all is well" in "\n".join(lines)) == (0, True)
-    assert all(len(line) <= 100 for line in lines)
+    assert all(len(line) < 80 for line in lines)
     status, lines = run(capsys, "recover", "--help")
     assert "actionqueues recover shop.jobs:journal" in "\n".join(lines)
 
