@@ -17,6 +17,9 @@ __all__ = ["connect", "damaged", "explained"]
 #: in any order.  A single thread makes two of them, an outcome and the next intent; several threads may make more.
 _UNSYNCED: Final = 8
 
+#: A commit writes whole pages, and most change one row: with the default, 4096 bytes, it takes a twelfth longer.
+_PAGE: Final = 1024
+
 
 def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connection:
     """Open a journal file; make it if it is not there.
@@ -70,9 +73,12 @@ def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
             f"was written by a newer actionqueues (its version is {version}, this one knows {schema.VERSION}); upgrade "
             "actionqueues, or give this program a file of its own",
         )
+    if kind == 0:
+        db.execute(f"PRAGMA page_size = {_PAGE}")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":  # pragma: no cover - a file system without shared memory
         raise JournalError(path, f"cannot be in WAL mode (it is in {mode!r}); put it on a local disk")
+    db.execute(f"PRAGMA wal_autocheckpoint = {4_096_000 // _PAGE}")  # as many bytes as by default
     db.execute("PRAGMA journal_size_limit = 16777216")  # what a burst has left behind is given back
     if kind == 0:
         db.execute("PRAGMA synchronous = FULL")

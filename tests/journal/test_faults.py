@@ -247,7 +247,7 @@ def torn(path: Path, damage: Callable[[bytearray], None]) -> tuple[bytes, bytes]
 
 
 def flip(content: bytearray) -> None:
-    content[32 + 24 + 4096 * 12] ^= 1
+    content[32 + (24 + 1024) * 12 + 500] ^= 1  # behind a header, each page has one as well
 
 
 def test_a_log_that_is_damaged_in_the_middle_is_refused_and_left_as_it_was(path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_log_that_is_damaged_in_the_middle_is_refused_and_left_as_it_was(path:
     assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == files
 
 
-@pytest.mark.parametrize("cut", [1, 2000, 4119, 4120])
+@pytest.mark.parametrize("cut", [1, 500, 1047, 1048])
 def test_a_log_whose_last_commit_is_torn_is_that_of_a_process_that_was_killed(path: Path, cut: int) -> None:
     torn(path, lambda content: content.__delitem__(slice(-cut, None)))
     assert [entry.state for entry in Journal(path).transactions()] == ["open"]
