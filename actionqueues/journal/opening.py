@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 from . import schema
@@ -40,7 +41,7 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
         _check_wal(path)
     db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(db, path, durable)
+        _prepare(db, path, durable, busy_timeout)
     except BaseException:
         db.close()
         raise
@@ -61,12 +62,14 @@ def _check_wal(path: str) -> None:
         )
 
 
-def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
+def _prepare(db: sqlite3.Connection, path: str, durable: bool, busy_timeout: float) -> None:
+    db.execute("BEGIN")  # all of one moment: another process may be making it a journal
     kind = db.execute("PRAGMA application_id").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    db.execute("COMMIT")
     if kind not in (0, schema.APPLICATION_ID) or (kind == 0 and tables):
         raise JournalCorrupt(path, "is a database of something else; give the journal a file of its own")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > schema.VERSION:
         raise JournalError(
             path,
@@ -75,7 +78,7 @@ def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
         )
     if kind == 0:
         db.execute(f"PRAGMA page_size = {_PAGE}")
-    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    mode = _wal_mode(db, busy_timeout)
     if mode != "wal":  # pragma: no cover - a file system without shared memory
         raise JournalError(path, f"cannot be in WAL mode (it is in {mode!r}); put it on a local disk")
     db.execute(f"PRAGMA wal_autocheckpoint = {4_096_000 // _PAGE}")  # as many bytes as by default
@@ -87,6 +90,23 @@ def _prepare(db: sqlite3.Connection, path: str, durable: bool) -> None:
             _sync_folder(path)
     elif version < schema.VERSION:
         schema.migrate(db, schema.VERSION, schema.MIGRATIONS)
+
+
+def _wal_mode(db: sqlite3.Connection, busy_timeout: float) -> str:
+    """Let it be in WAL mode, for which SQLite does not wait by itself while another process is opening it."""
+    end = monotonic() + busy_timeout
+    while True:
+        try:
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or monotonic() > end:
+                raise
+        sleep(0.001)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else has it locked."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _sync_folder(path: str) -> None:

@@ -94,6 +94,29 @@ def test_a_database_that_is_locked_stops_the_step(path: Path) -> None:
     assert trail == ["+a"]
 
 
+def test_a_new_file_that_another_process_is_opening_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    waits = iter([lambda: None, lambda: other.execute("COMMIT")])
+    with monkeypatch.context() as patch:
+        patch.setattr("actionqueues.journal.opening.monotonic", lambda: 0.0)  # the time that it has never passes
+        patch.setattr("actionqueues.journal.opening.sleep", lambda _seconds: next(waits)())
+        steps(path, "a")
+    assert (trail, next(waits, None)) == (["+a"], None)
+    other.close()
+
+
+def test_a_new_file_that_stays_locked_is_given_up(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    with pytest.raises(JournalError, match=f"{path}.*kept it locked"):
+        steps(path, "a")
+    other.close()
+    assert trail == []
+
+
 def test_a_file_that_is_full_stops_the_step_and_the_rollback_goes_on_from_memory(path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal

@@ -123,6 +123,30 @@ def test_two_recoveries_at_once_undo_each_step_once(tmp_path: Path) -> None:
     assert sorted(words[1] for words in calls(tmp_path) if words[0] == "undo") == ["a"] * 4 + ["b"] * 4
 
 
+def test_processes_that_open_one_new_file_at_once_all_use_it(tmp_path: Path) -> None:
+    for round_ in range(6):
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        read, write = os.pipe()
+        children: list[int] = []
+        for number in range(8):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.close(write)
+                    os.read(read, 1)  # until all are there
+                    with Journal(folder / "actions.db") as journal, transaction(str(number), journal=journal):
+                        hold(str(folder))
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            children.append(pid)
+        os.close(read)
+        os.close(write)
+        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 8
+        assert states(folder) == ["committed"] * 8
+
+
 def test_recoveries_race_while_new_transactions_start(tmp_path: Path) -> None:
     for _ in range(3):
         assert run(tmp_path, "die").killed
