@@ -33,6 +33,8 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
+        if os.path.isdir(path):
+            raise JournalError(path, "is a folder; a journal takes the name of a file") from None
         size = os.stat(path).st_size
         if 0 < size < 512:
             raise JournalCorrupt(

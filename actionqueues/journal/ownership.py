@@ -9,9 +9,15 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from importlib.util import find_spec
 from threading import Lock
+from typing import Final
 
 __all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
+
+
+#: Whether there are any such locks: not on WebAssembly, for one, which has no processes either.
+SUPPORTED: Final = sys.platform == "win32" or find_spec("fcntl") is not None
 
 
 def of_open_file(platform: str) -> bool:
@@ -21,8 +27,6 @@ def of_open_file(platform: str) -> bool:
 
 if sys.platform == "win32":  # pragma: no cover - another platform
     import msvcrt
-
-    SUPPORTED = True
 
     def _lock(fd: int, byte: int) -> bool:
         os.lseek(fd, byte, os.SEEK_SET)
@@ -37,28 +41,31 @@ if sys.platform == "win32":  # pragma: no cover - another platform
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
 else:
-    try:
-        import fcntl
-    except ImportError:  # pragma: no cover - another platform, such as WebAssembly, which has no processes either
-        SUPPORTED = False
-    else:
-        SUPPORTED = True
-
-    def _set(fd: int, kind: int, byte: int) -> None:
-        if of_open_file(sys.platform):
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
-        else:  # those of the process, which it would lose by closing another copy of the file: there is none
-            fcntl.lockf(fd, fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    # `fcntl` is imported in functions, so that a system without it is refused with a message.
 
     def _lock(fd: int, byte: int) -> bool:
+        import fcntl
+
         try:
-            _set(fd, fcntl.F_WRLCK, byte)
+            if of_open_file(sys.platform):
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, byte))
+            else:  # those of the process, which it would lose by closing another copy of the file: there is none
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):
             return False
         return True
 
     def _unlock(fd: int, byte: int) -> None:
-        _set(fd, fcntl.F_UNLCK, byte)
+        import fcntl
+
+        if of_open_file(sys.platform):
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, byte))
+        else:
+            fcntl.lockf(fd, fcntl.LOCK_UN, 1, byte)
+
+    def _flock(kind: int, byte: int) -> bytes:
+        """Linux's ``struct flock`` for one byte."""
+        return struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0)
 
 
 class OwnerLocks:

@@ -20,14 +20,14 @@ _AT_ONCE: Final = 100
 
 def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
     """Record a decision about a step."""
-    what = f"resolve step {step} of transaction {transaction}"
+    what = f"resolve step {step} of transaction {transaction} in {store.path!r}"
     refused: list[Exception] = []
 
     def work(db: sqlite3.Connection) -> None:
         refused.clear()
         row = db.execute("SELECT undo, state FROM steps WHERE tx = ? AND number = ?", (transaction, step)).fetchone()
         if row is None:
-            refused.append(LookupError(f"journal {store.path!r}: cannot {what}: there is no such step"))
+            refused.append(LookupError(f"cannot {what}: there is no such step"))
             return
         owner, state = db.execute("SELECT owner, state FROM transactions WHERE id = ?", (transaction,)).fetchone()
         query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
@@ -48,7 +48,7 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
 
 def resolve_hook(store: Store, transaction: int, hook: int) -> None:
     """Record that a hook need not be called."""
-    what = f"resolve hook {hook} of transaction {transaction}"
+    what = f"resolve hook {hook} of transaction {transaction} in {store.path!r}"
     refused: list[Exception] = []
 
     def work(db: sqlite3.Connection) -> None:
@@ -59,7 +59,7 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
         )
         row = db.execute(query, (transaction, hook)).fetchone()
         if row is None:
-            refused.append(LookupError(f"journal {store.path!r}: cannot {what}: there is no such hook"))
+            refused.append(LookupError(f"cannot {what}: there is no such hook"))
         elif row[0] is not None or row[1] is not None:
             state = "it has ended" if row[1] is not None else "a process owns the transaction"
             refused.append(IllegalOperation(what, state, "only what recovery could not call is decided"))

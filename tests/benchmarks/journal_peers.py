@@ -73,7 +73,7 @@ def agent_saga(folder: Path) -> Callable[[Numbers], None]:
 
     import_module("agent_saga.registry").compensator("unstep")(undo)
 
-    @library.tool("step", semantics=semantics.ActionSemantics.COMPENSABLE, compensate=compensation)
+    @library.tool("step", semantics=semantics.ActionSemantics.COMPENSABLE, compensate=compensation)  # type: ignore[untyped-decorator] # likewise
     async def async_step(a: int, b: int) -> int:
         return step(a, b)
 
@@ -97,11 +97,11 @@ def dbos(folder: Path) -> Callable[[Numbers], None]:
     url = f"sqlite:///{folder / 'dbos.sqlite'}"
     library.DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR"})
 
-    @library.DBOS.step()
+    @library.DBOS.step()  # type: ignore[untyped-decorator] # imported by its name, so it has no types
     def durable_step(a: int, b: int) -> int:
         return step(a, b)
 
-    @library.DBOS.workflow()
+    @library.DBOS.workflow()  # type: ignore[untyped-decorator] # imported by its name, so it has no types
     def block(count: int) -> None:
         for number in range(count):
             durable_step(number, 2)

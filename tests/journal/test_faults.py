@@ -98,10 +98,14 @@ def test_a_new_file_that_another_process_is_opening_is_waited_for(path: Path, mo
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    waits = iter([lambda: None, lambda: other.execute("COMMIT")])
+    waits = iter(["", "COMMIT"])
+
+    def wait(_seconds: float) -> None:
+        other.execute(next(waits))
+
     with monkeypatch.context() as patch:
         patch.setattr("actionqueues.journal.opening.monotonic", lambda: 0.0)  # the time that it has never passes
-        patch.setattr("actionqueues.journal.opening.sleep", lambda _seconds: next(waits)())
+        patch.setattr("actionqueues.journal.opening.sleep", wait)
         steps(path, "a")
     assert (trail, next(waits, None)) == (["+a"], None)
     other.close()
@@ -202,6 +206,33 @@ def test_a_file_that_cannot_be_written_stops_the_step(path: Path) -> None:
         assert done.stdout.splitlines()[-1] == "[]"
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["", ":memory:"])
+def test_what_is_no_name_of_a_file_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="takes the name of a file"):
+        Journal(name)
+
+
+def test_a_folder_is_refused(path: Path) -> None:
+    with pytest.raises(JournalError, match="is a folder"):
+        steps(path.parent, "a")
+    assert (trail, list(path.parent.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["a?b#c%20.db", "ü .db", "-x.db", "new\nline.db", "\udcff.db"])
+def test_a_name_of_a_file_may_be_anything(path: Path, name: str) -> None:
+    odd = path.with_name(name)
+    try:
+        odd.touch()
+    except (OSError, UnicodeError):
+        pytest.skip("no file can be called that here")
+    odd.unlink()
+    leave(odd, lambda q: put("a"))
+    with Journal(odd) as journal:
+        assert [one.state for one in journal.recover()] == ["rolled back"]
+    assert trail == ["-a"]
+    assert list(path.parent.glob("*.db")) == [odd]
 
 
 def test_a_folder_that_is_not_there_is_named(path: Path) -> None:

@@ -22,7 +22,11 @@ KINDS = [
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use either kind of lock; this system has both."""
     used = of_open_file(request.param)
-    monkeypatch.setattr(ownership, "of_open_file", lambda _platform: used)
+
+    def of_open_file_here(_platform: str) -> bool:
+        return used
+
+    monkeypatch.setattr(ownership, "of_open_file", of_open_file_here)
 
 
 @pytest.mark.usefixtures("kind")

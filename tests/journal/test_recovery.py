@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +132,53 @@ def test_a_recovery_is_one_line_at_the_start_of_a_program(path: Path) -> None:
 def test_the_text_of_what_was_done_reads_well(path: Path) -> None:
     leave(path, lambda q: actions.put("a"))
     assert str(recovered(path)) == "1 left: rolled back, 1 undone"
+
+
+def left(path: Path, transactions: int, steps: int) -> None:
+    """A file in which a dead process has left so much."""
+    with Journal(path, durability="process") as journal:
+
+        def fill(db: sqlite3.Connection) -> None:
+            db.execute("INSERT INTO owners VALUES (99, 1, 'dead', '2026')")
+            for tx in range(1, transactions + 1):
+                db.execute("INSERT INTO transactions VALUES (?, 'left', 'open', 99, '2026', NULL, NULL, NULL)", (tx,))
+                rows = ((tx, n, f'{{"name": "{tx}.{n}"}}', f"key {tx}.{n}") for n in range(1, steps + 1))
+                db.executemany(
+                    "INSERT INTO steps (tx, number, kind, name, arguments, state, result, attempts, key, started) "
+                    "VALUES (?, ?, 'action', 'tests.journal.actions:put', ?, 'done', '1', 1, ?, '2026')",
+                    rows,
+                )
+
+        assert journal.store.owner == 1
+        journal.store.write(fill, sync=False)
+
+
+def peak(path: Path, steps: int) -> int:
+    """How many bytes a recovery of so many steps has in use at most."""
+    trail.clear()
+    left(path, 1, steps)
+    with Journal(path, durability="process") as journal:
+        journal.open()
+        tracemalloc.start()
+        try:
+            (one,) = journal.recover()
+            used = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert (one.state, len(one.report.undone_steps), len(trail)) == ("rolled back", steps, steps)
+    return used - sum(map(sys.getsizeof, trail)) - sys.getsizeof(trail)
+
+
+def test_a_recovery_has_a_part_of_the_steps_in_memory_at_a_time(tmp_path: Path) -> None:
+    few, many = peak(tmp_path / "few.db", 1000), peak(tmp_path / "many.db", 5000)
+    assert many - few < 4000 * 64, "each step is kept as no more than its place in the report"
+
+
+def test_many_transactions_are_recovered_each_in_its_own_order(tmp_path: Path) -> None:
+    trail.clear()
+    left(tmp_path / "many.db", 300, 2)
+    with Journal(tmp_path / "many.db", durability="process") as journal:
+        done = journal.recover()
+        assert len(journal.store._readers) == 1
+    assert [(one.id, one.state) for one in done] == [(number, "rolled back") for number in range(1, 301)]
+    assert trail == [f"-{tx}.{step}" for tx in range(1, 301) for step in (2, 1)]
