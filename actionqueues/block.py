@@ -156,7 +156,8 @@ class Block(BlockState):
             current.set(log)
 
     def _move(self, state: TransactionState) -> None:
-        check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
+        if state not in TRANSACTION_TRANSITIONS[self._state]:
+            check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
         self._state = state
 
     # -- ending well
@@ -267,7 +268,8 @@ class Block(BlockState):
             rollback.abandon(self)
             if self.interceptor is not None and self.outer is None:
                 self.interceptor.abandoned(self)
-        self._drop_queue()
+        if self._queue:
+            self._drop_queue()
         self._move(TransactionState.ROLLED_BACK if report.clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
         report.state = self._state
         self.release()

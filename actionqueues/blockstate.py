@@ -111,16 +111,15 @@ class BlockState(Runner, Adding):
         return report
 
     def _add(self, step: Step[Any]) -> Step[Any]:
-        self._must_be_open(f"add({step.name})")
-        handler = step.definition.handler
-        if not self.awaits and (step.definition.is_async or (handler is not None and handler.is_async)):
-            raise AsyncActionInSyncBlock(step.name, self.label)
+        if self._state is not _OPEN or undoing.get() is not None:
+            self._must_be_open(f"add({step.name})")
         if not self.awaits:
-            step.definition.refuse_coroutine(self.label)
+            step.definition.refuse_async(self)
         self.plain = False
         if self._queue is None:
             self._queue = deque()
-        within = running_step(self._here())
+        here = self._here()
+        within = None if here is self and self.idle and self.outer is None else running_step(here)
         if within is not None:
             step.within = within, within.attempts
         self._queue.append(step)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from time import monotonic
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from .concurrency import limited
@@ -31,6 +31,11 @@ _handlers: WeakSet[_Function] = WeakSet()
 DEFINITIONS: WeakSet[Definition] = WeakSet()
 
 
+class _Labelled(Protocol):
+    @property
+    def label(self) -> str: ...
+
+
 class Definition:
     """What is fixed about an action: its function, its options and its rollback handler.
 
@@ -45,6 +50,7 @@ class Definition:
         irreversible: whether the user said that it cannot be undone.
         handler: the rollback handler, or None.
         quick: undoes an entry that has an outcome; None where that takes more than one call.
+        awaits_undo: whether what `quick` returns is to be awaited.
         given_name: the name that a journal records, if the user has given one.
         aliases: the names under which a journal may have recorded it before.
         probe: finds out whether a step whose outcome is unknown has happened, or None.
@@ -53,6 +59,7 @@ class Definition:
     given_name: str | None = None
     aliases: tuple[str, ...] = ()
     probe: Handler | None = None
+    awaits_undo = False
 
     def __init__(self, function: _Function, *, name: str | None = None) -> None:
         """Make the definition of a plain callable: any arguments, nothing to undo."""
@@ -127,6 +134,7 @@ class Definition:
         _handlers.add(handler.function)
         self.handler = handler
         self.quick = handler.quick
+        self.awaits_undo = handler.is_async
         if _is_method_of_same_class(self.function, handler.function):
             self._overrides = WeakKeyDictionary()
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
@@ -160,17 +168,23 @@ class Definition:
                 f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
             )
 
-    def refuse_coroutine(self, where: str) -> None:
-        """Make a plain callable, which is not known to be async, fail if it returns a coroutine that nobody awaits."""
+    def refuse_async(self, where: _Labelled) -> None:
+        """Refuse what is async, where nothing can be awaited.
+
+        A plain callable, which is not known to be async, fails when it is called, if it returns a coroutine.
+        """
+        handler = self.handler
+        if self.is_async or (handler is not None and handler.is_async):
+            raise AsyncActionInSyncBlock(self.name, where.label)
         if self.frame is not None or self.parameters is not ANY:
             return  # an action, or an action object
-        run = self.run
+        run, label = self.run, where.label
 
         def checked(entry: Entry) -> Any:
             result = run(entry)
             if iscoroutine(result):
                 result.close()
-                raise AsyncActionInSyncBlock(self.name, where)
+                raise AsyncActionInSyncBlock(self.name, label)
             return result
 
         self.run = checked
@@ -223,8 +237,8 @@ class Definition:
 def definition_behind(fn: Any) -> Definition | None:
     """The definition of an action or of the frame of one; not of what wraps one, whose attributes look the same."""
     cls: type = type(fn)  # pyright: ignore[reportUnknownVariableType] - of anything
-    if hasattr(cls, "__actionqueues__"):
-        definition: Definition = fn.__actionqueues__
+    definition: Definition | None = getattr(cls, "__actionqueues__", None)
+    if definition is not None:
         return definition
     found = getattr(fn, "__dict__", {}).get("__actionqueues__") if cls is FunctionType else None
     return found if isinstance(found, Definition) and found.frame is fn else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Final, Self
 
@@ -19,12 +18,14 @@ __all__ = ["Handler", "unawaited"]
 _OFFERED: Final = ("result", "error", "step")
 
 
-@dataclass(frozen=True, slots=True)
 class _Item:
     """An item of a record; for the outcome, with what stands for it where there is none."""
 
-    place: int
-    default: Any = None
+    __slots__ = ("default", "place")
+
+    def __init__(self, place: int, default: Any = None) -> None:
+        self.place = place
+        self.default = default
 
     def __call__(self, step: Step[Any]) -> Any:
         value = step.entry[self.place]
@@ -45,7 +46,7 @@ class Handler:
         is_async: whether `call` returns a coroutine.
         needs_result: whether it cannot be called for a step without a result.
         quick: the same as `call`, given a log and the place of a record in it that has an outcome; None where it takes
-            a `Step`.
+            a `Step`, or more than one attempt.
 
     Raises:
         TypeError: if it asks for something that cannot be supplied, or would undo nothing when called.
@@ -73,7 +74,7 @@ class Handler:
         handler = cls(function, retry=retry)
         handler.is_async = is_async(function)
         handler._bind(parameters, action)
-        handler.quick = None if handler.is_async or retry is not None else handler._quick()
+        handler.quick = None if retry is not None else handler._quick()
         return handler
 
     def _bind(self, of: Parameters, action: str) -> None:

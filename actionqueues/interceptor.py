@@ -10,7 +10,6 @@ as raised by the method.  They may be called in any thread that runs a step.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -101,7 +100,6 @@ def ask(method: Callable[..., Request | None], *args: object) -> Asking:
     return answer, request.interrupted if isinstance(request, Call) else None
 
 
-@dataclass(slots=True)
 class Attempt:
     """What became of one attempt of a body.
 
@@ -111,9 +109,14 @@ class Attempt:
         interrupted: what is to be raised although it has succeeded.
     """
 
-    result: Any
-    error: BaseException | None = None
-    interrupted: BaseException | None = None
+    __slots__ = ("error", "interrupted", "result")
+
+    def __init__(
+        self, result: Any, error: BaseException | None = None, interrupted: BaseException | None = None
+    ) -> None:
+        self.result = result
+        self.error = error
+        self.interrupted = interrupted
 
     def told(self, late: BaseException | None, interrupted: BaseException | None) -> Attempt:
         """The same, once the interceptor has been told of it."""

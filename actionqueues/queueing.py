@@ -212,7 +212,9 @@ def undo_entry(
     definition = Definition(fn)
     handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
     handler.is_async = is_async(fn)
-    definition.handler, definition.quick = handler, None if handler.is_async or awaits else handler.quick
+    definition.handler, definition.awaits_undo = handler, handler.is_async
+    # A plain callable of which nobody knows whether it is async:
+    definition.quick = None if awaits and not handler.is_async else handler.quick
     entry = definition.enter(*args, **kwargs)
     entry[OUTCOME] = None
     return entry
@@ -238,7 +240,9 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
 
 def fill_in(step: Step[Any]) -> None:
     """Replace the steps among the arguments of a queued step by their results."""
-    entry = step.entry
+    entry, shape = step.entry, step.definition.parameters.shape
+    if not (shape.var_positional or shape.var_keyword or Step in map(type, entry)):
+        return  # none of them is a step, which is the common case
 
     def value(argument: Any) -> Any:
         if not isinstance(argument, Step):
@@ -252,7 +256,6 @@ def fill_in(step: Step[Any]) -> None:
             )
         return earlier.result
 
-    shape = step.definition.parameters.shape
     count = len(step.definition.parameters.names)
     entry[:count] = [value(argument) for argument in entry[:count]]
     if shape.var_keyword:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from .attempts import Attempts
 from .drivers import asked, attempted, drive, drive_async, pause, pause_async
-from .engine import Rollback, failing
+from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
+from .failing import failing
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
 from .owner import Owner, calling_step, current
@@ -50,7 +51,8 @@ class Runner(Owner):
             self._start(step, asked(self.interceptor.starting, step))
         step.move(StepState.RUNNING)
         step.attempts = 1
-        step.tries = Attempts(step.definition.retry)
+        if step.definition.retry is not None:
+            step.tries = Attempts(step.definition.retry)
         log = self.log
         place = len(log)
         try:

@@ -354,3 +354,28 @@ def test_a_handler_is_told_what_its_step_has_done(library: Library) -> None:
 
     library.run(main)
     assert seen == [("a", "a", True, {"part": 1, "more": 2}, 1, "done", True)]
+
+
+@everywhere
+def test_a_step_that_its_async_handler_asks_for_and_keeps_ends_as_undone(library: Library) -> None:
+    kept: list[Step] = []
+
+    @action
+    async def book() -> str:
+        return "booked"
+
+    @book.rollback
+    async def unbook() -> None:
+        kept.append(current_step())
+        await library.checkpoint()
+        assert kept[0].state == "done"
+
+    async def main() -> None:
+        with pytest.raises(Boom):
+            async with transaction() as q:
+                await book()
+                raise Boom
+        assert [step.state for step in kept] == ["undone"]
+        assert q.report.undone == ["book"]
+
+    library.run(main)

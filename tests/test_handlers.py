@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actionqueues import Retry, Step, StepState, TransactionDoomed, action, transaction
+from actionqueues import Retry, Step, StepState, TransactionDoomed, action, current_step, transaction
 
 
 class Boom(Exception):
@@ -336,3 +336,16 @@ def test_a_handler_that_raises_dooms_a_transaction_whose_code_goes_on(booking: a
         booking("full")
     assert [(failure.step.name, str(failure.error)) for failure in q.report.failures] == [("book", "no connection")]
     assert [str(error) for error in doomed.value.failures] == ["no connection"]
+
+
+def test_a_step_that_its_handler_asks_for_and_keeps_ends_as_undone(booking: action[..., Any]) -> None:
+    kept: list[Step] = []
+
+    @booking.rollback
+    def unbook() -> None:
+        kept.append(current_step())
+        assert kept[0].state == "done"
+
+    q = roll_back(booking, "Ritz")
+    assert [step.state for step in kept] == [StepState.UNDONE]
+    assert q.report.undone == ["book"]

@@ -43,6 +43,7 @@ ORDER = [
     "owner",
     "probing",
     "engine",
+    "failing",
     "hooks",
     "drivers",
     "runner",
