@@ -94,8 +94,10 @@ def test_hooks_are_shown_and_decided(path: str, capsys: pytest.CaptureFixture[st
     failing["!x True"] = OSError("not now")
     with pytest.raises(ExceptionGroup), transaction("hooked", journal=path) as q:
         q.on_commit(actions.tell, "x")
+        q.on_commit(actions.tell, "y")
     status, lines = run(capsys, "show", path, "1")
-    assert (status, "to be called" in lines[-2], lines[-1]) == (1, True, "hook 1: OSError('not now')")
+    assert (status, "to be called" in lines[-3], lines[-1]) == (1, True, "hook 1: OSError('not now')")
+    assert lines[-2].split()[0] == "2"
     assert run(capsys, "resolve", path, "1", "1", "--hook", "--json")[0] == 0
 
 

@@ -262,6 +262,12 @@ def undo_save_object(step: Any) -> None:
     trail.append(str(step.saved))
 
 
+def test_a_query_that_fails_names_the_file_and_the_next_one_works(journal: Journal) -> None:
+    with pytest.raises(JournalError, match=f"{journal.path}.*no such column: nonsense"):
+        journal.store.read("SELECT nonsense")
+    assert journal.store.read("SELECT 1") == [(1,)]
+
+
 def test_a_file_can_be_closed_and_used_again(journal: Journal) -> None:
     for _ in range(2):
         with transaction(journal=journal):
