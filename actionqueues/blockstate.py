@@ -8,7 +8,7 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Token
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from .concurrency import running_loop
 from .drivers import asked
@@ -131,7 +131,7 @@ class BlockState(Runner, Adding):
         It takes its place among the steps: what was done after it is undone before it.
 
         Raises:
-            TypeError: if the arguments do not fit.
+            TypeError: if the arguments do not fit, or it is async and the block is not.
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"on_rollback({display_name(fn)})")
@@ -169,7 +169,7 @@ class BlockState(Runner, Adding):
         are raised together as `CommitHookFailed`.
 
         Raises:
-            TypeError: if the arguments do not fit.
+            TypeError: if the arguments do not fit, or it is async and the block is not.
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"on_commit({display_name(fn)})")
@@ -222,8 +222,7 @@ class BlockState(Runner, Adding):
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
-        if not self.log[BARRIER] & SPLIT:
-            self.log[BARRIER] += SPLIT
+        self.log[BARRIER] |= SPLIT
         self.split()  # the savepoints in it as well
 
     def writer(self) -> Runner:
@@ -308,6 +307,9 @@ class BlockState(Runner, Adding):
         advice = "use `with`, or see to it that `__exit__` is called"
         warn(f"{told}; {advice}", ResourceWarning, stacklevel=2, source=self)
 
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: it belongs to the process and the block it is used in")
+
     def __repr__(self) -> str:
         parts = [f"{self.name!r} {self._state}"]
         if self._state is _OPEN:
@@ -339,7 +341,7 @@ def _forked() -> None:
             outer = outer.outer
 
 
-def _warn_at_exit() -> None:
+def _warn_at_exit() -> None:  # pragma: no cover - called once the tracer has ended
     """The context of the main thread outlives everything, and so does a block that was forgotten there."""
     log = current.get()
     while log is not None:

@@ -114,10 +114,11 @@ class Definition:
             "clock": monotonic,
             "PENDING": PENDING,
         }
-        if self.is_async:
-            variables["step"] = FunctionType(codes["step"], variables)
-            ASYNC_STEPS.add(codes["step"])
         qualname = getattr(self.function, "__qualname__", self.name)
+        if self.is_async:
+            step = variables["step"] = FunctionType(codes["step"], variables)
+            step.__name__, step.__qualname__ = qualname.rpartition(".")[2], qualname  # as its coroutine is called
+            ASYNC_STEPS.add(codes["step"])
         call = specialize(codes["call"], variables, qualname, names)
         enter = specialize(codes["enter"], variables, qualname, names)
         for frame in (call, enter):
@@ -131,13 +132,19 @@ class Definition:
     def undo_with(self, handler: Handler) -> None:
         """Make `handler` the rollback handler."""
         self.check_async(handler)
-        _handlers.add(handler.function)
+        if isinstance(handler.function, FunctionType):  # other callables may be unhashable, and are no methods
+            _handlers.add(handler.function)
         self.handler = handler
         self.quick = handler.quick
         self.awaits_undo = handler.is_async
         if _is_method_of_same_class(self.function, handler.function):
             self._overrides = WeakKeyDictionary()
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
+
+    @property
+    def overridable(self) -> bool:
+        """Whether the handler depends on the class of the object that it is a method of."""
+        return self._overrides is not None
 
     def handler_of(self, entry: Sequence[Any]) -> Handler | None:
         """The handler for one call: that of the class of its object, where a subclass has overridden it."""
@@ -154,7 +161,9 @@ class Definition:
     def _override(self, handler: Handler, cls: type) -> Handler:
         name: str = handler.function.__name__
         functions = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
-        if handler.function not in functions[1:] or functions[0] in _handlers:
+        if handler.function not in functions[1:] or (
+            isinstance(functions[0], FunctionType) and functions[0] in _handlers
+        ):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
         override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
         self.check_async(override)

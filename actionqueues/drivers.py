@@ -15,6 +15,7 @@ from .interrupts import InterruptGuard
 from .owner import current, undoing
 from .requests import Await, Call, Request, Undo, Unwinding, Wait
 from .step import PENDING, Step
+from .telling import first_of
 
 __all__ = [
     "asked",
@@ -75,7 +76,7 @@ def attempted(watch: Interceptor, step: Step[Any]) -> Attempt:
     """``drive(attempt(watch, step))`` of a sync body, likewise."""
     error, interrupted = asked(watch.attempting, step)
     if error is not None or interrupted is not None:
-        return Attempt(PENDING, error or interrupted)
+        return Attempt(PENDING, first_of(error, interrupted))
     made = Attempt(PENDING)
     try:
         made.result = step.definition.run(step.entry)

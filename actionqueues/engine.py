@@ -25,7 +25,7 @@ from .report import Report, UndoFailure
 from .requests import Attempting, Await, Request, Unwinding, Wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, Step, step_at
-from .telling import add_note, log_error, shown
+from .telling import add_note, first_of, log_error, shown
 
 __all__ = ["Rollback"]
 
@@ -103,7 +103,9 @@ class Rollback:
                 place = end - doer.size
                 quick = doer.quick
                 if quick is None or log[end - 2] is PENDING or watch is not None:
-                    yield from self._undo(step_at(log, end), watch=watch)
+                    left = self._undo_by_a_call(step_at(log, end), watch)
+                    if left is not None:
+                        yield from left
                 else:
                     try:
                         value = quick(log, place)
@@ -163,6 +165,26 @@ class Rollback:
             self.owner = self.end = None
             self.alone = False
 
+    def _undo_by_a_call(self, step: Step[Any], watch: Interceptor | None) -> Unwinding | None:
+        """Undo one step, if that takes no more than calling its handler; returns what is left to be done."""
+        definition = step.definition
+        handler = definition.handler
+        if watch is not None or handler is None or not handler.is_plain or definition.overridable:
+            return self._undo(step, watch=watch)
+        if step.state is not StepState.DONE or (
+            definition.frame is None and self.owner is not None and self.owner.awaits
+        ):
+            return self._undo(step)
+        try:
+            value = handler.call(step)
+        except BaseException as error:
+            return self._undo(step, error, called=True)
+        if value is not None and iscoroutine(value):
+            return self._undo(step, unawaited(value, step.name), called=True)
+        step.move(StepState.UNDONE)
+        self.report.undone_steps.append(definition)
+        return None
+
     def _undo(
         self,
         step: Step[Any],
@@ -189,7 +211,8 @@ class Rollback:
         error, interrupted = yield from ask(method, *args)
         if error is not None:
             log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
-        self.interrupts += [each for each in (error, interrupted) if each and not isinstance(each, Exception)]
+        raised = [each for each in (error, interrupted) if each is not None]
+        self.interrupts += [each for each in raised if not isinstance(each, Exception)]
 
     def unwind_block(self, owner: Owner, error: BaseException | None) -> Unwinding:
         """Undo everything in a block, because of `error`."""
@@ -240,19 +263,18 @@ class Rollback:
         if watch is not None and attempts is not None:
             watch.retrying(step, attempts)
         while True:
+            if called:
+                called = False
+            elif watch is None:
+                awaitable, error = self._call(step, handler)
+                if awaitable is not None:
+                    error = yield Await(awaitable, handler.name)
+            else:
+                error = yield from self._watched_attempt(watch, step, handler)
             if error is None:
-                if called:
-                    called = False
-                elif watch is None:
-                    awaitable, error = self._call(step, handler)
-                    if awaitable is not None:
-                        error = yield Await(awaitable, handler.name)
-                else:
-                    error = yield from self._watched_attempt(watch, step, handler)
-                if error is None:
-                    step.move(StepState.UNDONE)
-                    self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
-                    return
+                step.move(StepState.UNDONE)
+                self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
+                return
             broken = self.guard.broken
             if self.disowned:
                 raise error  # pragma: no cover - in a child process
@@ -268,7 +290,6 @@ class Rollback:
             interrupt = yield Wait(attempts.wait)
             if interrupt is not None:
                 self.interrupts.append(interrupt)
-            error = None
 
     def _call(self, step: Step[Any], handler: Handler) -> tuple[Awaitable[object] | None, BaseException | None]:
         """Call a handler once; returns what is still to be awaited, or what it raised."""
@@ -294,7 +315,7 @@ class Rollback:
             error = yield Await(awaitable, handler.name)
         late, also = yield from ask(watch.undone, step, error)
         self.interrupts += [each for each in (interrupted, also) if each is not None]
-        return error or late
+        return first_of(error, late)
 
     def _failed(self, step: Step[Any], error: BaseException) -> None:
         conflict = isinstance(error, RollbackConflict)

@@ -66,6 +66,11 @@ class Handler:
         self._keyword: dict[str, Callable[[Step[Any]], Any]] = {}
         self._rest = _Rest()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether an undo is one call of it, and no more."""
+        return not self.is_async and self.retry is None
+
     @classmethod
     def bound(
         cls, function: Callable[..., object], parameters: Parameters, action: str, *, retry: Policy | None = None
@@ -132,10 +137,7 @@ class Handler:
 
     def asks_for(self, *names: str) -> bool:
         """Whether one of its own parameters has one of these names."""
-        try:
-            return any(name in names for name in inspect.signature(self.function).parameters)
-        except ValueError:
-            return False
+        return any(name in names for name in inspect.signature(self.function).parameters)
 
     def call(self, step: Step[Any]) -> object:
         """Call it for `step`; an async handler returns its coroutine."""

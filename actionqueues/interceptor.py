@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .requests import Await, Call, Request
 from .step import PENDING
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .attempts import Attempts
@@ -131,7 +132,7 @@ def attempt(watch: Interceptor, step: Step[Any]) -> Generator[Request, BaseExcep
     """Make one attempt of the body of a step."""
     error, interrupted = yield from ask(watch.attempting, step)
     if error is not None or interrupted is not None:
-        return Attempt(PENDING, error or interrupted)
+        return Attempt(PENDING, first_of(error, interrupted))
     made = Attempt(PENDING)
     try:
         made.result = step.definition.run(step.entry)

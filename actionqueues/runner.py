@@ -22,6 +22,7 @@ from .report import Report, UndoFailure
 from .requests import Unwinding
 from .states import StepState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -76,7 +77,7 @@ class Runner(Owner):
 
     @staticmethod
     def _allow(asked: tuple[BaseException | None, BaseException | None]) -> None:
-        error = asked[0] or asked[1]
+        error = first_of(*asked)
         if error is not None:
             raise error
 

@@ -91,7 +91,7 @@ OUTCOME: Final = -2
 
 
 _QUEUED: Final = StepState.QUEUED
-_RARE: Final = frozenset({"_key", "_log", "error", "lanes", "saved", "tries"})
+_RARE: Final = frozenset({"_key", "error", "lanes", "saved", "tries"})
 
 
 class _Pending:
@@ -154,8 +154,9 @@ class Step(Generic[R_co]):
         self.within: tuple[Step[Any], int] | None = None  # the step that has queued it, and in which attempt
         self.attempts = 0 if state is _QUEUED else 1
         self._state = state
+        self._log = None
 
-    if not TYPE_CHECKING:  # it would let any name pass
+    if not TYPE_CHECKING:  # pragma: no branch - a `__getattr__` would let any name pass
 
         def __getattr__(self, name):
             """Give an attribute that most steps never need its first value."""

@@ -260,11 +260,32 @@ def tell(trail: Trail, /, result: str, hotel: str, *, extra: int = 0) -> None:
     trail.append((result, hotel))
 
 
+class Unhashable(Undo):
+    """As a dataclass is."""
+
+    def __eq__(self, other: object) -> bool:  # without `__hash__`
+        return self is other
+
+
+class Slotted:
+    """Nothing can refer to it weakly."""
+
+    __slots__ = ("trail",)
+
+    def __init__(self, trail: Trail) -> None:
+        self.trail = trail
+
+    def __call__(self, result: str, hotel: str) -> None:
+        self.trail.append((result, hotel))
+
+
 HANDLERS: dict[str, Callable[[Trail], Any]] = {
     "lambda": lambda trail: eval("lambda result, hotel: trail.append((result, hotel))", {"trail": trail}),
     "partial": lambda trail: functools.partial(tell, trail),
     "partial with a keyword": lambda trail: functools.partial(tell, trail, extra=1),
     "callable object": Undo,
+    "unhashable object": Unhashable,
+    "object without weak references": Slotted,
     "bound method": lambda trail: Undo(trail).method,
     "static method": lambda trail: staticmethod(Undo(trail).method),
     "action": lambda trail: action(Undo(trail).method),

@@ -1,6 +1,6 @@
 """Where the time of a step goes: the frame of a step built up by hand, one promise after the other.
 
-Each part is the one before it and one thing more, and names the rule that wants it, so the last one is what a step
+Each part is the one before it and one thing more, and says what that is for, so the last one is what a step
 does here.  What stands between it and less is then a figure for each promise, and not an opinion.
 """
 

@@ -102,16 +102,14 @@ STEP = (
     Part("the bare function", body),
     Part("a frame with its signature: wrong arguments are refused before anything has happened", _framed),
     Part("wrapt's proxy around that: what is decorated looks like the function", CallableObjectProxy(_framed)),
-    Part("which block is around the call: a context variable (R7, R23)", CallableObjectProxy(_in_a_block)),
+    Part("which block is around the call: a context variable", CallableObjectProxy(_in_a_block)),
+    Part("whether that takes steps: closed, journaled, async steps running", CallableObjectProxy(_open)),
+    Part("whether another thread has made it", CallableObjectProxy(_in_this_thread)),
     Part(
-        "whether that takes steps: closed, journaled, async steps running (R17, R20, R25)", CallableObjectProxy(_open)
-    ),
-    Part("whether another thread has made it (R20, R23)", CallableObjectProxy(_in_this_thread)),
-    Part(
-        "a record before the body starts: whatever interrupts it is undone (R2, R21, R22)",
+        "a record before the body starts: whatever interrupts it is undone",
         CallableObjectProxy(_recorded),
     ),
-    Part("its result in the record, and what is done if it raises (R10, R11)", CallableObjectProxy(_step)),
+    Part("its result in the record, and what is done if it raises", CallableObjectProxy(_step)),
 )
 
 
@@ -209,12 +207,10 @@ def _async_step(a: int, b: int) -> Any:
 ASYNC_STEP = (
     Part("the bare function", async_body),
     Part("wrapt's proxy, and a frame with its signature", CallableObjectProxy(_async_framed)),
-    Part(
-        "a coroutine around its own, after a sync block has been refused (R19)", CallableObjectProxy(_async_in_a_block)
-    ),
+    Part("a coroutine around its own, after a sync block has been refused", CallableObjectProxy(_async_in_a_block)),
     Part(
         "a record before the body starts, its result, what is done if it raises",
         CallableObjectProxy(_async_with_record),
     ),
-    Part("how many are running, for the end of the block to wait for (R20)", CallableObjectProxy(_async_step)),
+    Part("how many are running, for the end of the block to wait for", CallableObjectProxy(_async_step)),
 )
