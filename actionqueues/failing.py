@@ -54,7 +54,7 @@ def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Un
     yield Undo(rollback, lambda: unwind(rollback))
     try:
         rollback.settle()
-    except BaseException as no_room:  # not even for that
+    except BaseException as no_room:  # pragma: no cover - the last few frames of the stack, which a tracer takes
         rollback.interrupts.append(no_room)
     if rollback.problems or rollback.cut is not None:
         rollback.note_on(error)

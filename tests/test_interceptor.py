@@ -330,3 +330,30 @@ def test_a_sync_block_awaits_what_never_suspends_and_refuses_the_rest(suspends: 
             with transaction():
                 put("a")
     assert trail == ([] if suspends else ["+a"])
+
+
+def test_a_queued_sync_step_with_a_policy_is_watched_in_an_async_block_too(watch: Recording) -> None:
+    left: list[BaseException] = [OSError("busy")]
+
+    def never_waits(_attempt: int, _error: BaseException) -> float:
+        return 0.0
+
+    @action(retry=never_waits)
+    def flaky() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    async def main() -> str:
+        async with transaction() as q:
+            step = q.add(flaky)
+        return step.result
+
+    assert asyncio.run(main()) == "done"
+    assert watch.told[:5] == [
+        "starting flaky queued",
+        "attempting flaky running",
+        "attempted flaky OSError",
+        "attempting flaky running",
+        "attempted flaky",
+    ]
