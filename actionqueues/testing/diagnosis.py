@@ -17,7 +17,7 @@ from .differences import ABSENT, Change, concerns
 from .faults import Fault, Trial
 from .record import Run, StepRecord
 
-__all__ = ["Bug", "Finding", "allowed_changes", "diagnose"]
+__all__ = ["Bug", "Finding", "diagnose", "diagnose_repair", "unexpected_changes"]
 
 
 class Bug(StrEnum):
@@ -31,6 +31,7 @@ class Bug(StrEnum):
     TOO_MUCH = "undoes too much"  #: what was there before is gone or changed
     NOT_IDEMPOTENT = "not idempotent"  #: a second call of the handler fails, or does more
     UNDO_FAILED = "undo failed"  #: the handler raises
+    NOT_REPEATABLE = "cannot be repeated"  #: the handler fails where it is called after the undos of all others
     NOTHING_TO_UNDO = "nothing to undo"  #: the handler raises where the body has done nothing
     ORDER = "order"  #: the handler needs what a later step made, which is undone before it
     MUTATED = "argument changed"  #: the handler is given an argument that was changed after the call
@@ -82,14 +83,16 @@ _HAPPENED = {
 }
 
 
-def allowed_changes(run: Run) -> list[Change]:
-    """The changes that may be seen after a run: of steps that a report lists, and of what shares nothing with it."""
+def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
+    """Without those that may be seen after a run: of steps that a report lists, and of what shares nothing with it."""
     allowed = [*run.disturbed, *run.independent]
-    if run.armed_at_undo or run.disturbed:
-        for record in run.records:
-            if record.broken:
-                allowed += run.effects_of(record) or ()
-    return allowed
+    listed = [record for record in run.records if record.broken and (run.armed_at_undo or run.disturbed)]
+    return [
+        change
+        for change in changes
+        if not any(concerns(change.path, each.path) for each in allowed)
+        and not any(_touches(run, record, change.path) for record in listed)
+    ]
 
 
 def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | None:
@@ -116,6 +119,21 @@ def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | Non
         names = ", ".join(run.left_threads)
         return Finding(Bug.STILL_RUNNING, "", f"{names} still ran when the scenario had ended; join your threads")
     return None
+
+
+def diagnose_repair(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | None:
+    """What is wrong where a kept back undo was called at last, after all the others, and these changes are left."""
+    for record in run.records:
+        if record.second_call is not None and any(_touches(run, record, change.path) for change in changes):
+            name = record.name
+            return Finding(
+                Bug.NOT_REPEATABLE,
+                name,
+                f"{name}: its undo failed, and when it was called again after all the others, it raised "
+                f"{record.second_call!r}: it needs what an earlier step made, and that was undone meanwhile; let the "
+                "step save what its undo needs",
+            )
+    return diagnose(trial, run, changes)
 
 
 def _called_twice(target: StepRecord, run: Run, changes: Sequence[Change]) -> Finding | None:

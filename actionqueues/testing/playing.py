@@ -32,15 +32,19 @@ PATIENCE = 30.0
 
 
 class _Quiet(logging.Filter):
-    """Keeps the injected failures out of the log, where they would look like real ones."""
+    """Keeps injected failures, and what follows from an undo that was kept back, out of the log: they are not real."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], Injected))
+        return not record.exc_info or not (isinstance(record.exc_info[1], Injected) or self._run.armed_at_undo)
 
 
 @contextmanager
-def _quiet() -> Generator[None, None, None]:
-    quiet = _Quiet()
+def _quiet(run: Run) -> Generator[None, None, None]:
+    quiet = _Quiet(run)
     logger = logging.getLogger("actionqueues")
     logger.addFilter(quiet)
     try:
@@ -77,7 +81,7 @@ class Player:
         before = {*threading.enumerate(), *self._known_threads}
         with (
             no_sleep(),
-            _quiet(),
+            _quiet(run),
             watching(lambda inner: Injector(run, inner, disturb=self._disturb, error=self._error)),
             _refusing_classic(run),
         ):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from .crashing import Crashes, events_after_commit
-from .diagnosis import Bug, Finding, allowed_changes, diagnose
+from .diagnosis import Bug, Finding, diagnose, diagnose_repair, unexpected_changes
 from .differences import Change, Ignore, compare, concerns
 from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
 from .injector import Disturb
@@ -308,16 +308,12 @@ class Sweep:
         now = self._take()
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
         changes = self._difference(self._baseline, now)
-        allowed = allowed_changes(run)
-        unexpected = [each for each in changes if not any(concerns(each.path, one.path) for one in allowed)]
-        if seen is not None:
-            first = self._difference(self._baseline, seen)
-            unexpected = [each for each in first if not any(concerns(each.path, one.path) for one in allowed)]
+        unexpected = unexpected_changes(run, changes if seen is None else self._difference(self._baseline, seen))
         if not unexpected and run.independent:
             self._baseline, changes = now, []
         finding = diagnose(trial, run, unexpected)
         if finding is None and changes and not run.disturbed:
-            finding, unexpected = diagnose(trial, run, changes), changes
+            finding, unexpected = diagnose_repair(trial, run, changes), changes
         self._known.learn(run)
         for record in run.records:
             if record.by_hand and record.place not in self._records:
