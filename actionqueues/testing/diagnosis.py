@@ -91,7 +91,7 @@ def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
         change
         for change in changes
         if not any(concerns(change.path, each.path) for each in allowed)
-        and not any(_touches(run, record, change.path) for record in listed)
+        and not any(_touches(run, record, change.path) or _undo_touches(run, record, [change]) for record in listed)
     ]
 
 
@@ -225,8 +225,11 @@ def _late(run: Run, changes: Sequence[Change]) -> Finding | None:
 
 
 def _touches(run: Run, record: StepRecord, path: Sequence[str]) -> bool:
-    effects = run.effects_of(record) or ()
-    return any(concerns(_without_keys(path), _without_keys(each.path)) for each in effects)
+    return any(_concerns_in_any_run(path, each.path) for each in run.effects_of(record) or ())
+
+
+def _concerns_in_any_run(one: Sequence[str], other: Sequence[str]) -> bool:
+    return concerns(_without_keys(one), _without_keys(other))
 
 
 def _without_keys(path: Sequence[str]) -> tuple[str, ...]:
@@ -272,7 +275,7 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
 
 def _undo_touches(run: Run, record: StepRecord, changes: Sequence[Change]) -> bool:
     effects = record.undo_effects or run.known.undo_effects.get(record.place) or ()
-    return any(concerns(change.path, each.path) for change in changes for each in effects)
+    return any(_concerns_in_any_run(change.path, each.path) for change in changes for each in effects)
 
 
 def _too_much(record: StepRecord) -> Finding:

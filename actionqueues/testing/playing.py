@@ -39,7 +39,8 @@ class _Quiet(logging.Filter):
         self._run = run
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.exc_info or not (isinstance(record.exc_info[1], Injected) or self._run.armed_at_undo)
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, Injected) or (error is not None and self._run.armed_at_undo))
 
 
 @contextmanager
@@ -103,7 +104,18 @@ class Player:
         elif self._backend == "asyncio":
             import asyncio
 
-            asyncio.run(coroutine)
+            tasks: list[asyncio.Task[Any]] = []
+
+            async def watched() -> None:
+                tasks.append(cast("asyncio.Task[Any]", asyncio.current_task()))
+                await coroutine
+
+            try:
+                asyncio.run(watched())
+            finally:
+                for task in tasks:
+                    if not task.cancelled():
+                        task.exception()  # after Ctrl-C the loop has not looked, and would tell so in the log
         else:
             import trio
 

@@ -94,9 +94,7 @@ def test_the_sign_up_of_the_examples_leaves_nothing_in_five_systems(examples: An
     assert found["activate"] == found["welcome"] == {"hook"}
 
 
-def test_a_deploy_of_the_examples_is_undone_and_recovered_wherever_it_is_killed(
-    examples: Any, tmp_path: Path
-) -> None:
+def test_a_deploy_of_the_examples_is_undone_and_recovered_wherever_it_is_killed(examples: Any, tmp_path: Path) -> None:
     deploy = examples("deploy")
     releases = {**deploy.RELEASES, "shop-3": {**deploy.RELEASES["shop-2"], "query.sql": "SELECT currency FROM orders"}}
     archives = {name: deploy.build(name, files, tmp_path) for name, files in releases.items()}
@@ -141,8 +139,8 @@ def test_an_import_of_the_examples_with_tasks_and_threads_leaves_nothing(example
         found = tried(made)
         assert books.count() == (4, 4)
     assert len(made.steps) == 8
-    assert found["enter"] == BODY | UNDO | {"cancel-after"}
-    assert found["archive"] == {"before", "after"} | UNDO  # in a thread, where no Ctrl-C arrives
+    assert found["enter"] == BODY | UNDO | {"before-always", "after-always", "cancel-after"}
+    assert found["archive"] == {"before", "before-always", "after", "after-always"} | UNDO  # no Ctrl-C in a thread
 
 
 class Loaded(random.Random):
