@@ -100,7 +100,7 @@ def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | Non
     if type(run.error).__name__ == "Endless":
         return Finding(Bug.ENDLESS, trial.place, f"{run.error}: give its retry policy a bound, attempts= or timeout=")
     target = run.record_at(trial.place)
-    if trial.fault is Fault.TWICE and target is not None:
+    if trial.fault is Fault.TWICE and trial.point in run.fired and target is not None:
         found = _called_twice(target, run, changes)
         if found is not None:
             return found
@@ -239,7 +239,7 @@ def _without_keys(path: Sequence[str]) -> tuple[str, ...]:
 
 def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord | None) -> Finding:
     """Whose effects are left, and why."""
-    started = [record for record in run.records if record.returned or record is target]
+    started = [record for record in run.records if record.reached or record is target]
     concerned = [record for record in started if any(_touches(run, record, each.path) for each in changes)]
     culprit = target if target in concerned else (concerned[-1] if concerned else None)
     unready = trial.fault in (Fault.BEFORE, Fault.BEFORE_ALWAYS, Fault.CANCEL_BEFORE)
@@ -256,7 +256,7 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
     if culprit is None:
         culprit = next((each for each in run.records if _undo_touches(run, each, changes)), None)
         if culprit is not None:
-            return _too_much(culprit)
+            return _too_much(culprit, changes)
     if (
         culprit is None
         and target is not None
@@ -278,13 +278,16 @@ def _undo_touches(run: Run, record: StepRecord, changes: Sequence[Change]) -> bo
     return any(_concerns_in_any_run(change.path, each.path) for change in changes for each in effects)
 
 
-def _too_much(record: StepRecord) -> Finding:
-    return Finding(
-        Bug.TOO_MUCH,
-        record.name,
-        f"{record.name}: its undo took back more than its body had done; something of before is gone or changed: let "
-        "the step save what it has done (`current_step().save`), and the undo look at that",
-    )
+def _too_much(record: StepRecord, changes: Sequence[Change]) -> Finding:
+    name = record.name
+    if all(change.kind == "added" for change in changes):
+        what = f"{name}: its undo has made something that was not there before: it is to take back, and nothing else"
+    else:
+        what = (
+            f"{name}: its undo took back more than its body had done; something of before is gone or changed: let the "
+            "step save what it has done (`current_step().save`), and the undo look at that"
+        )
+    return Finding(Bug.TOO_MUCH, name, what)
 
 
 def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding:
@@ -331,7 +334,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     if not record.undo_calls:
         return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo {handler.name} was not called")
     if any(change.kind == "removed" for change in changes):
-        return _too_much(record)
+        return _too_much(record, changes)
     if record.undone_as is not StepState.DONE and "result" in inspect.signature(handler.function).parameters:
         return Finding(
             Bug.LOST_REPLY,

@@ -74,6 +74,7 @@ class Sweep:
         self._records: dict[str, StepRecord] = {}
         self._others: dict[str, tuple[Point, ...]] = {}
         self._reached_by: dict[str, tuple[Point, ...]] = {}
+        self._start: object = None
         self._baseline: object = None
         self._iterator = self._sweep()
 
@@ -102,7 +103,7 @@ class Sweep:
     # -- the trials, in order
 
     def _sweep(self) -> Iterator[Outcome]:
-        self._baseline = self._take()
+        self._start = self._baseline = self._take()
         try:
             if self._only is not None:
                 yield from self._chosen(self._only)
@@ -354,7 +355,10 @@ class Sweep:
     def _put_back(self) -> None:
         assert self._reset is not None  # noqa: S101 - the callers know
         self._reset()
-        left = self._difference(self._baseline, self._take())
+        now = self._take()
+        left = self._difference(self._baseline, now)
+        if left and not self._difference(self._start, now):  # also what shared nothing with the transaction is gone
+            self._baseline, left = self._start, []
         if left:
             lines = "\n".join(f"  {change}" for change in left)
             raise SweepError(f"reset= does not put the world back as it was before the sweep:\n{lines}")

@@ -1,4 +1,4 @@
-"""The example that is a test passes, and our other examples stand a sweep, with their own scenarios and real systems."""
+"""The example that is a test passes, and our other examples stand a sweep with their own scenarios and systems."""
 
 from __future__ import annotations
 
