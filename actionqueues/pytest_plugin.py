@@ -50,7 +50,7 @@ class RollbackSweep:
                             if not outcome.ok:
                                 pytest.fail(_told(outcome, node), pytrace=False)
         finally:
-            self._session.sweeps.append(as_data(node, made.outcomes, made.stopped))
+            self._session.sweeps.append(as_data(node, made.outcomes, made.stopped, made.untried))
         if subtests is None and made.failures:
             raise SweepFailed(made.failures)
         if not made.outcomes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -59,11 +59,19 @@ FAMILIES: Final = {
 }
 
 
-def chosen_faults(names: Iterable[str] | None) -> frozenset[Fault]:
+#: What a kind of fault cannot do without.
+_NEEDS: Final = {Fault.CRASH: "recover=", Fault.STALE: "disturb=", Fault.HOOK: "reset="}
+
+
+def chosen_faults(names: Iterable[str] | None, needed: Mapping[Fault, object]) -> frozenset[Fault]:
     """The kinds of fault that these names mean; all of them for None.
 
+    Args:
+        names: what the user names.
+        needed: what kinds of fault cannot do without, or None for each where that is not there.
+
     Raises:
-        ValueError: for a name that means none.
+        ValueError: for a name that means none, or a kind that lacks what it needs.
     """
     if names is None:
         return frozenset(Fault)
@@ -75,6 +83,9 @@ def chosen_faults(names: Iterable[str] | None) -> frozenset[Fault]:
             chosen.add(Fault(name))
         else:
             raise ValueError(f"there is no fault {name!r}; there are {', '.join(sorted({*FAMILIES, *Fault}))}")
+    for fault, need in needed.items():
+        if fault in chosen and need is None:
+            raise ValueError(f"the fault {str(fault)!r} needs {_NEEDS[fault]}")
     return frozenset(chosen)
 
 

@@ -31,9 +31,10 @@ class Swept(TypedDict):
     test: str  #: the id of the test
     trials: list[_Trial]
     stopped: str  #: why there were no further trials, or empty
+    untried: str  #: why crashes were not tried, or empty
 
 
-def as_data(test: str, outcomes: Iterable[Outcome], stopped: str | None) -> Swept:
+def as_data(test: str, outcomes: Iterable[Outcome], stopped: str | None, untried: str | None = None) -> Swept:
     """A sweep as plain data."""
     trials: list[_Trial] = [
         {
@@ -45,7 +46,7 @@ def as_data(test: str, outcomes: Iterable[Outcome], stopped: str | None) -> Swep
         }
         for outcome in outcomes
     ]
-    return {"test": test, "trials": trials, "stopped": stopped or ""}
+    return {"test": test, "trials": trials, "stopped": stopped or "", "untried": untried or ""}
 
 
 def _table(swept: Swept) -> tuple[list[str], list[str], dict[tuple[str, str], list[_Trial]]]:
@@ -77,6 +78,8 @@ def matrix_lines(swept: Swept) -> list[list[Cell]]:
         lines.append(line)
     if swept["stopped"]:
         lines.append([(f"stopped: {swept['stopped']}", "failed")])
+    if swept["untried"]:
+        lines.append([(swept["untried"], "")])
     return lines
 
 
@@ -110,5 +113,7 @@ def page(sweeps: Sequence[Swept]) -> str:
         parts.append("</tbody></table>")
         if swept["stopped"]:
             parts.append(f"<p><strong>Stopped:</strong> {escape(swept['stopped'])}</p>")
+        if swept["untried"]:
+            parts.append(f"<p>{escape(swept['untried'])}</p>")
         parts += [f"<pre>{escape(trial['message'])}</pre>" for trial in swept["trials"] if trial["bug"]]
     return "\n".join([*parts, "</html>", ""])

@@ -1,15 +1,10 @@
-"""How a scenario is run once, in this process, and in a child that may be killed."""
+"""How a scenario is run once."""
 
 from __future__ import annotations
 
 import logging
-import os
-import select
-import signal
 import sys
 import threading
-import traceback
-import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from inspect import iscoroutine
@@ -17,18 +12,16 @@ from typing import Any, Literal, TypeAlias, cast
 
 from actionqueues.actionqueue import ActionQueue
 
+from .children import PATIENCE
 from .faults import Endless, Fault, Injected
 from .injector import Disturb, Injector
 from .record import Run
 from .waiting import no_sleep, watching
 
-__all__ = ["PATIENCE", "Backend", "Child", "Player", "can_fork", "in_child", "kill_this_process"]
+__all__ = ["Backend", "Player"]
 
 #: What runs a scenario that is async.
 Backend: TypeAlias = "Literal['asyncio', 'trio'] | Callable[[Coroutine[Any, Any, Any]], object]"
-
-#: How long a thread that a scenario has started, or a child process, may take to end, in seconds.
-PATIENCE = 30.0
 
 
 class _Quiet(logging.Filter):
@@ -67,8 +60,8 @@ class Player:
     def __init__(
         self, scenario: Callable[[], object], backend: Backend, disturb: Disturb | None = None, error: Any = None
     ) -> None:
-        self._scenario = scenario
-        self._backend = backend
+        self.scenario = scenario
+        self.backend: Backend = backend
         self._disturb = disturb
         self._error = error
         self._known_threads: set[threading.Thread] = set()
@@ -87,7 +80,7 @@ class Player:
             _refusing_classic(run),
         ):
             try:
-                result = self._scenario()
+                result = self.scenario()
                 if iscoroutine(result):
                     self._run(result, run)
             except BaseException as error:
@@ -99,9 +92,9 @@ class Player:
             self._join(before, run)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
-        if callable(self._backend):
-            self._backend(coroutine)
-        elif self._backend == "asyncio":
+        if callable(self.backend):
+            self.backend(coroutine)
+        elif self.backend == "asyncio":
             import asyncio
 
             tasks: list[asyncio.Task[Any]] = []
@@ -168,65 +161,3 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
         yield
     finally:
         ActionQueue.execute = execute  # type: ignore[method-assign] # likewise
-
-
-# -- children
-
-
-def can_fork() -> bool:
-    """Whether this platform makes children that share what their parent has in memory."""
-    return hasattr(os, "fork")
-
-
-class Child:
-    """How a child process ended.
-
-    Attributes:
-        killed: whether it was killed, as was meant.
-        error: the traceback of what it raised, or empty.
-    """
-
-    def __init__(self, killed: bool, error: str) -> None:
-        self.killed = killed
-        self.error = error
-
-
-def in_child(function: Callable[[], object]) -> Child:
-    """Call a function in a child process, which has a copy of all that this one has in memory, and wait for it."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that the child will not have
-        pid = os.fork()
-    if pid == 0:  # pragma: no cover - a killed process tells nobody what it has run
-        _be_the_child(function, reading, writing)
-    os.close(writing)
-    chunks: list[bytes] = []
-    try:
-        while select.select([reading], [], [], PATIENCE)[0] and (chunk := os.read(reading, 65536)):
-            chunks.append(chunk)
-        if not select.select([reading], [], [], 0)[0]:
-            os.kill(pid, signal.SIGKILL)
-            chunks = [f"the child process did not end within {PATIENCE:.0f} s".encode()]
-    finally:
-        os.close(reading)
-        _, status = os.waitpid(pid, 0)
-    error = b"".join(chunks).decode()
-    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and not error
-    return Child(killed, error)
-
-
-def _be_the_child(function: Callable[[], object], reading: int, writing: int) -> None:  # pragma: no cover - likewise
-    try:
-        os.close(reading)
-        function()
-    except BaseException as error:
-        text = "".join(traceback.format_exception(error))
-        os.write(writing, text.encode()[-65000:])
-    finally:
-        os._exit(0)
-
-
-def kill_this_process() -> None:  # pragma: no cover - likewise
-    """End as by a power switch: nothing is flushed, closed or called."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    cast("Any", signal).pause()

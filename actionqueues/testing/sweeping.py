@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from .crashing import Crashes, events_after_commit
-from .diagnosis import Bug, Finding, diagnose, diagnose_repair, unexpected_changes
-from .differences import Change, Ignore, compare, concerns
+from .diagnosis import diagnose, diagnose_repair, unexpected_changes
+from .differences import Change, Ignore, compare
 from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
 from .injector import Disturb
-from .outcomes import Outcome, SweepError, SweepFailed
-from .playing import Backend, Player, can_fork
+from .outcomes import Outcome, SweepError, SweepFailed, after_hook
+from .playing import Backend, Player
 from .record import NEXT, Known, Run, StepRecord
 from .snapshots import State, picture
 
@@ -32,6 +32,10 @@ class _Stopped(Exception):
     """The world is not as it was, and nothing can put it right."""
 
 
+def _not_reached(trial: Trial, kind: str, places: Sequence[str]) -> SweepError:
+    return SweepError(f"{trial} was not reached; the {kind} of this run were {', '.join(places) or 'none'}")
+
+
 class Sweep:
     """The trials of a scenario: iterate over it for their outcomes, which are produced as they are asked for.
 
@@ -39,6 +43,7 @@ class Sweep:
         outcomes: those so far.
         steps: the places of all steps that were found, in order.
         stopped: why there were no further trials, or None.
+        untried: why crashes were not tried, although `recover` is given, or None.
         runs: how often the scenario was run.
     """
 
@@ -61,15 +66,16 @@ class Sweep:
         self.outcomes: list[Outcome] = []
         self.steps: list[str] = []
         self.stopped: str | None = None
+        self.untried: str | None = None
         self.runs = 0
         self._take = picture(state)
         self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
         self._reset = reset
-        self._recover = recover
         self._disturb = disturb
-        self._faults = chosen_faults(faults)
+        self._faults = chosen_faults(faults, {Fault.CRASH: recover, Fault.STALE: disturb, Fault.HOOK: reset})
         self._only = None if only is None else [parse_trial(text) for text in only]
         self._player = Player(scenario, backend, disturb, error)
+        self._crashes = None if recover is None else Crashes(self._player, recover, self._difference, self._take)
         self._known = Known()
         self._records: dict[str, StepRecord] = {}
         self._others: dict[str, tuple[Point, ...]] = {}
@@ -111,9 +117,13 @@ class Sweep:
             yield from self._main_path()
             yield from self._other_paths()
             yield from self._undoing()
-            if self._recover is not None and Fault.CRASH in self._faults and can_fork():
-                yield from self._crashes()
-            yield from self._ending()
+            crashes = self._crashes if Fault.CRASH in self._faults else None
+            if crashes is not None:
+                self.untried = crashes.hindrance
+                crashes = None if self.untried else crashes
+            if crashes is not None:
+                yield from self._killed(crashes)
+            yield from self._ending(crashes)
         except _Stopped:
             self.stopped = "the world is not as it was; to go on after that, give reset="
 
@@ -213,25 +223,18 @@ class Sweep:
             if self._disturb is not None:
                 yield from self._try(Trial(Point(Fault.STALE, place), via))
 
-    def _crashes(self) -> Iterator[Outcome]:
-        crashes = self._crash_trials()
+    def _killed(self, crashes: Crashes) -> Iterator[Outcome]:
         for trial in crashes.before_commit():
-            finding, changes = crashes.run(trial, self._baseline)
-            yield self._done(Outcome(trial, finding, changes))
-            if finding is not None:
+            outcome = crashes.run(trial, self._baseline)
+            if outcome is None:
+                continue
+            yield self._done(outcome)
+            if not outcome.ok:
                 self._go_on()
 
-    def _crash_trials(self) -> Crashes:
-        assert self._recover is not None  # noqa: S101 - the callers know
-        return Crashes(self._player, self._recover, self._difference, self._take)
-
-    def _ending(self) -> Iterator[Outcome]:
+    def _ending(self, crashes: Crashes | None) -> Iterator[Outcome]:
         """The run that commits; and, where the world can be reset, those that fail after their commit."""
-        run = self._play(refuse=False, listen=True)
-        if run.error is not None:
-            raise SweepError(
-                f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that succeeds"
-            ) from run.error
+        run = self._committed()
         final = self._take()
         if not run.committed:
             changes = self._difference(self._baseline, final)
@@ -248,39 +251,72 @@ class Sweep:
             return
         self._put_back()
         for place in run.hooks if Fault.HOOK in self._faults else ():
-            trial = Trial(Point(Fault.HOOK, place))
-            self._play(trial.point, refuse=False)
-            yield self._done(self._after_hook(trial, final, run))
-            self._put_back()
-        if self._recover is not None and Fault.CRASH in self._faults and can_fork():
-            crashes = self._crash_trials()
+            yield self._done(self._hook_fails(Trial(Point(Fault.HOOK, place)), run, final))
+        if crashes is not None:
             for trial in crashes.after_commit(run):
-                finding, lost = crashes.run(trial, final, committed=True)
-                yield self._done(Outcome(trial, finding, lost))
-                self._put_back()
+                outcome = self._killed_after_commit(crashes, trial, final)
+                yield from () if outcome is None else (self._done(outcome),)
 
-    def _after_hook(self, trial: Trial, final: object, good: Run) -> Outcome:
-        """A commit hook has failed: only what this hook was to do may be missing."""
-        missing = self._difference(final, self._take())
-        mine = good.hook_effects.get(trial.place, ())
-        changes = [change for change in missing if not any(concerns(change.path, each.path) for each in mine)]
-        if not changes:
-            return Outcome(trial)
-        advice = (
-            f"{trial.place}: when this commit hook failed, more than what it was to do went wrong; the transaction has "
-            "committed, so what catches CommitHookFailed must not undo or repeat it"
-        )
-        return Outcome(trial, Finding(Bug.HOOK_SPREADS, trial.place, advice), tuple(changes))
+    def _committed(self) -> Run:
+        """The run that commits."""
+        run = self._play(refuse=False, listen=True)
+        if run.error is not None:
+            raise SweepError(
+                f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that succeeds"
+            ) from run.error
+        return run
+
+    def _hook_fails(self, trial: Trial, good: Run, final: object) -> Outcome:
+        """After the commit only what this hook was to do may be missing."""
+        self._play(trial.point, refuse=False)
+        outcome = after_hook(trial, good, self._difference(final, self._take()))
+        self._put_back()
+        return outcome
+
+    def _killed_after_commit(self, crashes: Crashes, trial: Trial, final: object) -> Outcome | None:
+        outcome = crashes.run(trial, final, committed=True)
+        self._put_back()
+        return outcome
 
     def _chosen(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
         for trial in trials:
-            if trial.fault in (Fault.CRASH, Fault.HOOK):
-                raise SweepError(f"{trial} cannot be run alone: choose its kind, by faults=[{str(trial.fault)!r}]")
-            run = self._play(*trial.via, trial.point)
-            if not run.complete:
-                places = ", ".join(record.place for record in run.records)
-                raise SweepError(f"{trial} was not reached; the steps of this run were {places or 'none'}")
-            yield from self._judged(trial, run, always=True)
+            if trial.fault is Fault.CRASH:
+                yield from self._chosen_crash(trial)
+            elif trial.fault is Fault.HOOK:
+                yield self._done(self._chosen_hook(trial))
+            else:
+                run = self._play(*trial.via, trial.point)
+                if not run.complete:
+                    raise _not_reached(trial, "steps", [record.place for record in run.records])
+                yield from self._judged(trial, run, always=True)
+
+    def _chosen_crash(self, trial: Trial) -> Iterator[Outcome]:
+        crashes = self._crashes
+        if crashes is None:
+            raise SweepError(f"{trial}: it needs recover=")
+        if crashes.hindrance is not None:
+            raise SweepError(f"{trial}: {crashes.hindrance}")
+        trials = crashes.before_commit()
+        outcome = crashes.run(trial, self._baseline) if trial in trials else None
+        if outcome is None and self._reset is not None:
+            run, final = self._committed(), self._take()
+            self._put_back()
+            trials += crashes.after_commit(run)
+            outcome = self._killed_after_commit(crashes, trial, final)
+        if outcome is None:
+            raise _not_reached(trial, "events", [each.place for each in trials])
+        yield self._done(outcome)
+        if outcome.changes:
+            self._go_on()
+
+    def _chosen_hook(self, trial: Trial) -> Outcome:
+        if self._reset is None:
+            raise SweepError(f"{trial}: it comes after the commit, so it needs reset=")
+        run, final = self._committed(), self._take()
+        self._put_back()
+        if trial.place not in run.hooks:
+            raise _not_reached(trial, "commit hooks", run.hooks)
+        return self._hook_fails(trial, run, final)
 
     # -- one trial
 

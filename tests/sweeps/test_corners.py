@@ -80,9 +80,3 @@ def test_a_scenario_that_fails_by_itself_cannot_be_swept() -> None:
 
     with pytest.raises(SweepError, match="fails by itself"):
         sweep(fails, state=memory(world)).check()
-
-
-@pytest.mark.parametrize("chosen", ["hook@print", "crash@put"])
-def test_what_belongs_to_the_run_that_commits_cannot_be_chosen_alone(chosen: str) -> None:
-    with pytest.raises(SweepError, match="cannot be run alone: choose its kind"):
-        sweep(scenario, state=memory(world), only=[chosen]).check()

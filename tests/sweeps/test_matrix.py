@@ -71,6 +71,12 @@ def test_several_crashes_of_one_step_share_a_cell(made: Sweep) -> None:
     assert matrix_lines(as_data("t", [], None)) == [[("  ", "")]]
 
 
+def test_the_matrix_and_the_page_say_why_crashes_were_not_tried(made: Sweep) -> None:
+    data = as_data("t", made.outcomes[:1], None, "crashes were not tried: <why>")
+    assert matrix_lines(data)[-1] == [("crashes were not tried: <why>", "")]
+    assert "<p>crashes were not tried: &lt;why&gt;</p>" in page([data])
+
+
 def test_the_page_escapes_what_it_shows(made: Sweep) -> None:
     text = page([as_data("<test>", made.outcomes, made.stopped)])
     assert "<h2>&lt;test&gt;</h2>" in text
