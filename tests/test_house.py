@@ -73,6 +73,7 @@ ORDER = [
     "testing.diagnosis",
     "testing.outcomes",
     "testing.matrix",
+    "testing.restoring",
     "testing.children",
     "testing.playing",
     "testing.crashing",

@@ -8,11 +8,11 @@ from functools import partial
 
 from .children import can_fork, can_spawn, in_child, kill_this_process
 from .diagnosis import Bug, Finding
-from .differences import Change
 from .faults import Fault, Point, Trial
 from .outcomes import Outcome
 from .playing import Backend, Player
 from .record import Run
+from .restoring import World
 
 __all__ = ["Crashes", "events_after_commit"]
 
@@ -28,21 +28,13 @@ class Crashes:
     Args:
         player: runs the scenario.
         recover: undoes what a killed process has left.
-        difference: compares two pictures of the world.
-        take: takes one.
+        world: what it changes.
     """
 
-    def __init__(
-        self,
-        player: Player,
-        recover: Callable[[], object],
-        difference: Callable[[object, object], list[Change]],
-        take: Callable[[], object],
-    ) -> None:
+    def __init__(self, player: Player, recover: Callable[[], object], world: World) -> None:
         self._player = player
         self._recover = recover
-        self._difference = difference
-        self._take = take
+        self._world = world
 
     @property
     def hindrance(self) -> str | None:
@@ -73,7 +65,7 @@ class Crashes:
         if not child.killed:
             return None
         recovery = in_child(self._recover)
-        changes = tuple(self._difference(expected, self._take()))
+        changes = tuple(self._world.difference(expected, self._world.take()))
         if recovery.error:
             advice = (
                 f"the recovery after a crash at {place} raised; a handler gets no connection, lock or memory of the "

@@ -12,13 +12,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from .crashing import Crashes, events_after_commit
 from .diagnosis import diagnose, diagnose_repair, unexpected_changes
-from .differences import Change, Ignore, compare
+from .differences import Ignore
 from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
 from .injector import Disturb
 from .outcomes import Outcome, SweepError, SweepFailed, after_hook
 from .playing import Backend, Player
 from .record import NEXT, Known, Run, StepRecord
-from .snapshots import State, picture
+from .restoring import Stopped, World
+from .snapshots import State
 
 __all__ = ["Sweep"]
 
@@ -26,10 +27,6 @@ __all__ = ["Sweep"]
 _DEPTH = 2
 
 _BODY = (Fault.AFTER, Fault.INTERRUPT, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE, Fault.CANCEL_AFTER)
-
-
-class _Stopped(Exception):
-    """The world is not as it was, and nothing can put it right."""
 
 
 def _not_reached(trial: Trial, kind: str, places: Sequence[str]) -> SweepError:
@@ -68,20 +65,16 @@ class Sweep:
         self.stopped: str | None = None
         self.untried: str | None = None
         self.runs = 0
-        self._take = picture(state)
-        self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
-        self._reset = reset
+        self._world = World(state, ignore, reset)
         self._disturb = disturb
         self._faults = chosen_faults(faults, {Fault.CRASH: recover, Fault.STALE: disturb, Fault.HOOK: reset})
         self._only = None if only is None else [parse_trial(text) for text in only]
         self._player = Player(scenario, backend, disturb, error)
-        self._crashes = None if recover is None else Crashes(self._player, recover, self._difference, self._take)
+        self._crashes = None if recover is None else Crashes(self._player, recover, self._world)
         self._known = Known()
         self._records: dict[str, StepRecord] = {}
         self._others: dict[str, tuple[Point, ...]] = {}
         self._reached_by: dict[str, tuple[Point, ...]] = {}
-        self._start: object = None
-        self._baseline: object = None
         self._iterator = self._sweep()
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -109,7 +102,7 @@ class Sweep:
     # -- the trials, in order
 
     def _sweep(self) -> Iterator[Outcome]:
-        self._start = self._baseline = self._take()
+        self._world.start()
         try:
             if self._only is not None:
                 yield from self._chosen(self._only)
@@ -124,7 +117,7 @@ class Sweep:
             if crashes is not None:
                 yield from self._killed(crashes)
             yield from self._ending(crashes)
-        except _Stopped:
+        except Stopped:
             self.stopped = "the world is not as it was; to go on after that, give reset="
 
     def _main_path(self) -> Iterator[Outcome]:
@@ -225,19 +218,19 @@ class Sweep:
 
     def _killed(self, crashes: Crashes) -> Iterator[Outcome]:
         for trial in crashes.before_commit():
-            outcome = crashes.run(trial, self._baseline)
+            outcome = crashes.run(trial, self._world.baseline)
             if outcome is None:
                 continue
             yield self._done(outcome)
             if not outcome.ok:
-                self._go_on()
+                self._world.put_back()
 
     def _ending(self, crashes: Crashes | None) -> Iterator[Outcome]:
         """The run that commits; and, where the world can be reset, those that fail after their commit."""
         run = self._committed()
-        final = self._take()
+        final = self._world.take()
         if not run.committed:
-            changes = self._difference(self._baseline, final)
+            changes = self._world.changes(final)
             finding = diagnose(Trial(Point(Fault.COMMIT, run.last_block)), run, changes) if changes else None
             if finding is not None:
                 yield self._done(Outcome(Trial(Point(Fault.COMMIT, run.last_block)), finding, tuple(changes)))
@@ -247,9 +240,9 @@ class Sweep:
                 f"{', '.join(unswept)} came after a commit, so no fault was injected there; sweep one transaction at "
                 "a time, with what comes before it done outside the scenario"
             )
-        if self._reset is None:
+        if not self._world.can_be_put_back:
             return
-        self._put_back()
+        self._world.put_back()
         for place in run.hooks if Fault.HOOK in self._faults else ():
             yield self._done(self._hook_fails(Trial(Point(Fault.HOOK, place)), run, final))
         if crashes is not None:
@@ -269,13 +262,13 @@ class Sweep:
     def _hook_fails(self, trial: Trial, good: Run, final: object) -> Outcome:
         """After the commit only what this hook was to do may be missing."""
         self._play(trial.point, refuse=False)
-        outcome = after_hook(trial, good, self._difference(final, self._take()))
-        self._put_back()
+        outcome = after_hook(trial, good, self._world.difference(final, self._world.take()))
+        self._world.put_back()
         return outcome
 
     def _killed_after_commit(self, crashes: Crashes, trial: Trial, final: object) -> Outcome | None:
         outcome = crashes.run(trial, final, committed=True)
-        self._put_back()
+        self._world.put_back()
         return outcome
 
     def _chosen(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
@@ -297,23 +290,23 @@ class Sweep:
         if crashes.hindrance is not None:
             raise SweepError(f"{trial}: {crashes.hindrance}")
         trials = crashes.before_commit()
-        outcome = crashes.run(trial, self._baseline) if trial in trials else None
-        if outcome is None and self._reset is not None:
-            run, final = self._committed(), self._take()
-            self._put_back()
+        outcome = crashes.run(trial, self._world.baseline) if trial in trials else None
+        if outcome is None and self._world.can_be_put_back:
+            run, final = self._committed(), self._world.take()
+            self._world.put_back()
             trials += crashes.after_commit(run)
             outcome = self._killed_after_commit(crashes, trial, final)
         if outcome is None:
             raise _not_reached(trial, "events", [each.place for each in trials])
         yield self._done(outcome)
         if outcome.changes:
-            self._go_on()
+            self._world.put_back()
 
     def _chosen_hook(self, trial: Trial) -> Outcome:
-        if self._reset is None:
+        if not self._world.can_be_put_back:
             raise SweepError(f"{trial}: it comes after the commit, so it needs reset=")
-        run, final = self._committed(), self._take()
-        self._put_back()
+        run, final = self._committed(), self._world.take()
+        self._world.put_back()
         if trial.place not in run.hooks:
             raise _not_reached(trial, "commit hooks", run.hooks)
         return self._hook_fails(trial, run, final)
@@ -332,7 +325,7 @@ class Sweep:
         return run
 
     def _play(self, *armed: Point, refuse: bool = True, listen: bool = False) -> Run:
-        run = Run(armed, refuse=refuse, take=self._take, known=self._known)
+        run = Run(armed, refuse=refuse, take=self._world.take, known=self._known)
         if listen:
             events_after_commit(run)
         run.expected = set(self._records)
@@ -342,12 +335,12 @@ class Sweep:
 
     def _judged(self, trial: Trial, run: Run, *, always: bool = False, silent: bool = False) -> Iterator[Outcome]:
         """Compare, and yield the outcome."""
-        now = self._take()
+        now = self._world.take()
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
-        changes = self._difference(self._baseline, now)
-        unexpected = unexpected_changes(run, changes if seen is None else self._difference(self._baseline, seen))
+        changes = self._world.changes(now)
+        unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen))
         if not unexpected and run.independent:
-            self._baseline, changes = now, []
+            self._world.baseline, changes = now, []
         finding = diagnose(trial, run, unexpected)
         if finding is None and changes and not run.disturbed:
             finding, unexpected = diagnose_repair(trial, run, changes), changes
@@ -361,7 +354,7 @@ class Sweep:
         if finding is not None or (wanted and not silent):
             yield self._done(Outcome(trial, finding, tuple(unexpected)))
         if changes:
-            self._go_on()
+            self._world.put_back()
 
     def _look_for_others(self, trial: Trial, run: Run) -> None:
         """Steps that come after a fault, and may be reached only so."""
@@ -375,26 +368,6 @@ class Sweep:
                 via = (*trial.via, trial.point)
                 self._others[record.place] = self._reached_by[record.place] = via
 
-    def _difference(self, before: object, after: object) -> list[Change]:
-        return compare(before, after, self._ignore)
-
     def _done(self, outcome: Outcome) -> Outcome:
         self.outcomes.append(outcome)
         return outcome
-
-    def _go_on(self) -> None:
-        """After a leak: reset the world, or stop."""
-        if self._reset is None:
-            raise _Stopped
-        self._put_back()
-
-    def _put_back(self) -> None:
-        assert self._reset is not None  # noqa: S101 - the callers know
-        self._reset()
-        now = self._take()
-        left = self._difference(self._baseline, now)
-        if left and not self._difference(self._start, now):  # also what shared nothing with the transaction is gone
-            self._baseline, left = self._start, []
-        if left:
-            lines = "\n".join(f"  {change}" for change in left)
-            raise SweepError(f"reset= does not put the world back as it was before the sweep:\n{lines}")
