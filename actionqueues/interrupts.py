@@ -7,6 +7,7 @@ Python's default or of the one of asyncio or trio: a handler of the program's ow
 
 from __future__ import annotations
 
+import sys
 import threading
 from _thread import get_ident
 from types import FrameType, TracebackType
@@ -66,7 +67,7 @@ class InterruptGuard:
             if not _on_duty and _before:
                 before = _before[0]
                 if getsignal(SIGINT) is _pressed:
-                    set_handler(SIGINT, before)
+                    set_handler(SIGINT, default_int_handler if _is_given_up(before) else before)
                 _before.clear()
 
     def arrived(self, interrupt: BaseException) -> None:
@@ -96,6 +97,22 @@ def _is_of_event_loop(handler: Any) -> bool:
     function = getattr(handler, "func", handler)  # asyncio's is a partial
     name = getattr(function, "__module__", None)
     return name == "trio._core._ki" or (name == "asyncio.runners" and function.__name__ == "_on_sigint")
+
+
+def _is_given_up(handler: Any) -> bool:
+    """Whether it is the handler of an `asyncio.run` that has left the main task and now cancels what is still there.
+
+    It would have put the default one back if it had not found a guard's.
+    """
+    function: Any = getattr(handler, "func", None)
+    if function is None or not _is_of_event_loop(handler):
+        return False
+    runner: Any = function.__self__
+    run = runner.run.__code__
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not run:
+        frame = frame.f_back
+    return frame is None
 
 
 class SignalHandling:
