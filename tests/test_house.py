@@ -69,6 +69,7 @@ ORDER = [
     "testing.record",
     "testing.injector",
     "testing.helpers",
+    "testing.standins",
     "testing.handlers",
     "testing.diagnosis",
     "testing.outcomes",

@@ -15,6 +15,8 @@ from .outcomes import SweepFailed as SweepFailed
 from .snapshots import database as database
 from .snapshots import directory as directory
 from .snapshots import memory as memory
+from .standins import held_hooks as held_hooks
+from .standins import stubbed as stubbed
 from .sweeping import Sweep as Sweep
 from .waiting import no_sleep as no_sleep
 
@@ -33,7 +35,9 @@ __all__ = [
     "directory",
     "fail_at",
     "fake_step",
+    "held_hooks",
     "memory",
     "no_sleep",
+    "stubbed",
     "sweep",
 ]

@@ -14,7 +14,7 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Request
 from actionqueues.step import Step
 
-from .chaining import then
+from .chaining import Passing, then
 from .waiting import watching
 
 __all__ = ["HandlerCoverage", "actions_of", "coverage_lines", "identity"]
@@ -26,17 +26,10 @@ def identity(definition: Definition) -> str:
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', definition.name)}"
 
 
-class _Passing(Interceptor):
-    """Passes everything on that it does not override."""
-
+class _Noting(Passing):
     def __init__(self, coverage: HandlerCoverage, inner: Interceptor | None) -> None:
+        super().__init__(inner)
         self._coverage = coverage
-        self._inner = inner or Interceptor()
-
-    def __getattribute__(self, name: str) -> Any:
-        if name[0] == "_" or name == "undoing":
-            return super().__getattribute__(name)
-        return getattr(self._inner, name)
 
     def undoing(self, step: Step[Any]) -> Request | None:
         return then(self._inner.undoing(step), lambda: self._coverage.ran(step))
@@ -52,7 +45,7 @@ class HandlerCoverage:
     @contextmanager
     def watching(self) -> Generator[None, None, None]:
         """Note the handlers that run meanwhile."""
-        with watching(lambda inner: _Passing(self, inner)):
+        with watching(lambda inner: _Noting(self, inner)):
             yield
 
     @contextmanager

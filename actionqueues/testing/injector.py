@@ -14,7 +14,7 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Await, Request
 from actionqueues.step import PENDING, Step
 
-from .chaining import call_again, then
+from .chaining import Passing, call_again, then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord
@@ -29,7 +29,7 @@ _AFTER = (Fault.AFTER, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS)
 _OFTEN = 1000  # after so many attempts nobody believes in an end
 
 
-class Injector(Interceptor):
+class Injector(Passing):
     """Stands between one transaction, or all classic queues, and their steps, in front of another interceptor."""
 
     def __init__(
@@ -40,8 +40,8 @@ class Injector(Interceptor):
         disturb: Disturb | None = None,
         error: Any = None,
     ) -> None:
+        super().__init__(inner)
         self.run = run
-        self.inner = inner
         self._disturb = disturb
         self._error = error
         self._entered_with: object = None
@@ -51,8 +51,6 @@ class Injector(Interceptor):
         """Something has happened: let the inner interceptor know, with a moment to be killed in before and after."""
         crash = self.run.crash
         crash(f"{place}.{event}")
-        if self.inner is None:
-            return None
         return then(inner(), lambda: crash(f"{place}.{event}+"))
 
     def entering(self, block: BlockState) -> None:
@@ -62,18 +60,17 @@ class Injector(Interceptor):
         run.repeating = block.name in run.ended_blocks
         if block.surrounding is not None:
             self._entered_with = run.photo()
-        if self.inner is not None:
-            self.inner.entering(block)
+        self._inner.entering(block)
 
     # -- bodies
 
     def starting(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
-        return self._event(record.place, "starting", lambda: (self.inner or self).starting(step))
+        return self._event(record.place, "starting", lambda: self._inner.starting(step))
 
     def attempting(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
-        told = self._event(record.place, "attempting", lambda: (self.inner or self).attempting(step))
+        told = self._event(record.place, "attempting", lambda: self._inner.attempting(step))
         return then(told, lambda: self._before_body(record))
 
     def _before_body(self, record: StepRecord) -> Request | None:
@@ -150,7 +147,7 @@ class Injector(Interceptor):
         lost, cancels = (None, False) if error is not None else self._lost(record)
         if lost is not None:
             result, error = PENDING, lost
-        told = self._event(record.place, "attempted", lambda: (self.inner or self).attempted(step, result, error))
+        told = self._event(record.place, "attempted", lambda: self._inner.attempted(step, result, error))
         if lost is None:
             return told
 
@@ -183,7 +180,7 @@ class Injector(Interceptor):
     def recorded(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
         record.by_hand = True
-        return self._event(record.place, "recorded", lambda: (self.inner or self).recorded(step))
+        return self._event(record.place, "recorded", lambda: self._inner.recorded(step))
 
     # -- the end
 
@@ -198,14 +195,11 @@ class Injector(Interceptor):
                 if point.fault is Fault.COMMIT:
                     run.fire(point)
             raise Refused("the commit was refused, to see whether everything is undone")
-        if self.inner is None:
-            return None
-        return then(self.inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
+        return then(self._inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
 
     def committed(self, block: BlockState) -> None:
         run = self.run
-        if self.inner is not None:
-            self.inner.committed(block)
+        self._inner.committed(block)
         if block.surrounding is None:
             run.committed += 1
         else:
@@ -218,7 +212,7 @@ class Injector(Interceptor):
         run = self.run
         place = run.name(hook.name)
         run.hooks.append(place)
-        told = self._event(place, "calling_hook", lambda: (self.inner or self).calling_hook(hook))
+        told = self._event(place, "calling_hook", lambda: self._inner.calling_hook(hook))
         point = run.armed_at(place, Fault.HOOK)
         if point is None:
             self._hook_before = run.photo()
@@ -234,16 +228,16 @@ class Injector(Interceptor):
         place, after = self.run.hooks[-1], self.run.photo()
         if after is not None and self._hook_before is not None:
             self.run.hook_effects[place] = compare(self._hook_before, after)
-        return self._event(place, "called_hook", lambda: (self.inner or self).called_hook(hook, error))
+        return self._event(place, "called_hook", lambda: self._inner.called_hook(hook, error))
 
     # -- undoing
 
     def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
-        return self._event(block.name, "rolling_back", lambda: (self.inner or self).rolling_back(block, error))
+        return self._event(block.name, "rolling_back", lambda: self._inner.rolling_back(block, error))
 
     def undoing(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
-        told = self._event(record.place, "undoing", lambda: (self.inner or self).undoing(step))
+        told = self._event(record.place, "undoing", lambda: self._inner.undoing(step))
         return then(told, lambda: self._before_undo(record))
 
     def _before_undo(self, record: StepRecord) -> Request | None:
@@ -273,7 +267,7 @@ class Injector(Interceptor):
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
         run, record = self.run, self.run.of(step)
         run.end_undo(record, error)
-        told = self._event(record.place, "undone", lambda: (self.inner or self).undone(step, error))
+        told = self._event(record.place, "undone", lambda: self._inner.undone(step, error))
         point = run.armed_at(record.place, Fault.TWICE)
         if point is None or error is not None or point in run.fired:
             return told
@@ -303,18 +297,14 @@ class Injector(Interceptor):
     def settled(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
         record.settled = step.state
-        return self._event(record.place, "settled", lambda: (self.inner or self).settled(step))
+        return self._event(record.place, "settled", lambda: self._inner.settled(step))
 
     def rolled_back(self, block: BlockState) -> Request | None:
         run = self.run
-        told = self._event(block.name, "rolled_back", lambda: (self.inner or self).rolled_back(block))
+        told = self._event(block.name, "rolled_back", lambda: self._inner.rolled_back(block))
         run.ended_blocks.add(block.name)
         run.rolled_back = True
         return then(told, self.repair)
-
-    def abandoned(self, block: BlockState) -> None:
-        if self.inner is not None:
-            self.inner.abandoned(block)
 
     def repair(self) -> Request | None:
         """After the picture for the verdict: do what a person does whom a report has told of failed undos.
