@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import pytest
@@ -58,7 +60,7 @@ class RollbackSweep:
 
 
 def _told(outcome: Outcome, node: str) -> str:
-    return f"{outcome.message}\nagain, alone: pytest '{node}' --rollback-only='{outcome.id}'"
+    return f"{outcome.message}\nagain, alone: pytest {quote(node)} {quote(f'--rollback-only={outcome.id}')}"
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -85,6 +87,7 @@ class Session:
         self._packages = packages
         self._report: str | None = config.getoption("rollback_report")
         self._limit: float | None = config.getoption("rollback_fail_under")
+        self._told = ""  # why the page was not written
         self._config = config
         self._open = ExitStack()
         self.handlers = HandlerCoverage() if packages else None
@@ -116,12 +119,20 @@ class Session:
             seen = {"sweeps": self.sweeps, "handlers": self.handlers.as_data() if self.handlers is not None else {}}
             output[_NAME] = json.dumps(seen)
             return
-        if self._report is not None:
-            Path(self._report).write_text(page(self.sweeps), encoding="utf-8")
+        if self._report is not None and not self._write(Path(self._report)) and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.handlers is None or self._limit is None or session.exitstatus != 0:
             return
         if self.handlers.percent(self._packages) < self._limit:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write(self, path: Path) -> bool:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(page(self.sweeps), encoding="utf-8")
+        except OSError as error:
+            self._told = f"rollback report: not written: {error}"
+        return not self._told
 
     def pytest_unconfigure(self) -> None:
         """Watch no more."""
@@ -129,9 +140,9 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Draw the matrices, and list the handlers."""
-        for swept in self.sweeps:
+        for swept in filter(itemgetter("trials"), self.sweeps):
             terminalreporter.section(f"rollback sweep of {swept['test']}", sep="-")
-            for line in matrix_lines(swept):
+            for line in matrix_lines(swept, self._config.get_terminal_writer().fullwidth):
                 for text, kind in line:
                     terminalreporter.write(text, green=kind == "ok", red=kind == "failed")
                 terminalreporter.line("")
@@ -140,4 +151,4 @@ class Session:
             for text, good in coverage_lines(self.handlers, self._packages, self._limit):
                 terminalreporter.write_line(text, red=not good)
         if self._report is not None:
-            terminalreporter.write_line(f"rollback report: {self._report}")
+            terminalreporter.write_line(self._told or f"rollback report: {self._report}", red=bool(self._told))

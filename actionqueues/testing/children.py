@@ -38,10 +38,10 @@ def can_fork() -> bool:
     return hasattr(os, "fork")
 
 
-def can_spawn(*functions: Callable[[], object]) -> bool:
-    """Whether these functions can be handed over to a process that is started anew."""
+def can_spawn(*things: object) -> bool:
+    """Whether these things can be handed over to a process that is started anew."""
     try:
-        pickle.dumps(functions)
+        pickle.dumps(things)
     except Exception:  # pickling raises whatever it likes
         return False
     return True

@@ -39,8 +39,8 @@ class Crashes:
     @property
     def hindrance(self) -> str | None:
         """Why no process can be killed here, and what to do about it; None if one can."""
-        playing = partial(_play_until, self._player.scenario, self._player.backend)
-        return None if can_fork() or can_spawn(playing, self._recover) else _NO_CHILDREN
+        possible = can_fork() or can_spawn(self._player.scenario, self._player.backend, self._recover)
+        return None if possible else _NO_CHILDREN
 
     def before_commit(self) -> list[Trial]:
         """A trial for each event of a run whose commit is refused, in order."""

@@ -206,6 +206,10 @@ class Trial:
         return ">".join(map(str, (*self.via, self.point)))
 
 
+#: Between two points of an id; a name may have such a sign in it as well.
+_NEXT_POINT: Final = re.compile(rf">(?=(?:{'|'.join(Fault)})@)")
+
+
 def parse_trial(text: str) -> Trial:
     """The trial that has this id.
 
@@ -213,7 +217,7 @@ def parse_trial(text: str) -> Trial:
         ValueError: if it is none.
     """
     points: list[Point] = []
-    for part in text.split(">"):
+    for part in re.split(_NEXT_POINT, text):
         fault, at, place = part.partition("@")
         if not at or not place or fault not in list(Fault) or re.search(r"\s$", place):
             raise ValueError(f"{text!r} is no id of a fault: it is written like after@charge")

@@ -15,8 +15,9 @@ from actionqueues.actionqueue import ActionQueue
 from .children import PATIENCE
 from .faults import Endless, Fault, Injected
 from .injector import Disturb, Injector
+from .outcomes import SweepError
 from .record import Run
-from .waiting import no_sleep, watching
+from .waiting import loop_runs, no_sleep, watching
 
 __all__ = ["Backend", "Player"]
 
@@ -40,11 +41,19 @@ class _Quiet(logging.Filter):
 def _quiet(run: Run) -> Generator[None, None, None]:
     quiet = _Quiet(run)
     logger = logging.getLogger("actionqueues")
+    tell = threading.excepthook
+
+    def tell_what_is_real(args: Any) -> None:
+        if not isinstance(args.exc_value, Injected):  # or it has ended a thread of the scenario, as it was to
+            tell(args)
+
     logger.addFilter(quiet)
+    threading.excepthook = tell_what_is_real
     try:
         yield
     finally:
         logger.removeFilter(quiet)
+        threading.excepthook = tell
 
 
 class Player:
@@ -85,13 +94,19 @@ class Player:
                     self._run(result, run)
             except BaseException as error:
                 run.error = error
-                if not self._expected(run, error):
+                if isinstance(error, SweepError) or not self._expected(run, error):
                     raise
             if run.after_rollback is None:
                 Injector(run).repair()  # of a classic queue, whose end nobody tells
             self._join(before, run)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
+        if loop_runs():
+            coroutine.close()
+            raise SweepError(
+                "an async scenario cannot be swept where an event loop runs already, since each run of it gets a loop "
+                "of its own; make the test a plain def, or give backend= what runs a coroutine elsewhere"
+            )
         if callable(self.backend):
             self.backend(coroutine)
         elif self.backend == "asyncio":

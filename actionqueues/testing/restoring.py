@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .differences import Change, Ignore, compare
+from .differences import Change, Ignore, compare, render
+from .faults import Trial
 from .outcomes import SweepError
 from .snapshots import State, picture
 
@@ -32,8 +33,27 @@ class World:
         self._reset = reset
 
     def start(self) -> None:
-        """From now on it is compared with what it is now."""
+        """From now on it is compared with what it is now.
+
+        Raises:
+            SweepError: if two pictures of it differ although nothing has happened.
+        """
         self._start = self.baseline = self.take()
+        moving = self.changes(self.take())
+        if moving:
+            lines = "\n".join(render(moving))
+            raise SweepError(
+                "two pictures of the state, taken one after the other, differ although nothing was done; name in "
+                f"ignore= what changes by itself, or let state= return what can be compared:\n{lines}"
+            )
+
+    def take_after(self, trial: Trial) -> object:
+        """A picture after a trial; what the user's function raises is noted to come from there."""
+        try:
+            return self.take()
+        except Exception as error:
+            error.add_note(f"actionqueues: raised by state=, after {trial}")
+            raise
 
     @property
     def can_be_put_back(self) -> bool:
@@ -63,5 +83,5 @@ class World:
         if left and not self.difference(self._start, now):  # also what shared nothing with the transaction is gone
             self.baseline, left = self._start, []
         if left:
-            lines = "\n".join(f"  {change}" for change in left)
+            lines = "\n".join(render(left))
             raise SweepError(f"reset= does not put the world back as it was before the sweep:\n{lines}")

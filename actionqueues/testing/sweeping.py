@@ -335,7 +335,7 @@ class Sweep:
 
     def _judged(self, trial: Trial, run: Run, *, always: bool = False, silent: bool = False) -> Iterator[Outcome]:
         """Compare, and yield the outcome."""
-        now = self._world.take()
+        now = self._world.take_after(trial)
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
         changes = self._world.changes(now)
         unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen))
