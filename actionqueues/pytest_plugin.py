@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
 from shlex import quote
-from typing import Any, cast
+from typing import Any, TypedDict
 
 import pytest
 
 from .testing.entry import sweep
-from .testing.handlers import HandlerCoverage, coverage_lines
+from .testing.handlers import CoverageData, HandlerCoverage, coverage_lines
 from .testing.matrix import Swept, as_data, matrix_lines, page
 from .testing.outcomes import Outcome, SweepError, SweepFailed
 
@@ -63,6 +63,11 @@ def _told(outcome: Outcome, node: str) -> str:
     return f"{outcome.message}\nagain, alone: pytest {quote(node)} {quote(f'--rollback-only={outcome.id}')}"
 
 
+class _Seen(TypedDict):
+    sweeps: list[Swept]
+    handlers: CoverageData | None
+
+
 def session_of(config: pytest.Config) -> Session:
     """What is kept for the whole run of pytest; made at the first use."""
     found = config.pluginmanager.get_plugin(_NAME)
@@ -106,24 +111,27 @@ class Session:
         """A worker of pytest-xdist has ended: take over what it has seen."""
         text = getattr(node, "workeroutput", {}).get(_NAME)
         if text is not None:
-            seen = json.loads(text)
-            self.sweeps += cast("list[Swept]", seen["sweeps"])
-            if self.handlers is not None:
+            seen: _Seen = json.loads(text)
+            self.sweeps += seen["sweeps"]
+            if self.handlers is not None and seen["handlers"] is not None:
                 self.handlers.include(seen["handlers"])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Pass on what was seen, write the page, and fail where too little has run."""
+        if self.handlers is not None and not self.handlers.actions:  # or the workers have told, who can import them
+            self.handlers.look(self._packages)
         output: Any = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            seen = {"sweeps": self.sweeps, "handlers": self.handlers.as_data() if self.handlers is not None else {}}
+        if output is not None:  # pragma: no cover - runs in a worker process
+            seen: _Seen = {
+                "sweeps": self.sweeps,
+                "handlers": None if self.handlers is None else self.handlers.as_data(),
+            }
             output[_NAME] = json.dumps(seen)
             return
         if self._report is not None and not self._write(Path(self._report)) and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.handlers is None or self._limit is None or session.exitstatus != 0:
-            return
-        if self.handlers.percent(self._packages) < self._limit:
+        if self.handlers is not None and not self.handlers.suffices(self._limit) and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(self, path: Path) -> bool:
@@ -148,7 +156,7 @@ class Session:
                 terminalreporter.line("")
         if self.handlers is not None:
             terminalreporter.section("rollback coverage", sep="-")
-            for text, good in coverage_lines(self.handlers, self._packages, self._limit):
+            for text, good in coverage_lines(self.handlers, self._limit):
                 terminalreporter.write_line(text, red=not good)
         if self._report is not None:
             terminalreporter.write_line(self._told or f"rollback report: {self._report}", red=bool(self._told))

@@ -66,14 +66,13 @@ class _Undoing:
 
 
 def call_again(step: Step[Any]) -> Awaitable[object] | None:
-    """Call the handler of a step that has been undone, or was to be; returns what has to be awaited, if it is async.
+    """Call the handler of a step once more; returns what has to be awaited, if it is async.
 
     Raises:
         BaseException: whatever the handler raises.
     """
     handler = step.definition.handler_of(step.entry)
-    if handler is None or (handler.needs_result and not step.has_result):
-        return None
+    assert handler is not None  # noqa: S101 - it has been called before
     token = undoing.set(_Undoing(step))
     try:
         value = handler.call(step)

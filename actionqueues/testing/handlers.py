@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
 from actionqueues.definition import Definition
 from actionqueues.interceptor import Interceptor
@@ -17,7 +17,7 @@ from actionqueues.step import Step
 from .chaining import Passing, then
 from .waiting import watching
 
-__all__ = ["HandlerCoverage", "actions_of", "coverage_lines", "identity"]
+__all__ = ["CoverageData", "HandlerCoverage", "Listed", "actions_of", "coverage_lines", "identity"]
 
 
 def identity(definition: Definition) -> str:
@@ -35,11 +35,34 @@ class _Noting(Passing):
         return then(self._inner.undoing(step), lambda: self._coverage.ran(step))
 
 
+class Listed(TypedDict):
+    """What is known of an action, fit for JSON."""
+
+    irreversible: bool  #: whether it is declared so
+    handler: str  #: the name of its rollback handler, or empty
+
+
+class CoverageData(TypedDict):
+    """What one process has seen, fit for JSON."""
+
+    states: dict[str, list[str]]
+    actions: dict[str, Listed]
+    problems: list[str]
+
+
 class HandlerCoverage:
-    """Which handlers have run: by action, the states of their steps, each with ``" in a sweep"`` or without."""
+    """Which handlers have run.
+
+    Attributes:
+        states: by action, the states of their steps, each with ``" in a sweep"`` or without.
+        actions: the actions of the packages that were looked at.
+        problems: why packages could not be looked at.
+    """
 
     def __init__(self) -> None:
         self.states: dict[str, set[str]] = {}
+        self.actions: dict[str, Listed] = {}
+        self.problems: list[str] = []
         self._sweeping = False
 
     @contextmanager
@@ -62,20 +85,38 @@ class HandlerCoverage:
         state = f"{step.state} in a sweep" if self._sweeping else str(step.state)
         self.states.setdefault(identity(step.definition), set()).add(state)
 
-    def include(self, data: Mapping[str, Iterable[str]]) -> None:
+    def look(self, packages: Iterable[str]) -> None:
+        """Find the actions of these packages."""
+        for package in packages:
+            try:
+                found = actions_of(package)
+            except (Exception, SystemExit) as error:  # what a module raises when it is imported
+                self.problems.append(f"{package} cannot be looked at: {error!r}")
+                continue
+            for name, definition in found.items():
+                handler = "" if definition.handler is None else definition.handler.name
+                self.actions[name] = {"irreversible": definition.irreversible, "handler": handler}
+
+    def include(self, data: CoverageData) -> None:
         """Take over what another process has seen."""
-        for name, states in data.items():
+        for name, states in data["states"].items():
             self.states.setdefault(name, set()).update(states)
+        self.actions.update(data["actions"])
+        self.problems += [problem for problem in data["problems"] if problem not in self.problems]
 
-    def as_data(self) -> dict[str, list[str]]:
+    def as_data(self) -> CoverageData:
         """The same as plain data."""
-        return {name: sorted(states) for name, states in self.states.items()}
+        states = {name: sorted(states) for name, states in self.states.items()}
+        return {"states": states, "actions": self.actions, "problems": self.problems}
 
-    def percent(self, packages: Iterable[str]) -> float:
+    def percent(self) -> float:
         """How many of the actions that should have an undo have had it run, in percent."""
-        due = [each for package in packages for each in actions_of(package).values() if not each.irreversible]
-        ran = [each for each in due if identity(each) in self.states]
-        return 100 * len(ran) / len(due) if due else 100.0
+        due = [name for name, action in self.actions.items() if not action["irreversible"]]
+        return 100 * sum(name in self.states for name in due) / len(due) if due else 100.0
+
+    def suffices(self, limit: float | None) -> bool:
+        """Whether all packages could be looked at, and so many percent have run."""
+        return not self.problems and (limit is None or self.percent() >= limit)
 
 
 def actions_of(package: str) -> dict[str, Definition]:
@@ -108,23 +149,20 @@ def _definition_in(thing: object) -> Definition | None:
     return found if isinstance(found, Definition) else None
 
 
-def coverage_lines(coverage: HandlerCoverage, packages: Iterable[str], limit: float | None) -> list[tuple[str, bool]]:
+def coverage_lines(coverage: HandlerCoverage, limit: float | None) -> list[tuple[str, bool]]:
     """The lines of a report, and whether each is good."""
     lines: list[tuple[str, bool]] = []
-    packages = list(packages)
-    for package in packages:
-        for name, definition in actions_of(package).items():
-            states = coverage.states.get(name)
-            if definition.irreversible:
-                lines.append((f"{name}: irreversible", True))
-            elif states:
-                lines.append((f"{name}: {', '.join(sorted(states))}", True))
-            elif definition.handler is None:
-                lines.append((f"{name}: no rollback handler, and not irreversible=True", False))
-            else:
-                lines.append((f"{name}: {definition.handler.name} has not run", False))
-    percent = coverage.percent(packages)
-    good = limit is None or percent >= limit
+    for name, action in sorted(coverage.actions.items()):
+        states = coverage.states.get(name)
+        if action["irreversible"]:
+            lines.append((f"{name}: irreversible", True))
+        elif states:
+            lines.append((f"{name}: {', '.join(sorted(states))}", True))
+        elif not action["handler"]:
+            lines.append((f"{name}: no rollback handler, and not irreversible=True", False))
+        else:
+            lines.append((f"{name}: {action['handler']} has not run", False))
+    lines += [(problem, False) for problem in coverage.problems]
     wanted = "" if limit is None else f", {limit:g} % wanted"
-    lines.append((f"total: {percent:.0f} %{wanted}", good))
+    lines.append((f"total: {coverage.percent():.0f} %{wanted}", coverage.suffices(limit)))
     return lines

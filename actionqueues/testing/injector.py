@@ -29,6 +29,15 @@ _AFTER = (Fault.AFTER, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS)
 _OFTEN = 1000  # after so many attempts nobody believes in an end
 
 
+def _delivery() -> Request:
+    """Waits where a cancellation is delivered."""
+    if in_trio():
+        import trio
+
+        return Await(trio.lowlevel.checkpoint(), "a cancellation")
+    return Await(asyncio.sleep(0), "a cancellation")
+
+
 class Injector(Passing):
     """Stands between one transaction, or all classic queues, and their steps, in front of another interceptor."""
 
@@ -84,24 +93,30 @@ class Injector(Passing):
             raise error_for(step, step.definition.retry, self._error)
         run.begin(record)
         point = run.armed_at(record.place, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE)
-        if point is None or record.attempts > 1 or not record.in_loop or not step.definition.is_async:
+        if point is None or record.attempts > 1 or not step.definition.is_async:
             return None
-        if point.fault is Fault.CANCEL_BEFORE:
-            run.fire(point)
-            return self._cancel(record)
-        if in_trio():
-            if run.scope is not None:
-                run.fire(point)
-                run.scope.cancel()
+        cancel = self._what_cancels(record)
+        if cancel is None:
             return None
-        task = asyncio.current_task()
-        if task is not None:
-            record.cancelling = asyncio.get_running_loop().call_soon(self._cancel_inside, point, task)
-        return None
+        if point.fault is Fault.CANCEL_INSIDE and not in_trio():
+            record.cancelling = asyncio.get_running_loop().call_soon(self._cancel_inside, point, cancel)
+            return None
+        run.fire(point)
+        cancel()
+        return _delivery() if point.fault is Fault.CANCEL_BEFORE else None
 
-    def _cancel_inside(self, point: Point, task: asyncio.Task[Any]) -> None:
+    def _what_cancels(self, record: StepRecord) -> Callable[[], object] | None:
+        """What cancels the running task; None if nothing does: outside any, or in a loop of trio that is not ours."""
+        if not record.in_loop:
+            return None
+        if in_trio():
+            return None if self.run.scope is None else self.run.scope.cancel
+        task = asyncio.current_task()
+        return None if task is None else task.cancel
+
+    def _cancel_inside(self, point: Point, cancel: Callable[[], object]) -> None:
         self.run.fire(point)
-        task.cancel()
+        cancel()
 
     def _due(self, record: StepRecord, kinds: Sequence[Fault]) -> Point | None:
         """The fault that is to be injected now into an attempt of a step."""
@@ -124,27 +139,13 @@ class Injector(Passing):
                     return point
         return None
 
-    def _cancel(self, record: StepRecord) -> Request | None:
-        """Cancel the running task; a request that waits for that, where something can be awaited."""
-        waits = record.step.definition.is_async
-        if in_trio():
-            import trio
-
-            if self.run.scope is not None:
-                self.run.scope.cancel()
-            return Await(trio.lowlevel.checkpoint(), "a cancellation") if waits else None
-        task = asyncio.current_task()
-        if task is not None:
-            task.cancel()
-        return Await(asyncio.sleep(0), "a cancellation") if waits else None
-
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
         run, record = self.run, self.run.of(step)
         if record.cancelling is not None:
             record.cancelling.cancel()
             record.cancelling = None
         run.end(record, returned=error is None)
-        lost, cancels = (None, False) if error is not None else self._lost(record)
+        lost, cancel = (None, None) if error is not None else self._lost(record)
         if lost is not None:
             result, error = PENDING, lost
         told = self._event(record.place, "attempted", lambda: self._inner.attempted(step, result, error))
@@ -152,30 +153,32 @@ class Injector(Passing):
             return told
 
         def lose() -> Request | None:
-            if cancels:
-                return self._cancel(record)
-            raise lost
+            if cancel is None:
+                raise lost
+            cancel()
+            return _delivery() if step.definition.is_async else None
 
         return then(told, lose)
 
-    def _lost(self, record: StepRecord) -> tuple[BaseException | None, bool]:
-        """What is raised although the body has returned, and whether that is a cancellation."""
+    def _lost(self, record: StepRecord) -> tuple[BaseException | None, Callable[[], object] | None]:
+        """What is raised although the body has returned, and what cancels the task, if that does it."""
         run, step = self.run, record.step
         point = self._due(record, _AFTER)
         if point is not None:
             run.fire(point)
-            return error_for(step, step.definition.retry, self._error), False
+            return error_for(step, step.definition.retry, self._error), None
         if record.returned > 1:
-            return None, False
+            return None, None
         point = run.armed_at(record.place, Fault.INTERRUPT)
         if point is not None and current_thread() is main_thread():  # no other one is ever interrupted
             run.fire(point)
-            return KeyboardInterrupt("injected"), False
+            return KeyboardInterrupt("injected"), None
         point = run.armed_at(record.place, Fault.CANCEL_AFTER)
-        if point is not None and record.in_loop:
-            run.fire(point)
-            return Injected("cancelled"), True
-        return None, False
+        cancel = None if point is None else self._what_cancels(record)
+        if point is None or cancel is None:
+            return None, None
+        run.fire(point)
+        return Injected("cancelled"), cancel
 
     def recorded(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)

@@ -31,10 +31,10 @@ class Swept(TypedDict):
     test: str  #: the id of the test
     trials: list[_Trial]
     stopped: str  #: why there were no further trials, or empty
-    untried: str  #: why crashes were not tried, or empty
+    untried: list[str]  #: what was not tried, and why
 
 
-def as_data(test: str, outcomes: Iterable[Outcome], stopped: str | None, untried: str | None = None) -> Swept:
+def as_data(test: str, outcomes: Iterable[Outcome], stopped: str | None, untried: Iterable[str] = ()) -> Swept:
     """A sweep as plain data."""
     trials: list[_Trial] = [
         {
@@ -46,7 +46,7 @@ def as_data(test: str, outcomes: Iterable[Outcome], stopped: str | None, untried
         }
         for outcome in outcomes
     ]
-    return {"test": test, "trials": trials, "stopped": stopped or "", "untried": untried or ""}
+    return {"test": test, "trials": trials, "stopped": stopped or "", "untried": list(untried)}
 
 
 def _table(swept: Swept) -> tuple[list[str], list[str], dict[tuple[str, str], list[_Trial]]]:
@@ -98,9 +98,7 @@ def matrix_lines(swept: Swept, width: int = 80) -> list[list[Cell]]:
         lines.append([(f"and {len(places) - len(shown)} more, where nothing was found", "")])
     if swept["stopped"]:
         lines.append([(f"stopped: {swept['stopped']}", "failed")])
-    if swept["untried"]:
-        lines.append([(swept["untried"], "")])
-    return lines
+    return [*lines, *([(untried, "")] for untried in swept["untried"])]
 
 
 def _groups(faults: Sequence[str], sizes: Mapping[str, int], width: int) -> list[list[str]]:
@@ -157,7 +155,6 @@ def page(sweeps: Sequence[Swept]) -> str:
         parts.append("</tbody></table>")
         if swept["stopped"]:
             parts.append(f"<p><strong>Stopped:</strong> {escape(swept['stopped'])}</p>")
-        if swept["untried"]:
-            parts.append(f"<p>{escape(swept['untried'])}</p>")
+        parts += [f"<p>{escape(untried)}</p>" for untried in swept["untried"]]
         parts += [f"<pre>{escape(trial['message'])}</pre>" for trial in swept["trials"] if trial["bug"]]
     return "\n".join([*parts, "</html>", ""])

@@ -166,10 +166,9 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
     def execute_and_refuse(self: ActionQueue) -> None:
         execute(self)
         block: Any = self
-        watch = self.interceptor
-        if watch is not None:
-            watch.committing(block, ())
-            run.committed += 1
+        watch: Any = self.interceptor
+        watch.committing(block, ())
+        run.committed += 1
 
     ActionQueue.execute = execute_and_refuse  # type: ignore[method-assign] # a queue tells nobody of its end
     try:

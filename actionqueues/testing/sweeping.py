@@ -40,7 +40,7 @@ class Sweep:
         outcomes: those so far.
         steps: the places of all steps that were found, in order.
         stopped: why there were no further trials, or None.
-        untried: why crashes were not tried, although `recover` is given, or None.
+        untried: what was not tried, and why.
         runs: how often the scenario was run.
     """
 
@@ -63,7 +63,7 @@ class Sweep:
         self.outcomes: list[Outcome] = []
         self.steps: list[str] = []
         self.stopped: str | None = None
-        self.untried: str | None = None
+        self.untried: list[str] = []
         self.runs = 0
         self._world = World(state, ignore, reset)
         self._disturb = disturb
@@ -112,8 +112,9 @@ class Sweep:
             yield from self._undoing()
             crashes = self._crashes if Fault.CRASH in self._faults else None
             if crashes is not None:
-                self.untried = crashes.hindrance
-                crashes = None if self.untried else crashes
+                hindrance = crashes.hindrance
+                self.untried += [] if hindrance is None else [hindrance]
+                crashes = crashes if hindrance is None else None
             if crashes is not None:
                 yield from self._killed(crashes)
             yield from self._ending(crashes)
@@ -164,11 +165,9 @@ class Sweep:
             run = yield from self._try(Trial(Point(fault, place), via))
             if run is None or fault is not Fault.AFTER:
                 continue
-            record = run.record_at(place)
-            if record is not None:
-                self._records[place] = record
-                for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
-                    yield from self._try(Trial(Point(more, place), via))
+            record = self._records[place] = next(each for each in run.records if each.place == place)
+            for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
+                yield from self._try(Trial(Point(more, place), via))
 
     def _can_be_cancelled(self, place: str, fault: Fault) -> bool:
         record = self._records[place]
@@ -191,12 +190,11 @@ class Sweep:
         while self._others:
             place = next(iter(self._others))
             via = self._others.pop(place)
-            if place in self._records:
-                continue
             trial = Trial(Point(Fault.BEFORE, place), via)
             run = self._play(*trial.via, trial.point)
             record = run.record_at(place)
             if record is None or not run.complete:
+                self.untried.append(f"{place} was reached once, after {via[-1]}, and not again")
                 continue
             self._records[place] = record
             self.steps.append(place)
@@ -220,6 +218,7 @@ class Sweep:
         for trial in crashes.before_commit():
             outcome = crashes.run(trial, self._world.baseline)
             if outcome is None:
+                self.untried.append(f"{trial} was not reached in its own process")
                 continue
             yield self._done(outcome)
             if not outcome.ok:

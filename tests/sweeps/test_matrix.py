@@ -68,11 +68,11 @@ def test_the_matrix_marks_what_failed_and_why_it_stopped(made: Sweep) -> None:
 def test_several_crashes_of_one_step_share_a_cell(made: Sweep) -> None:
     data = as_data("t", [*made.outcomes, *made.outcomes], None)
     assert "".join(text for text, _ in matrix_lines(data)[1]).split() == ["lose", "ok2", "FAIL2"]
-    assert matrix_lines(as_data("t", [], None)) == [[("  ", "")]]
+    assert matrix_lines(as_data("t", [], None)) == []
 
 
 def test_the_matrix_and_the_page_say_why_crashes_were_not_tried(made: Sweep) -> None:
-    data = as_data("t", made.outcomes[:1], None, "crashes were not tried: <why>")
+    data = as_data("t", made.outcomes[:1], None, ["crashes were not tried: <why>"])
     assert matrix_lines(data)[-1] == [("crashes were not tried: <why>", "")]
     assert "<p>crashes were not tried: &lt;why&gt;</p>" in page([data])
 
@@ -98,7 +98,8 @@ def test_coverage_tells_of_each_action_of_a_package(monkeypatch: pytest.MonkeyPa
     package.__dict__.update(lose=lose, bare=bare, send=send)
     monkeypatch.setitem(sys.modules, __name__, package)
     coverage = HandlerCoverage()
-    assert coverage.percent([__name__]) == 0
+    coverage.look([__name__, "no_such_package"])
+    assert coverage.percent() == 0
     with coverage.watching(), pytest.raises(ZeroDivisionError), transaction():
         lose("b")
         raise ZeroDivisionError
@@ -107,14 +108,18 @@ def test_coverage_tells_of_each_action_of_a_package(monkeypatch: pytest.MonkeyPa
         raise ZeroDivisionError
     other = HandlerCoverage()
     other.include(coverage.as_data())
-    assert coverage_lines(other, [__name__], 60) == [
+    other.include(coverage.as_data())
+    assert coverage_lines(other, 60) == [
         (f"{__name__}.bare: no rollback handler, and not irreversible=True", False),
         (f"{__name__}.lose: done, done in a sweep", True),
         (f"{__name__}.send: irreversible", True),
+        ("no_such_package cannot be looked at: ModuleNotFoundError(\"No module named 'no_such_package'\")", False),
         ("total: 50 %, 60 % wanted", False),
     ]
-    assert (f"{__name__}.lose: find has not run", False) in coverage_lines(HandlerCoverage(), [__name__], None)
-    assert HandlerCoverage().percent([]) == 100
+    fresh = HandlerCoverage()
+    fresh.look([__name__])
+    assert (f"{__name__}.lose: find has not run", False) in coverage_lines(fresh, None)
+    assert HandlerCoverage().percent() == 100
 
 
 class Refused(Exception):

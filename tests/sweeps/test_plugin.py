@@ -188,6 +188,12 @@ def test_rollback_coverage_lists_each_action_and_is_a_gate(here: Here) -> None:
     assert here("test_shop.py::test_good", "--rollback-cov=shop", "--rollback-fail-under=30").ret == 0
 
 
+def test_a_package_that_cannot_be_imported_fails_the_run_and_says_why(here: Here) -> None:
+    done = here("test_shop.py::test_good", "--rollback-cov=no_such_package")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["no_such_package cannot be looked at: ModuleNotFoundError*"])
+
+
 def test_nothing_is_covered_and_nothing_fails_where_tests_are_only_collected(here: Here) -> None:
     done = here("--collect-only", "--rollback-cov=shop", "--rollback-fail-under=100", "--rollback-report=r.html")
     assert done.ret == 0
@@ -196,18 +202,21 @@ def test_nothing_is_covered_and_nothing_fails_where_tests_are_only_collected(her
 
 @pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed")
 @pytest.mark.parametrize("limit", [10, 100])
-def test_matrices_and_coverage_come_from_the_workers_of_xdist(shop: pytest.Pytester, limit: int) -> None:
-    done = run(
-        shop.path,
+def test_matrices_and_coverage_come_from_the_workers_of_xdist(
+    shop: pytest.Pytester, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [ROOT, ENTRY_POINT])))  # of the workers
+    done = shop.runpytest_inprocess(
+        *PLUGIN,
         "test_shop.py::test_good",
         "-n2",
         "--rollback-cov=shop",
         f"--rollback-fail-under={limit}",
         "--rollback-report=report.html",
     )
-    assert done.returncode == (limit == 100)
-    assert "rollback sweep of test_shop.py::test_good" in done.stdout
-    assert "shop.put: done in a sweep, failed in a sweep" in done.stdout
+    assert done.ret == (limit == 100)
+    assert "rollback sweep of test_shop.py::test_good" in done.stdout.str()
+    assert "shop.put: done in a sweep, failed in a sweep" in done.stdout.str()
     assert "<h2>test_shop.py::test_good</h2>" in (shop.path / "report.html").read_text("utf-8")
 
 

@@ -105,7 +105,7 @@ def test_an_id_that_is_not_reached_is_refused_with_the_steps_there_are() -> None
         sweep(two, state=memory(world), only=["after@put#3"]).check()
 
 
-@pytest.mark.parametrize("text", ["after", "after@", "never@put", "after@put>"])
+@pytest.mark.parametrize("text", ["after", "after@", "never@put", "after@put>after@", "after@put "])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no id of a fault"):
         sweep(two, state=memory(world), only=[text])
