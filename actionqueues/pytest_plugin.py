@@ -110,7 +110,7 @@ class Session:
     def pytest_testnodedown(self, node: Any) -> None:
         """A worker of pytest-xdist has ended: take over what it has seen."""
         text = getattr(node, "workeroutput", {}).get(_NAME)
-        if text is not None:
+        if text is not None:  # pragma: no cover - runs where there are workers, in a process of its own
             seen: _Seen = json.loads(text)
             self.sweeps += seen["sweeps"]
             if self.handlers is not None and seen["handlers"] is not None:

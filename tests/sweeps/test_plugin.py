@@ -76,10 +76,10 @@ def here(shop: pytest.Pytester) -> Callable[..., pytest.RunResult]:
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a process of its own."""
-    command = [sys.executable, "-m", "pytest", *PLUGIN, *options]
+    """Run pytest in a process of its own, which finds modules of the folder only where pytest itself does."""
+    command = [sys.executable, "-P", "-m", "pytest", *PLUGIN, *options]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, ENTRY_POINT, folder]))
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, ENTRY_POINT]))
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -202,21 +202,18 @@ def test_nothing_is_covered_and_nothing_fails_where_tests_are_only_collected(her
 
 @pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed")
 @pytest.mark.parametrize("limit", [10, 100])
-def test_matrices_and_coverage_come_from_the_workers_of_xdist(
-    shop: pytest.Pytester, limit: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [ROOT, ENTRY_POINT])))  # of the workers
-    done = shop.runpytest_inprocess(
-        *PLUGIN,
+def test_matrices_and_coverage_come_from_the_workers_of_xdist(shop: pytest.Pytester, limit: int) -> None:
+    done = run(
+        shop.path,
         "test_shop.py::test_good",
         "-n2",
         "--rollback-cov=shop",
         f"--rollback-fail-under={limit}",
         "--rollback-report=report.html",
     )
-    assert done.ret == (limit == 100)
-    assert "rollback sweep of test_shop.py::test_good" in done.stdout.str()
-    assert "shop.put: done in a sweep, failed in a sweep" in done.stdout.str()
+    assert done.returncode == (limit == 100)
+    assert "rollback sweep of test_shop.py::test_good" in done.stdout
+    assert "shop.put: done in a sweep, failed in a sweep" in done.stdout
     assert "<h2>test_shop.py::test_good</h2>" in (shop.path / "report.html").read_text("utf-8")
 
 
