@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import methodcaller
 from typing import Any
 
 from actionqueues.states import StepState
@@ -294,6 +295,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     name, definition = record.name, record.step.definition
     handler = definition.handler
     happened = _circumstances(trial, record)
+    undo = "rollback" if handler is None or isinstance(handler.function, methodcaller) else handler.name
     if definition.irreversible:
         return Finding(
             Bug.IRREVERSIBLE, name, f"{name} cannot be undone, and {happened}; do it last, or by q.on_commit"
@@ -328,11 +330,12 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
         return Finding(
             Bug.SWALLOWED,
             name,
-            f"{name}: its undo {handler.name} has returned, and something is left; it swallows exceptions: let them "
+            f"{name}: its undo {undo} has returned, and something is left; it swallows exceptions: let them "
             "out, so that a failed undo is reported",
         )
     if not record.undo_calls:
-        return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo {handler.name} was not called")
+        advice = "a classic queue is rolled back by who has executed it: call its rollback() when execute() has raised"
+        return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo was not called; {advice}")
     if any(change.kind == "removed" for change in changes):
         return _too_much(record, changes)
     if record.undone_as is not StepState.DONE and "result" in inspect.signature(handler.function).parameters:
@@ -345,7 +348,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     return Finding(
         Bug.INCOMPLETE,
         name,
-        f"{name}: {happened}; its undo {handler.name} has returned, and something is left: let it undo all that the "
+        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the "
         "body does",
     )
 

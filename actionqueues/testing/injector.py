@@ -193,6 +193,7 @@ class Injector(Passing):
         if run.refuse and block.surrounding is None:
             run.refused += 1
             if run.refused > _OFTEN:
+                run.endless = True
                 raise Endless(f"{block.label} was entered again {_OFTEN} times")
             for point in run.armed:
                 if point.fault is Fault.COMMIT:

@@ -138,6 +138,7 @@ class Run:
         entered: how many outermost transactions were entered.
         committed: how many of them have committed.
         refused: how many of them were kept from that.
+        endless: whether it was so often that nobody believes in an end.
         error: what came out of the scenario.
         after_rollback: a picture taken when the rollback of its last transaction had ended.
         rolled_back: whether a transaction has been rolled back.
@@ -174,6 +175,7 @@ class Run:
         self.entered = 0
         self.committed = 0
         self.refused = 0
+        self.endless = False
         self.error: BaseException | None = None
         self.after_rollback: object = None
         self.rolled_back = False

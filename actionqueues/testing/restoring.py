@@ -13,7 +13,7 @@ __all__ = ["Stopped", "World"]
 
 
 class Stopped(Exception):
-    """The world is not as it was, and nothing can put it right."""
+    """There can be no further trials; it says why."""
 
 
 class World:
@@ -76,7 +76,7 @@ class World:
             SweepError: if `reset` does not.
         """
         if self._reset is None:
-            raise Stopped
+            raise Stopped("the world is not as it was; to go on after that, give reset=")
         self._reset()
         now = self.take()
         left = self.changes(now)

@@ -118,8 +118,8 @@ class Sweep:
             if crashes is not None:
                 yield from self._killed(crashes)
             yield from self._ending(crashes)
-        except Stopped:
-            self.stopped = "the world is not as it was; to go on after that, give reset="
+        except Stopped as why:
+            self.stopped = str(why)
 
     def _main_path(self) -> Iterator[Outcome]:
         while True:
@@ -352,6 +352,8 @@ class Sweep:
         wanted = always or trial.fault in self._faults
         if finding is not None or (wanted and not silent):
             yield self._done(Outcome(trial, finding, tuple(unexpected)))
+        if run.endless:
+            raise Stopped("each run would be as endless; give the retry policy of the transaction a bound first")
         if changes:
             self._world.put_back()
 
