@@ -107,10 +107,10 @@ class Session:
         return stack
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any) -> None:  # pragma: no cover - runs where there are workers
         """A worker of pytest-xdist has ended: take over what it has seen."""
         text = getattr(node, "workeroutput", {}).get(_NAME)
-        if text is not None:  # pragma: no cover - runs where there are workers, in a process of its own
+        if text is not None:
             seen: _Seen = json.loads(text)
             self.sweeps += seen["sweeps"]
             if self.handlers is not None and seen["handlers"] is not None:

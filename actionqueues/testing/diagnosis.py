@@ -88,12 +88,19 @@ def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
     """Without those that may be seen after a run: of steps that a report lists, and of what shares nothing with it."""
     allowed = [*run.disturbed, *run.independent]
     listed = [record for record in run.records if record.broken and (run.armed_at_undo or run.disturbed)]
+    if any(_leaves_what_is_not_known(run, record) for record in listed):
+        return []  # nobody can tell whose they are; all of them must be gone once its undo has been repeated
     return [
         change
         for change in changes
         if not any(concerns(change.path, each.path) for each in allowed)
         and not any(_touches(run, record, change.path) or _undo_touches(run, record, [change]) for record in listed)
     ]
+
+
+def _leaves_what_is_not_known(run: Run, record: StepRecord) -> bool:
+    undo_effects = record.undo_effects or run.known.undo_effects.get(record.place)
+    return run.effects_of(record) is None and undo_effects is None
 
 
 def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | None:
@@ -348,8 +355,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     return Finding(
         Bug.INCOMPLETE,
         name,
-        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the "
-        "body does",
+        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the body does",
     )
 
 

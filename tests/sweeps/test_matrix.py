@@ -17,7 +17,7 @@ from actionqueues.observing import observed
 from actionqueues.requests import Await, Request
 from actionqueues.testing import Sweep, SweepFailed, directory, memory, sweep
 from actionqueues.testing.handlers import HandlerCoverage, coverage_lines
-from actionqueues.testing.matrix import as_data, matrix_lines, page
+from actionqueues.testing.matrix import Swept, as_data, matrix_lines, page
 from tests.sweeps.log import FileLog
 
 world: dict[str, Any] = {}
@@ -63,6 +63,29 @@ def test_the_matrix_marks_what_failed_and_why_it_stopped(made: Sweep) -> None:
         "lose  ok      FAIL",
         "stopped: the world is not as it was; to go on after that, give reset=",
     ]
+
+
+def test_of_many_steps_those_are_drawn_where_something_was_found(made: Sweep) -> None:
+    good = as_data("t", made.outcomes[:1], None)["trials"][0]
+    bad = {**as_data("t", made.outcomes[1:], None)["trials"][0], "place": "put#77"}
+    trials: Any = [{**good, "place": f"put#{number}"} for number in range(100)]
+    lines = ["".join(text for text, _ in line).split() for line in matrix_lines(_swept([*trials, bad]))]
+    assert lines[0] == ["before", "after"]
+    assert lines[40:] == [
+        ["put#39", "ok", "-"],
+        ["put#77", "ok", "FAIL"],
+        ["and", "59", "more,", "where", "nothing", "was", "found"],
+    ]
+
+
+def test_a_long_name_is_shortened_in_its_middle(made: Sweep) -> None:
+    trial: Any = {**as_data("t", made.outcomes[:1], None)["trials"][0], "place": f"{'very_' * 20}long#2"}
+    [_, row] = matrix_lines(_swept([trial]), 60)
+    assert row[0] == ("very_ver...ry_long#2", "")
+
+
+def _swept(trials: list[Any]) -> Swept:
+    return {"test": "t", "trials": trials, "stopped": "", "untried": []}
 
 
 def test_several_crashes_of_one_step_share_a_cell(made: Sweep) -> None:
