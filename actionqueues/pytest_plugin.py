@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
 from shlex import quote
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 import pytest
 
-from .testing.entry import sweep
+from .testing.entry import SweepOptions, sweep
 from .testing.handlers import CoverageData, HandlerCoverage, coverage_lines
 from .testing.matrix import Swept, as_data, matrix_lines, page
 from .testing.outcomes import Outcome, SweepError, SweepFailed
@@ -28,7 +29,7 @@ class RollbackSweep:
         self._request = request
         self._session = session_of(request.config)
 
-    def __call__(self, scenario: Any, /, **options: Any) -> None:
+    def __call__(self, scenario: Callable[[], object], /, **options: Unpack[SweepOptions]) -> None:
         """Sweep; takes what `actionqueues.testing.sweep` takes.
 
         Raises:

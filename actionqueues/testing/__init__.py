@@ -3,6 +3,7 @@
 from .diagnosis import Bug as Bug
 from .diagnosis import Finding as Finding
 from .differences import Change as Change
+from .entry import SweepOptions as SweepOptions
 from .entry import sweep as sweep
 from .faults import Fault as Fault
 from .faults import Injected as Injected
@@ -31,6 +32,7 @@ __all__ = [
     "Sweep",
     "SweepError",
     "SweepFailed",
+    "SweepOptions",
     "database",
     "directory",
     "fail_at",

@@ -301,3 +301,12 @@ def test_the_plugin_can_be_switched_off_by_the_name_of_the_package() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["entry-points"]["pytest11"] == {"actionqueues": "_actionqueues_pytest"}
+
+
+def test_the_fixture_takes_what_sweep_takes() -> None:
+    import inspect
+
+    from actionqueues.testing import SweepOptions, sweep
+
+    assert list(SweepOptions.__annotations__) == list(inspect.signature(sweep).parameters)[1:]
+    assert SweepOptions.__required_keys__ == {"state"}

@@ -20,7 +20,7 @@ FOUND = ("crash@write.attempted", "write", Bug.NOT_RECOVERED)
 class LateLog(FileLog):
     """Writes a step down after its body."""
 
-    def attempting(self, step: Any) -> Request | None:  # type: ignore[override] # it asks for nothing
+    def attempting(self, step: Any) -> Request | None:
         return None
 
     def attempted(self, step: Any, result: object, error: BaseException | None) -> Request:
