@@ -149,6 +149,7 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Draw the matrices, and list the handlers."""
+        terminalreporter.ensure_newline()
         for swept in filter(itemgetter("trials"), self.sweeps):
             terminalreporter.section(f"rollback sweep of {swept['test']}", sep="-")
             for line in matrix_lines(swept, self._config.get_terminal_writer().fullwidth):

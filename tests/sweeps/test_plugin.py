@@ -145,13 +145,12 @@ def test_the_matrix_can_be_read_without_colour_and_has_some_where_there_is(here:
 def test_a_narrow_terminal_gets_the_columns_below_each_other(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     lines = here("test_shop.py::test_good", "--color=no").stdout.lines
-    assert [line.rstrip() for line in lines[lines.index("      before  after  interrupt  commit") :]][:6] == [
+    assert [line.rstrip() for line in lines[lines.index("      before  after  interrupt  commit") :]][:5] == [
         "      before  after  interrupt  commit",
         "put   ok      ok     ok         -",
         "good  -       -      -          ok",
         "      undo  twice",
         "put   ok    ok",
-        "",
     ]
 
 
@@ -250,8 +249,8 @@ def test_a_pytest_without_subtests_tells_all_failures_together(here: Here) -> No
 
 
 def test_a_sweep_of_which_no_trial_is_wanted_is_an_error(shop: pytest.Pytester, here: Here) -> None:
-    shop.makepyfile(test_none=f"{TESTS}\n    rollback_sweep(good, state=memory(shop.world), faults=['cancel'])")
-    done = here("test_none.py::test_bad")
+    shop.makepyfile(test_none=TESTS.replace("rollback_sweep(good, ", "rollback_sweep(good, faults=['cancel'], "))
+    done = here("test_none.py::test_good")
     assert done.ret == 1
     assert "SweepError: no fault was injected: faults= leaves none that fits this scenario" in done.stdout.str()
 
@@ -309,4 +308,14 @@ def test_the_fixture_takes_what_sweep_takes() -> None:
     from actionqueues.testing import SweepOptions, sweep
 
     assert list(SweepOptions.__annotations__) == list(inspect.signature(sweep).parameters)[1:]
-    assert SweepOptions.__required_keys__ == {"state"}
+
+
+@subtests
+def test_pytest_says_what_the_readme_shows(shop: pytest.Pytester, here: Here) -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Prove your rollbacks\n")[2]
+    program, _, shown = section.partition("```console\n")
+    [functions, test] = [block.partition("```")[0] for block in program.split("```python\n")[1:]]
+    shop.makepyfile(test_sign_up=functions.partition("\nfor outcome in ")[0] + "\n" + test)
+    said = iter([line.rstrip() for line in here("test_sign_up.py", "--color=no").stdout.lines])
+    for line in filter(None, shown.partition("```")[0].splitlines()):
+        assert line in said  # and after those before it
