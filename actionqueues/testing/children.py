@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import select
@@ -12,11 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .handlers import WATCHING
+
 __all__ = ["PATIENCE", "Child", "can_fork", "can_spawn", "in_child", "kill_this_process"]
 
 #: How long a child process, or a thread that a scenario has started, may take to end, in seconds.
 PATIENCE = 30.0
 
+_SEEN = b"\0"  # before the handlers that have run, where else there is a traceback
 _KILL = 9  # signal.SIGKILL, which Windows has no name for; its processes end with this code
 
 
@@ -79,8 +83,9 @@ def _forked(function: Callable[[], object]) -> Child:
         try:
             os.close(reading)
             function()
+            os.write(writing, _SEEN + json.dumps([each.states_as_data() for each in WATCHING]).encode())
         except BaseException as raised:
-            os.write(writing, _traceback(raised).encode()[-65000:])
+            os.write(writing, _traceback(raised).encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -94,7 +99,12 @@ def _forked(function: Callable[[], object]) -> Child:
     finally:
         os.close(reading)
         _, status = os.waitpid(pid, 0)
-    error = b"".join(chunks).decode(errors="replace")
+    told = b"".join(chunks)
+    if told.startswith(_SEEN):
+        for coverage, states in zip(WATCHING, json.loads(told.removeprefix(_SEEN)), strict=True):
+            coverage.include_states(states)
+        told = b""
+    error = told.decode(errors="replace")
     return Child(os.WIFSIGNALED(status) and os.WTERMSIG(status) == _KILL and not error, error)
 
 

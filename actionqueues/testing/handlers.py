@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
@@ -17,7 +17,7 @@ from actionqueues.step import Step
 from .chaining import Passing, then
 from .waiting import watching
 
-__all__ = ["CoverageData", "HandlerCoverage", "Listed", "actions_of", "coverage_lines", "identity"]
+__all__ = ["WATCHING", "CoverageData", "HandlerCoverage", "Listed", "actions_of", "coverage_lines", "identity"]
 
 
 def identity(definition: Definition) -> str:
@@ -50,6 +50,10 @@ class CoverageData(TypedDict):
     problems: list[str]
 
 
+#: Those that are noting.
+WATCHING: list[HandlerCoverage] = []
+
+
 class HandlerCoverage:
     """Which handlers have run.
 
@@ -67,9 +71,13 @@ class HandlerCoverage:
 
     @contextmanager
     def watching(self) -> Generator[None, None, None]:
-        """Note the handlers that run meanwhile."""
+        """Note the handlers that run meanwhile, in recoveries and in forked children of a sweep as well."""
         with watching(lambda inner: _Noting(self, inner)):
-            yield
+            WATCHING.append(self)
+            try:
+                yield
+            finally:
+                WATCHING.remove(self)
 
     @contextmanager
     def under_sweep(self) -> Generator[None, None, None]:
@@ -99,15 +107,22 @@ class HandlerCoverage:
 
     def include(self, data: CoverageData) -> None:
         """Take over what another process has seen."""
-        for name, states in data["states"].items():
-            self.states.setdefault(name, set()).update(states)
+        self.include_states(data["states"])
         self.actions.update(data["actions"])
         self.problems += [problem for problem in data["problems"] if problem not in self.problems]
 
+    def include_states(self, found: Mapping[str, Iterable[str]]) -> None:
+        """Take over which handlers have run in another process."""
+        for name, states in found.items():
+            self.states.setdefault(name, set()).update(states)
+
+    def states_as_data(self) -> dict[str, list[str]]:
+        """Which handlers have run, fit for JSON."""
+        return {name: sorted(states) for name, states in self.states.items()}
+
     def as_data(self) -> CoverageData:
         """The same as plain data."""
-        states = {name: sorted(states) for name, states in self.states.items()}
-        return {"states": states, "actions": self.actions, "problems": self.problems}
+        return {"states": self.states_as_data(), "actions": self.actions, "problems": self.problems}
 
     def percent(self) -> float:
         """How many of the actions that should have an undo have had it run, in percent."""

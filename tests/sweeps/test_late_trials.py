@@ -13,7 +13,8 @@ import pytest
 
 from actionqueues import action, transaction
 from actionqueues.journal import Journal, durable
-from actionqueues.testing import Bug, Sweep, SweepError, SweepFailed, children, directory, memory, sweep
+from actionqueues.testing import Bug, Recorder, Sweep, SweepError, SweepFailed, children, directory, memory, sweep
+from actionqueues.testing.handlers import HandlerCoverage
 
 forking = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -190,3 +191,29 @@ def test_a_scenario_that_fails_in_its_child_is_told(tmp_path: Path) -> None:
     made = sweep(scenario, state=memory(world), recover=world.clear, only=["crash@put.attempting+"])
     with pytest.raises(SweepFailed, match=r"(?s)did not run in a child process:.*SystemExit: not in this process"):
         made.check()
+
+
+def lose_power(*_: object) -> None:
+    os.kill(os.getpid(), 9)
+
+
+@forking
+def test_what_a_recovery_undoes_is_covered_and_recorded_in_this_process_and_in_the_child_of_a_sweep(
+    swept: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    import signal
+
+    journal, name = str(tmp_path / "journal.db"), f"{__name__}.write"
+    child = os.fork()
+    if child == 0:  # pragma: no cover - it is killed
+        write.__wrapped__.__globals__["Path"] = lose_power
+        order(str(tmp_path / "shop"), journal)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    coverage = HandlerCoverage()
+    with coverage.watching(), Recorder() as recorder:
+        recover(journal)
+    assert coverage.states == {name: {"unknown"}}
+    assert recorder.events == ["undone write"]
+    with coverage.watching(), coverage.under_sweep():
+        swept(only=["crash@write#2.attempting+"]).check()
+    assert coverage.states == {name: {"unknown", "done in a sweep", "unknown in a sweep"}}
