@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
-from actionqueues.definition import Definition
+from actionqueues.definition import DEFINITIONS, Definition
 from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Request
 from actionqueues.step import Step
@@ -135,7 +134,7 @@ class HandlerCoverage:
 
 
 def actions_of(package: str) -> dict[str, Definition]:
-    """All actions that the modules of a package define, at their top level or in classes, by module and name.
+    """All actions that the modules of a package define, but for those that its functions make, by module and name.
 
     Raises:
         ImportError: if the package, or a module in it, cannot be imported.
@@ -144,24 +143,8 @@ def actions_of(package: str) -> dict[str, Definition]:
     for found in pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    actions: dict[str, Definition] = {}
-    for name, module in sorted(sys.modules.items()):
-        if name == package or name.startswith(f"{package}."):
-            holders: list[Any] = [module, *(each for each in vars(module).values() if isinstance(each, type))]
-            for holder in holders:
-                attributes: dict[str, Any] = {**holder.__dict__}
-                for thing in attributes.values():
-                    definition = _definition_in(thing)
-                    if definition is not None and identity(definition).startswith(f"{package}."):
-                        actions[identity(definition)] = definition
-    return dict(sorted(actions.items()))
-
-
-def _definition_in(thing: object) -> Definition | None:
-    """The definition of what is an action, or a static or class method of one."""
-    function: object = getattr(thing, "__func__", thing)
-    found = getattr(type(function), "__actionqueues__", None)
-    return found if isinstance(found, Definition) else None
+    named = {identity(definition): definition for definition in list(DEFINITIONS)}
+    return {name: named[name] for name in sorted(named) if name.startswith(f"{package}.") and "<locals>" not in name}
 
 
 def coverage_lines(coverage: HandlerCoverage, limit: float | None) -> list[tuple[str, bool]]:

@@ -69,13 +69,28 @@ def test_what_cannot_be_copied_is_compared_as_it_is() -> None:
 def test_the_actions_of_a_package_are_those_of_all_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "shop_of_two_modules"
     package.mkdir()
-    source = "from actionqueues import action\n@action\ndef {0}(): ...\n"
+    source = """
+from actionqueues import action
+@action
+def do_{0}(): ...
+def make():
+    @action
+    def not_of_the_module(): ...
+    return not_of_the_module
+made = make()
+class Outer:
+    class Inner:
+        @staticmethod
+        @action
+        def in_{0}(): ...
+"""
     for module in ("__init__", "first", "second"):
-        (package / f"{module}.py").write_text(source.format(f"do_{module}"))
+        (package / f"{module}.py").write_text(source.format(module))
     (package / "__main__.py").write_text("raise AssertionError('it is run, and not imported')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     found = [definition.name for definition in actions_of("shop_of_two_modules").values()]
-    assert sorted(found) == ["do___init__", "do_first", "do_second"]
+    places = ["__init__", "first", "second"]
+    assert sorted(found) == [f"Outer.Inner.in_{place}" for place in places] + [f"do_{place}" for place in places]
 
 
 def test_a_scenario_that_fails_by_itself_cannot_be_swept() -> None:
