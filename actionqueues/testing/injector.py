@@ -170,7 +170,8 @@ class Injector(Passing):
         if record.returned > 1:
             return None, None
         point = run.armed_at(record.place, Fault.INTERRUPT)
-        if point is not None and current_thread() is main_thread():  # no other one is ever interrupted
+        # No other thread is ever interrupted; and in a loop that is not the sweep's, all of that would end.
+        if point is not None and run.in_main_thread and current_thread() is main_thread():
             run.fire(point)
             return KeyboardInterrupt("injected"), None
         point = run.armed_at(record.place, Fault.CANCEL_AFTER)

@@ -105,7 +105,8 @@ class Player:
             coroutine.close()
             raise SweepError(
                 "an async scenario cannot be swept where an event loop runs already, since each run of it gets a loop "
-                "of its own; make the test a plain def, or give backend= what runs a coroutine elsewhere"
+                "of its own; make the test a plain def, or sweep in a thread (asyncio.to_thread) and give as backend= "
+                "what lets your loop run a coroutine (asyncio.run_coroutine_threadsafe)"
             )
         if callable(self.backend):
             self.backend(coroutine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import RLock
+from threading import RLock, current_thread, main_thread
 from typing import Any
 
 from actionqueues.states import StepState
@@ -145,6 +145,7 @@ class Run:
         disturbed: what `disturb` changed.
         restore: takes back what `disturb` changed.
         independent: what inner transactions that share nothing have changed and committed.
+        in_main_thread: whether the sweep itself goes on in the main thread.
         threads: whether it has started any.
         left_threads: the names of threads that were still running afterwards.
         scope: the cancel scope around the scenario, in trio.
@@ -183,6 +184,7 @@ class Run:
         self.restore: Callable[[], object] | None = None
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
+        self.in_main_thread = current_thread() is main_thread()
         self.threads = False
         self.scope: Any = None
         self.lock = RLock()

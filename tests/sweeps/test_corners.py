@@ -132,6 +132,25 @@ def test_an_async_scenario_is_refused_where_a_loop_runs_already() -> None:
     assert world == {}
 
 
+def test_an_async_test_sweeps_in_a_thread_and_lets_its_own_loop_run_the_scenario() -> None:
+    async def test_of_the_user() -> list[str]:
+        loop = asyncio.get_running_loop()
+
+        def run(coroutine: Any) -> None:
+            asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+        def swept() -> list[str]:
+            made = sweep(scenario_async, state=memory(world), backend=run).check()
+            return [outcome.id for outcome in made.outcomes]
+
+        return await asyncio.to_thread(swept)
+
+    found = asyncio.run(test_of_the_user())
+    assert {"after@put_async", "cancel-inside@put_async", "twice@put_async"} <= set(found)
+    assert "interrupt@put_async" not in found  # that would end the loop of the user
+    assert world == {"a": True}
+
+
 def test_in_a_loop_of_trio_that_is_not_its_own_a_sweep_cancels_nothing() -> None:
     @action
     async def put_in_trio() -> None:
