@@ -81,7 +81,8 @@ class Block(BlockState):
         outer = self.outer
         if outer is not None and outer.block is not None:
             if self.awaits and not outer.block.awaits:
-                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
+                advice = "enter that by `async with` too, or share nothing with it: transaction(independent=True)"
+                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label, advice)
             if self.awaits:
                 outer.block.check_loop(self.label)
             self._parent = outer.block
@@ -156,7 +157,8 @@ class Block(BlockState):
             current.set(log)
 
     def _move(self, state: TransactionState) -> None:
-        check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
+        if state not in TRANSACTION_TRANSITIONS[self._state]:
+            check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
         self._state = state
 
     # -- ending well
@@ -267,7 +269,8 @@ class Block(BlockState):
             rollback.abandon(self)
             if self.interceptor is not None and self.outer is None:
                 self.interceptor.abandoned(self)
-        self._drop_queue()
+        if self._queue:
+            self._drop_queue()
         self._move(TransactionState.ROLLED_BACK if report.clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
         report.state = self._state
         self.release()
@@ -305,7 +308,7 @@ class Block(BlockState):
 
     def _note_problems(self, interrupt: BaseException) -> None:
         """Tell, on what has interrupted an explicit rollback, what could not be undone."""
-        if self._rollback is not None:
+        if self._rollback is not None:  # pragma: no branch - unless an interrupt has come before there was one
             self._rollback.note_on(interrupt)
 
     def _raise_problems(self) -> None:

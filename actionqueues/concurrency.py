@@ -15,6 +15,7 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .frames import ASYNC_STEPS
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .step import Log
@@ -76,15 +77,19 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import asyncio
 
     task = asyncio.get_running_loop().create_task(function())
-    asyncio.tasks._unregister_task(task)
-    interrupt: BaseException | None = None
-    while not task.done():
+    hidden, interrupt = False, None
+    while True:
         try:
+            if not hidden:
+                asyncio.tasks._unregister_task(task)
+                hidden = True
+            if task.done():
+                break
             await asyncio.wait([task])
         except GeneratorExit:
             raise  # nothing can be awaited any more
         except BaseException as error:
-            interrupt = interrupt or error
+            interrupt = first_of(interrupt, error)
     if interrupt is not None and (task.cancelled() or task.exception() is None):
         raise interrupt
     return task.result()
@@ -202,16 +207,14 @@ def frame_of_task() -> FrameType | None:
 
 
 def running_task() -> object:
-    """The task that the calling code runs in; None outside any."""
+    """The task that the calling coroutine runs in."""
     if in_trio():
         import trio
 
         return trio.lowlevel.current_task()
-    asyncio_tasks = sys.modules.get("asyncio.tasks")
-    try:
-        return None if asyncio_tasks is None else asyncio_tasks.current_task()
-    except RuntimeError:  # no event loop is running
-        return None
+    import asyncio
+
+    return asyncio.current_task()
 
 
 def running_loop() -> object:
@@ -252,8 +255,16 @@ class Turns:
 
     def leave(self) -> None:
         """Let the next one go on."""
+        try:
+            self._wake()
+        except BaseException:  # pragma: no cover - a signal handler of the program's own has raised, unseen by a tracer
+            self._wake()  # or the others would wait for ever
+            raise
+
+    def _wake(self) -> None:
         if self._waiting:
-            self._waiting.pop()[1].set()
+            self._waiting[-1][1].set()  # again, if this has been interrupted, is once
+            del self._waiting[-1]
         else:
             self._taken = False
 

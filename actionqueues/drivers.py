@@ -111,12 +111,12 @@ async def drive_async(
             continue
         answer = None
         try:
-            if isinstance(request, Wait):
-                await pause_async(request.seconds)
-            elif isinstance(request, Call):
-                answer = await _call_async(request)
-            else:
+            if isinstance(request, Await):  # first, since there is one for each async undo
                 request.result = await request.awaitable
+            elif isinstance(request, Wait):
+                await pause_async(request.seconds)
+            else:
+                answer = await _call_async(request)
         except BaseException as interrupt:
             answer = interrupt
 

@@ -122,8 +122,12 @@ class SignalHandling:
 
     def __init__(self, signals: tuple[int, ...]) -> None:
         self._before: dict[int, Any] = {}
-        for number in signals:
-            self._before[number] = set_handler(number, self._received)
+        try:
+            for number in dict.fromkeys(signals):
+                self._before[number] = set_handler(number, self._received)
+        except BaseException:
+            self.restore()
+            raise
 
     def restore(self) -> None:
         """Put back the handlers that were there before, unless somebody else has replaced these in the meantime."""
@@ -161,6 +165,7 @@ def handle_signals(*signals: int) -> SignalHandling:
             ``SIGBREAK``.
 
     Raises:
-        ValueError: outside the main thread, which alone may install signal handlers.
+        ValueError: outside the main thread, which alone may install signal handlers; or for what is no signal.
+        OSError: for a signal that cannot be handled, such as ``SIGKILL``.  No handler has been installed then.
     """
     return SignalHandling(signals or (SIGTERM,))

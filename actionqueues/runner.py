@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from .attempts import Attempts
 from .drivers import drive, drive_async, pause, pause_async
-from .engine import Rollback, failing
+from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
+from .failing import failing
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
 from .owner import Owner, calling_step, current
@@ -21,6 +22,7 @@ from .report import Report, UndoFailure
 from .requests import Unwinding
 from .states import StepState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -50,7 +52,8 @@ class Runner(Owner):
             self._start(step, drive(ask(self.interceptor.starting, step)))
         step.move(StepState.RUNNING)
         step.attempts = 1
-        step.tries = Attempts(step.definition.retry)
+        if step.definition.retry is not None:
+            step.tries = Attempts(step.definition.retry)
         log = self.log
         place = len(log)
         try:
@@ -74,7 +77,7 @@ class Runner(Owner):
 
     @staticmethod
     def _allow(asked: tuple[BaseException | None, BaseException | None]) -> None:
-        error = asked[0] or asked[1]
+        error = first_of(*asked)
         if error is not None:
             raise error
 

@@ -41,6 +41,7 @@ ORDER = [
     "owner",
     "probing",
     "engine",
+    "failing",
     "hooks",
     "drivers",
     "runner",
