@@ -16,6 +16,7 @@ import actionqueues
 pytest_plugins = ["pytester"]
 
 ROOT = Path(actionqueues.__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 ENTRY_POINT = ROOT / "actionqueues" / "testing" / "entry_point"  # where it is in a checkout
 NEWER = int(pytest.__version__.partition(".")[0]) >= 9
 subtests = pytest.mark.skipif(not NEWER, reason="this pytest has no subtests")
@@ -298,7 +299,7 @@ def test_faults_in_threads_of_the_scenario_are_no_warnings(shop: pytest.Pytester
 def test_the_plugin_can_be_switched_off_by_the_name_of_the_package() -> None:
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["entry-points"]["pytest11"] == {"actionqueues": "_actionqueues_pytest"}
 
 
@@ -312,7 +313,7 @@ def test_the_fixture_takes_what_sweep_takes() -> None:
 
 @subtests
 def test_pytest_says_what_the_readme_shows(shop: pytest.Pytester, here: Here) -> None:
-    section = (ROOT / "README.md").read_text("utf-8").partition("## Prove your rollbacks\n")[2]
+    section = (CHECKOUT / "README.md").read_text("utf-8").partition("## Prove your rollbacks\n")[2]
     program, _, shown = section.partition("```console\n")
     [functions, test] = [block.partition("```")[0] for block in program.split("```python\n")[1:]]
     shop.makepyfile(test_sign_up=functions.partition("\nfor outcome in ")[0] + "\n" + test)
