@@ -142,8 +142,10 @@ class Player:
         faults = {point.fault for point in run.fired}
         if isinstance(error, KeyboardInterrupt):
             return Fault.INTERRUPT in faults
-        cancelled = type(error).__name__ in ("CancelledError", "Cancelled", "BaseExceptionGroup")
-        return cancelled and any(fault.startswith(("cancel", "interrupt")) for fault in faults)
+        if type(error).__name__ in ("CancelledError", "Cancelled"):
+            return True  # out of a loop of the scenario, where a failure may have cancelled other tasks
+        injected = any(fault.startswith(("cancel", "interrupt")) for fault in faults)
+        return injected and isinstance(error, BaseExceptionGroup)
 
     def _join(self, before: set[threading.Thread], run: Run) -> None:
         """Wait for the threads that it has started, except those of pools, which wait for work."""

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -378,3 +379,28 @@ def test_a_step_is_named_whose_effects_could_not_be_looked_at_in_its_thread() ->
 
     found = [outcome for outcome in sweep(in_thread, state=state) if outcome.finding is not None]
     assert [(outcome.id, outcome.bug) for outcome in found] == [("after@leak", Bug.NO_UNDO)]
+
+
+def test_a_scenario_that_cancels_itself_fails_by_itself() -> None:
+    async def cancels() -> None:
+        await scenario_async()
+        raise asyncio.CancelledError
+
+    with pytest.raises(SweepError, match=r"fails by itself, with nothing injected: CancelledError"):
+        sweep(cancels, state=memory(world), reset=world.clear, only=["hook@put"]).check()
+
+
+def test_threads_of_a_pool_that_outlives_the_scenario_are_not_waited_for() -> None:
+    pools: list[ThreadPoolExecutor] = []
+
+    def pooled() -> None:
+        pools.append(ThreadPoolExecutor(1))
+        with transaction() as q:
+            pools[-1].submit(q.run, put, "a").result()
+
+    try:
+        made = sweep(pooled, state=memory(world)).check()
+    finally:
+        for pool in pools:
+            pool.shutdown()
+    assert "after@put" in [outcome.id for outcome in made.outcomes]
