@@ -11,11 +11,10 @@ from contextvars import Token
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from .concurrency import running_loop
-from .drivers import drive
+from .drivers import asked
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .hooks import Durable, Hook
-from .interceptor import ask
 from .owner import current, get_current, running_step, undoing
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
@@ -143,7 +142,7 @@ class BlockState(Runner, Adding):
         """Record something that is done, where the running code belongs if that is in this block."""
         if self.interceptor is not None:
             step: Step[Any] = Step(entry[-1], entry, StepState.DONE)
-            self._allow(drive(ask(self.interceptor.recorded, step)))
+            self._allow(asked(self.interceptor.recorded, step))
             entry = [None, step]
         owner = self._here().owner_here()
         owner.split()

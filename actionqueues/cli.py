@@ -24,28 +24,80 @@ __all__ = ["main"]
 _OK, _LEFT, _WRONG = 0, 1, 2
 
 _ABOUT = """\
-A journal is the file that transaction(..., journal="actions.db") records its steps in. If a process
-is killed, what it has started stays in the file until somebody recovers it:
+A journal is the file that transaction(..., journal="actions.db") records its
+steps in. If a process is killed, what it has started stays in the file until
+somebody recovers it:
 
-  actionqueues list actions.db                       what is in it
-  actionqueues list actions.db --state stuck         what a person has to look at
-  actionqueues show actions.db 17                    the steps of transaction 17; why it is stuck
-  actionqueues recover actions.db --import shop.jobs undo what dead processes have left
-  actionqueues resolve actions.db 17 3 --undone      step 3 has been undone by hand
-  actionqueues prune actions.db --older-than 30d     forget what has ended
+  actionqueues list actions.db                 what is in it
+  actionqueues list actions.db --state stuck   what a person has to look at
+  actionqueues show actions.db 17              its steps, and why it is stuck
+  actionqueues recover actions.db --import shop.jobs
+                                               undo what dead processes left
+  actionqueues resolve actions.db 17 3 --undone
+                                               step 3 was undone by hand
+  actionqueues prune actions.db --older-than 30d
+                                               forget what has ended
 
-Exit status: 0 all is well; 1 something is left to do (stuck, or waiting); 2 it could not be done.
+Each command has a --help of its own. Instead of the file, MODULE:NAME names a
+Journal that a module makes.
+
+Exit status: 0 all is well; 1 something is left to do (it is stuck, waits, or
+has not ended); 2 it could not be done.
+"""
+
+_LIST = """\
+List the transactions, the oldest first, with why they were rolled back or are
+stuck. The states:
+
+  open          its steps are running, or its process died: recover it
+  rolling back  it is being undone, or its process died while it was: likewise
+  committed     it is done; where durable hooks are due, it has not ended yet
+  rolled back   it is undone
+  stuck         recovery could not undo all of it: show it
+"""
+
+_SHOW = """\
+Show one transaction with its steps, in the order in which they were started,
+and its durable hooks. What has become of their undoing:
+
+  -            it was not tried; there was no need to, or not yet
+  undone       its handler has been called
+  undo failed  its handler has raised; recover tries it again
+  conflict     somebody else had changed it since, so a person has to decide
+  skipped      its handler needs a result, and there is none
+  not undone   it has no handler, or a person has decided to leave it
+  not landed   its probe has found that it never happened
+"""
+
+_RESOLVE = """\
+Record a decision about a step, or a durable hook, of a stuck transaction. The
+step is not touched any more, by recovery either. Once nothing is left to be
+decided, the transaction has ended.
+
+  actionqueues resolve actions.db 17 3 --undone      somebody has undone it
+  actionqueues resolve actions.db 17 3 --not-undone  it shall stay as it is
+  actionqueues resolve actions.db 17 1 --hook        hook 1 need not be called
+"""
+
+_PRUNE = """\
+Delete transactions that have ended. What is stuck, or still running, stays.
+Programs do that by themselves: see Journal(keep=...).
 """
 
 _RECOVER = """\
-Undo, in reverse order, every step that a process has started that is dead now, and call the durable
-hooks of those that had committed. What a live process is working on is not touched, and running it
-again does nothing more. The actions have to be defined, so name the modules that define them:
+Undo, in reverse order, every step that a process has started that is dead now,
+and call the durable hooks of those that had committed. What a live process is
+working on is not touched, and running it again does nothing more. The actions
+have to be defined, so name the modules that define them:
 
   actionqueues recover actions.db --import shop.jobs --import shop.mails
 
-If the handlers need live objects such as connections, let a module make the journal, and name that
-instead of the file: in shop/jobs.py, journal = Journal("actions.db", resources={"db": connect}), and
+If the handlers need live objects such as connections, let a module make the
+journal, and name that instead of the file: in shop/jobs.py,
+
+  journal = Journal("actions.db", resources={"db": connect})
+
+and then
 
   actionqueues recover shop.jobs:journal
 """
@@ -67,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _OK
-    except (ActionQueuesError, LookupError, ImportError, OSError, TypeError, ValueError) as error:
+    except (ActionQueuesError, LookupError, ImportError, OSError, OverflowError, TypeError, ValueError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"actionqueues: {_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
         return _WRONG
@@ -82,28 +134,38 @@ def _parser() -> argparse.ArgumentParser:
         made = commands.add_parser(
             name, help=text, description=about or text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        made.add_argument("file", metavar="FILE", help="the journal, or MODULE:NAME of a Journal that a module makes")
+        made.add_argument("file", metavar="FILE", help="the journal, or MODULE:NAME of one")
         made.add_argument("--json", action="store_true", help="print JSON instead of a table")
         made.set_defaults(run=run)
         return made
 
-    made = command("list", _list, "list the transactions")
-    made.add_argument("--state", action="append", default=[], choices=_STATES, help="only those; may be repeated")
-    made = command("show", _show, "show one transaction with its steps and hooks")
-    made.add_argument("id", type=int, metavar="ID", help="its number, from `list`")
+    made = command("list", _list, "list the transactions", _LIST)
+    states = ", ".join(map(repr, _STATES))
+    made.add_argument(
+        "--state", action="append", default=[], choices=_STATES, metavar="STATE",
+        help=f"only those that are {states}; may be repeated",
+    )  # fmt: skip
+    made = command("show", _show, "show one transaction, its steps and hooks", _SHOW)
+    made.add_argument("id", type=_number, metavar="ID", help="its number, from `list`")
     made = command("recover", _recover, "undo what dead processes have left", _RECOVER)
-    made.add_argument("ids", type=int, nargs="*", metavar="ID", help="only these transactions")
+    made.add_argument("ids", type=_number, nargs="*", metavar="ID", help="only these transactions")
     made.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="import it first")
     made.add_argument("--traceback", action="store_true", help="log the traceback of what an undo has raised")
-    made = command("resolve", _resolve, "record a decision about a step of a stuck transaction")
-    made.add_argument("id", type=int, metavar="ID", help="the number of the transaction")
-    made.add_argument("step", type=int, metavar="STEP", help="the number of the step, from `show`")
+    made = command("resolve", _resolve, "record what a person has decided about a step", _RESOLVE)
+    made.add_argument("id", type=_number, metavar="ID", help="the number of the transaction")
+    made.add_argument("step", type=_number, metavar="STEP", help="the number of the step, or hook, from `show`")
     decision = made.add_mutually_exclusive_group(required=True)
     decision.add_argument("--undone", action="store_true", help="it was undone by hand, or never happened")
     decision.add_argument("--not-undone", action="store_true", help="it stays as it is; nothing more is done about it")
     decision.add_argument("--hook", action="store_true", help="STEP is a durable hook; it need not be called any more")
-    made = command("prune", _prune, "delete finished transactions")
-    made.add_argument("--older-than", type=_age, default=timedelta(0), metavar="AGE", help="such as 30d, 12h, 10m, 5s")
+    made = command("prune", _prune, "delete transactions that have ended", _PRUNE)
+    made.add_argument(
+        "--older-than",
+        type=_age,
+        default=timedelta(0),
+        metavar="AGE",
+        help="those that ended so long ago: 30d, 12h, 10m, 5s; all without it",
+    )
     return parser
 
 
@@ -112,9 +174,15 @@ _STATES = ("open", "rolling back", "committed", "rolled back", "stuck")
 
 def _age(text: str) -> timedelta:
     units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-    if text[-1:] not in units or not text[:-1].isdigit():
+    if text[-1:] not in units or not text[:-1].isdecimal() or len(text) > 6:
         raise argparse.ArgumentTypeError(f"{text!r} is no age; write 30d, 12h, 10m or 5s")
     return timedelta(**{units[text[-1]]: int(text[:-1])})
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:  # more than SQLite can count
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a transaction, step or hook")
+    return int(text)
 
 
 def _journal(options: argparse.Namespace) -> Journal:
@@ -123,16 +191,27 @@ def _journal(options: argparse.Namespace) -> Journal:
 
     sys.path.insert(0, os.getcwd())
     for module in getattr(options, "modules", ()):
-        importlib.import_module(module)
+        _import(module)
     module, _, name = options.file.partition(":")
     if name.isidentifier() and not os.path.exists(options.file):
-        made = getattr(importlib.import_module(module), name, None)
+        made = getattr(_import(module), name, None)
         if not isinstance(made, Journal):
             raise TypeError(f"{options.file} is no Journal")
         return made
     if not os.path.isfile(options.file):
-        raise FileNotFoundError(f"there is no journal {options.file!r}")
+        what = "a folder" if os.path.isdir(options.file) else "not there"
+        raise FileNotFoundError(f"there is no journal {options.file!r}: it is {what}")
+    if not os.path.getsize(options.file):
+        raise ValueError(f"{options.file!r} is empty: nothing has been recorded in it yet, or it is something else")
     return Journal(options.file)
+
+
+def _import(module: str) -> Any:
+    """Import a module of the user's; whatever stops that is told in one line."""
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise ImportError(f"{module!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -144,14 +223,16 @@ def _list(options: argparse.Namespace) -> int:
             [
                 str(each.id),
                 each.state,
-                each.started[:19],
+                each.started[:16],
                 str(each.step_count),
                 each.name,
                 each.reason or each.error or "",
             ]
             for each in found
         ]
-        _print_table(["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"], rows)
+        _print_table(["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"], rows, givers=2)
+        if any(each.ended is None for each in found):
+            _print("Not all has ended: `show FILE ID` says why, `recover FILE` undoes it.")
     return _LEFT if any(each.ended is None for each in found) else _OK
 
 
@@ -161,38 +242,57 @@ def _show(options: argparse.Namespace) -> int:
         _print_json(entry.as_dict())
     else:
         _print(f"transaction {entry.id} {_line(entry.name)}: {entry.state}")
-        _print(f"started {entry.started}, ended {entry.ended or '-'}")
+        _print(f"started {entry.started}, {f'ended {entry.ended}' if entry.ended else 'has not ended'}")
         for label, text in (("error", entry.error), ("reason", entry.reason)):
             if text:
                 _print(f"{label}: {_line(text)}")
-        rows = [
-            [str(s.number), s.name, s.state, s.undo or "-", s.arguments or "", s.reason or s.error or ""]
-            for s in entry.steps
-        ]
-        _print_table(["STEP", "NAME", "STATE", "UNDO", "ARGUMENTS", "WHY"], rows)
-        hooks = [[str(h.number), h.name, h.ended or "to be called", h.arguments, h.error or ""] for h in entry.hooks]
+        rows = [[str(s.number), s.state, s.undo or "-", s.name, s.arguments or ""] for s in entry.steps]
+        _print_table(["STEP", "STATE", "UNDO", "NAME", "ARGUMENTS"], rows, givers=2)
+        for step in entry.steps:
+            why = step.reason or _error_of(step.error)
+            if why:
+                _print(f"step {step.number}: {_line(why)}")
+        hooks = [[str(h.number), (h.ended or "to be called")[:19], h.name, h.arguments] for h in entry.hooks]
         if hooks:
-            _print_table(["HOOK", "NAME", "CALLED", "ARGUMENTS", "WHY"], hooks)
+            _print_table(["HOOK", "CALLED", "NAME", "ARGUMENTS"], hooks, givers=2)
+        for hook in entry.hooks:
+            if hook.error:
+                _print(f"hook {hook.number}: {_line(hook.error)}")
+        if entry.state == "stuck":
+            _print(f"Once the reason is gone: `recover FILE`. Undone by hand: `resolve FILE {entry.id} STEP --undone`.")
     return _LEFT if entry.ended is None else _OK
+
+
+def _error_of(recorded: str | None) -> str:
+    """The text of an exception as a step has it."""
+    try:
+        return str(json.loads(recorded or "{}").get("text", ""))
+    except (ValueError, AttributeError):  # somebody has written into the file
+        return recorded or ""
 
 
 def _recover(options: argparse.Namespace) -> int:
     if not options.traceback:
         logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
     journal = _journal(options)
+    named = [journal.show(each) for each in options.ids]  # before anything is done: all of them have to be there
     done = journal.recover(*options.ids)
     waiting = [each.id for each in done if each.state == "waiting"]
     if waiting:
         again = asyncio.run(journal.recover_async(*waiting))
         done = [*(each for each in done if each.state != "waiting"), *again]
+    left = [entry for entry in named if all(entry.id != each.id for each in done)]
     if options.json:
         rows = [{"id": e.id, "name": e.name, "state": e.state, "reason": e.reason, **_report(e)} for e in done]
         _print_json(rows)
     else:
         for each in done:
             _print(_line(str(each)))
-        _print(f"{len(done)} recovered, {sum(not each.clean for each in done)} left to a person")
-    return _OK if all(each.clean for each in done) else _LEFT
+        for entry in left:
+            why = "a live process is working on it" if entry.ended is None else "there is nothing to do"
+            _print(_line(f"{entry.id} {entry.name}: {entry.state}, {why}"))
+        _print(f"{sum(each.clean for each in done)} recovered, {sum(not each.clean for each in done)} left to a person")
+    return _OK if all(each.clean for each in done) and all(entry.ended for entry in left) else _LEFT
 
 
 def _report(recovered: Any) -> dict[str, Any]:
@@ -237,15 +337,14 @@ def _line(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def _print_table(head: list[str], body: list[list[str]]) -> None:
-    """As wide as the terminal: the last columns give way."""
+def _print_table(head: list[str], body: list[list[str]], *, givers: int) -> None:
+    """As wide as the terminal: so many of the last columns give way, the widest first."""
     rows = [head, *([_line(cell) for cell in row] for row in body)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    room = shutil.get_terminal_size((100, 24)).columns
-    for place in reversed(range(len(head))):
-        excess = sum(widths) + 2 * (len(widths) - 1) - room
-        if excess > 0:
-            widths[place] = max(min(widths[place], 8), widths[place] - excess)
+    excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size((100, 24)).columns
+    for _ in range(excess):
+        widest = max(range(len(head) - givers, len(head)), key=widths.__getitem__)
+        widths[widest] = max(len(head[widest]), widths[widest] - 1)
     for row in rows:
         cells = (_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))
         _print("  ".join(cells).rstrip())

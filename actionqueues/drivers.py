@@ -10,11 +10,16 @@ from .concurrency import Turns, in_worker_thread, pause_async, shielded
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
+from .interceptor import Attempt, Interceptor
 from .interrupts import InterruptGuard
 from .owner import current, undoing
-from .requests import Await, Call, Undo, Unwinding, Wait
+from .requests import Await, Call, Request, Undo, Unwinding, Wait
+from .step import PENDING, Step
+from .telling import first_of
 
 __all__ = [
+    "asked",
+    "attempted",
     "drive",
     "drive_async",
     "pause",
@@ -52,6 +57,32 @@ def drive(generator: Generator[Wait | Await | Call | Undo, BaseException | None,
             answer = _call(request)
         else:  # of a coroutine that is being closed, or of a sync step that has an event loop of its own
             answer = _finish(request)
+
+
+def asked(method: Callable[..., Request | None], *args: object) -> tuple[BaseException | None, BaseException | None]:
+    """``drive(ask(method, *args))`` without the generator, which costs as much as all the rest."""
+    try:
+        request = method(*args)
+    except BaseException as error:
+        return error, None
+    if request is None:
+        return None, None
+    if isinstance(request, Call):
+        return _call(request), request.interrupted
+    return _finish(request), None
+
+
+def attempted(watch: Interceptor, step: Step[Any]) -> Attempt:
+    """``drive(attempt(watch, step))`` of a sync body, likewise."""
+    error, interrupted = asked(watch.attempting, step)
+    if error is not None or interrupted is not None:
+        return Attempt(PENDING, first_of(error, interrupted))
+    made = Attempt(PENDING)
+    try:
+        made.result = step.definition.run(step.entry)
+    except BaseException as raised:
+        made.error = raised
+    return made.told(*asked(watch.attempted, step, made.result, made.error))
 
 
 def _finish(request: Await) -> BaseException | None:
@@ -162,8 +193,10 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Calla
                 try:
                     return drive(unwind())
                 except KeyboardInterrupt as interrupt:
+                    rollback.cut = interrupt
                     rollback.interrupted(interrupt)  # by a signal handler of the program's own: go on with the rest
                 except BaseException as error:
+                    rollback.cut = error  # kept for later, if there is no room to account for it here
                     rollback.interrupted(error)
                     raise
         finally:
@@ -196,8 +229,10 @@ async def roll_back_async(
             try:
                 return await drive_async(unwind())
             except KeyboardInterrupt as interrupt:
+                rollback.cut = interrupt
                 rollback.interrupted(interrupt)
             except BaseException as error:
+                rollback.cut = error  # likewise
                 rollback.interrupted(error)
                 raise
 

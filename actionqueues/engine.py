@@ -45,11 +45,13 @@ class Rollback:
         told: whether an interceptor knows of it.
         disowned: whether this is a child process of the one that has begun it.
         orphaned: whether the coroutine that waits for it has been closed.
+        cut: what has interrupted the unwinding, until the undo that it has hit is accounted for.
     """
 
     __slots__ = (
         "abandoned",
         "alone",
+        "cut",
         "disowned",
         "end",
         "guard",
@@ -72,6 +74,7 @@ class Rollback:
         self.abandoned: list[Step[Any]] = []
         self.told = False
         self.disowned = self.orphaned = False
+        self.cut: BaseException | None = None
 
     @property
     def step(self) -> Step[Any] | None:
@@ -139,6 +142,7 @@ class Rollback:
 
     def _resume(self) -> None:
         """If an unwinding has been interrupted, take out of the log what it has tried."""
+        self.settle()
         owner, end = self.owner, self.end
         if owner is not None and end is not None and not self.alone and len(owner.log) >= end:
             owner.finished = FIRST, FIRST
@@ -319,36 +323,41 @@ class Rollback:
 
     def _failed(self, step: Step[Any], error: BaseException) -> None:
         conflict = isinstance(error, RollbackConflict)
-        step.move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
         failure = UndoFailure(step, error)
-        self.problems.append(failure)
+        step.move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
         (self.report.conflicts if conflict else self.report.failures).append(failure)
+        self.problems.append(failure)
         if not isinstance(error, Exception):
             self.interrupts.append(error)
         what = "met a conflict" if conflict else "failed"
         log_error(f"{self.report.name}: the undo of {step.name} {what}: {shown(error)}", error)
 
     def interrupted(self, interrupt: BaseException) -> None:
-        """Something has come out of the unwinding itself; what was being undone then counts as tried.
+        """Something (`cut`) has come out of the unwinding itself; what was being undone then counts as tried.
 
         That is the work of a signal handler that is not the guard's.  The second Ctrl-C through one gets out at once.
         """
-        step = self.step
         if self.disowned:
             raise interrupt  # pragma: no cover - likewise
-        self._resume()
-        known = step is not None and step.state in UNDOABLE
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
-        if step is not None and known:
-            if step.state is StepState.RUNNING:
-                step.move(StepState.UNKNOWN)
-            self._failed(step, interrupt)
-        elif not isinstance(interrupt, Exception):
-            self.interrupts.append(interrupt)
+        self._resume()
         if self.guard.broken is None and second and isinstance(interrupt, KeyboardInterrupt):
             self.guard.broken = interrupt
         if self.guard.broken is not None:
             raise interrupt
+
+    def settle(self) -> None:
+        """The undo that was cut short counts as tried; told later, if there was no room on the stack for it before."""
+        cut, step = self.cut, self.step
+        if cut is None:
+            return
+        if step is not None and step.state in UNDOABLE:
+            if step.state is StepState.RUNNING:
+                step.move(StepState.UNKNOWN)
+            self._failed(step, cut)
+        elif not isinstance(cut, Exception):
+            self.interrupts.append(cut)
+        self.cut = None
 
     def interrupt(self) -> BaseException | None:
         """What has to be raised now that everything is undone, because it would be lost otherwise."""

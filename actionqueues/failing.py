@@ -52,7 +52,11 @@ def failing(
 def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
     rollback = Rollback(owner.report)
     yield Undo(rollback, lambda: unwind(rollback))
-    if rollback.problems:
+    try:
+        rollback.settle()
+    except BaseException as no_room:  # not even for that
+        rollback.interrupts.append(no_room)
+    if rollback.problems or rollback.cut is not None:
         rollback.note_on(error)
         owner.doom(rollback.problems)
     interrupt = rollback.interrupt()

@@ -119,23 +119,28 @@ class Attempt:
         self.error = error
         self.interrupted = interrupted
 
+    def told(self, late: BaseException | None, interrupted: BaseException | None) -> Attempt:
+        """The same, once the interceptor has been told of it."""
+        if self.error is None:
+            self.interrupted = interrupted
+            if late is not None:
+                return Attempt(PENDING, late)
+        return self
+
 
 def attempt(watch: Interceptor, step: Step[Any]) -> Generator[Request, BaseException | None, Attempt]:
     """Make one attempt of the body of a step."""
     error, interrupted = yield from ask(watch.attempting, step)
     if error is not None or interrupted is not None:
         return Attempt(PENDING, first_of(error, interrupted))
-    result: Any = PENDING
+    made = Attempt(PENDING)
     try:
-        result = step.definition.run(step.entry)
+        made.result = step.definition.run(step.entry)
     except BaseException as raised:
-        error = raised
+        made.error = raised
     else:
-        if step.definition.is_async and isawaitable(result):
-            body = Await(result, step.name)
-            error = yield body
-            result = PENDING if error is not None else body.result
-    late, interrupted = yield from ask(watch.attempted, step, result, error)
-    if late is not None and error is None:
-        return Attempt(PENDING, late)
-    return Attempt(result, error, interrupted)
+        if step.definition.is_async and isawaitable(made.result):
+            body = Await(made.result, step.name)
+            made.error = yield body
+            made.result = PENDING if made.error is not None else body.result
+    return made.told(*(yield from ask(watch.attempted, step, made.result, made.error)))

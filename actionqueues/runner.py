@@ -11,7 +11,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from .attempts import Attempts
-from .drivers import drive, drive_async, pause, pause_async
+from .drivers import asked, attempted, drive, drive_async, pause, pause_async
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .failing import failing
@@ -49,7 +49,7 @@ class Runner(Owner):
         """Run a step that was bound before: what the frame of a direct call does, for one that was queued."""
         self.split()
         if self.interceptor is not None:
-            self._start(step, drive(ask(self.interceptor.starting, step)))
+            self._start(step, asked(self.interceptor.starting, step))
         step.move(StepState.RUNNING)
         step.attempts = 1
         if step.definition.retry is not None:
@@ -84,7 +84,7 @@ class Runner(Owner):
     def _attempt(self, step: Step[Any], place: int) -> Any:
         if self.interceptor is None:
             return step.definition.run(step.entry)
-        return self._result(drive(attempt(self.interceptor, step)), step, place)
+        return self._result(attempted(self.interceptor, step), step, place)
 
     def _result(self, made: Attempt, step: Step[Any], place: int) -> Any:
         if made.error is not None:
@@ -166,7 +166,7 @@ class Runner(Owner):
 
     def owner_here(self) -> Runner:
         """To whom a step that is called here belongs: the async step that calls it, if there is one, or else this."""
-        called_by = calling_step(self.log) if self.runs_async else None
+        called_by = calling_step(self.log) if self.awaits and self.runs_async else None
         if called_by is None:
             return self.writer()
         log, place = called_by

@@ -19,7 +19,9 @@ import actionqueues
 PACKAGE = Path(actionqueues.__file__).parent
 PROJECT = PACKAGE.parent / "pyproject.toml"
 # A subpackage of its own has house rules of its own; what pytest loads is installed beside the package.
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if not {"journal", "entry_point"} & set(path.parts))
+FILES = sorted(
+    path for path in PACKAGE.rglob("*.py") if not {"journal", "entry_point"} & set(path.relative_to(PACKAGE).parts)
+)
 
 # Each module imports from those above it only.
 ORDER = [

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from actionqueues import StepState, Transaction, action, transaction
+from actionqueues import AsyncActionInSyncBlock, StepState, Transaction, action, transaction
 from actionqueues.interceptor import Interceptor
 from actionqueues.observing import observed
-from actionqueues.requests import Call, Request
+from actionqueues.requests import Await, Call, Request
 
 from . import scenarios, scenarios_of_ends
 from .world import SCENARIOS, WORLDS, Scenario, World, describe
@@ -310,3 +310,23 @@ def test_no_transaction_has_one_after_the_observation() -> None:
         pass
     run(lambda q: put("a"))
     assert made.told == []
+
+
+@pytest.mark.parametrize("suspends", [False, True])
+def test_a_sync_block_awaits_what_never_suspends_and_refuses_the_rest(suspends: bool) -> None:
+    class Awaiting(Interceptor):
+        def starting(self, step: Any) -> Request:
+            return Await(ask(), "the question")
+
+    async def ask() -> None:
+        if suspends:
+            await asyncio.sleep(0)
+
+    with observed(lambda _block, _before: Awaiting()):
+        if suspends:
+            with pytest.raises(AsyncActionInSyncBlock), transaction():
+                put("a")
+        else:
+            with transaction():
+                put("a")
+    assert trail == ([] if suspends else ["+a"])

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from actionqueues.block import Block
 from actionqueues.observing import intercept_all
 
+from . import ownership
 from .errors import JournalError
 from .inspecting import Entry, entries, entry_of
 from .recording import Recording
@@ -55,7 +56,8 @@ class Journal:
         busy_timeout: for how many seconds to wait while another process has the file locked.
 
     Raises:
-        ValueError: for another `durability`, or a journal of the same path that has another one.
+        ValueError: for another `durability`, a journal of the same path that has another one, or no name of a file.
+        JournalError: on a system that cannot tell dead processes from live ones.
     """
 
     __module__ = "actionqueues.journal"
@@ -76,7 +78,16 @@ class Journal:
             raise ValueError(f"Journal(durability=...) must be 'power' or 'process', not {durability!r}")
         if isinstance(redact, str):
             raise TypeError(f"Journal(redact=...) must be several names, such as ({redact!r},), not one text")
-        self.path = os.path.realpath(path)
+        name = os.fsdecode(path)
+        if name in ("", ":memory:"):
+            raise ValueError(f"Journal({path!r}): a journal outlives its process, so it takes the name of a file")
+        self.path = os.path.realpath(name)
+        if not ownership.SUPPORTED:
+            raise JournalError(
+                self.path,
+                "this system has no locks that end with a process, so recovery could not tell the transactions of dead "
+                "processes from those of live ones; run it on Linux, macOS, another Unix, or Windows",
+            )
         self.keep = keep
         durable = durability == "power"
         with _mutex:

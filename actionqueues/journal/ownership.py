@@ -9,19 +9,30 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from importlib.util import find_spec
 from threading import Lock
+from typing import Final
 
-__all__ = ["OwnerLocks"]
+__all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
 
 
-if sys.platform == "win32":  # pragma: no cover - there is no such machine to measure on
+#: Whether there are any such locks: not on WebAssembly, for one, which has no processes either.
+SUPPORTED: Final = sys.platform == "win32" or find_spec("fcntl") is not None
+
+
+def of_open_file(platform: str) -> bool:
+    """Whether locks of an open file are used.  Elsewhere, if they exist at all, their layout is another one."""
+    return platform == "linux"
+
+
+if sys.platform == "win32":  # pragma: no cover - another platform
     import msvcrt
 
     def _lock(fd: int, byte: int) -> bool:
         os.lseek(fd, byte, os.SEEK_SET)
         try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # one behind the end of the file is a lock as well
+        except PermissionError:
             return False
         return True
 
@@ -30,26 +41,31 @@ if sys.platform == "win32":  # pragma: no cover - there is no such machine to me
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
 else:
-    import fcntl
-
-    # The lock of an open file, where there is one; that of a process, which closing any other copy would drop.
-    _SET: int = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
-
-    def _set(fd: int, kind: int, byte: int) -> None:
-        if _SET == fcntl.F_SETLK:  # pragma: no cover - not on Linux
-            fcntl.lockf(fd, fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-        else:
-            fcntl.fcntl(fd, _SET, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
+    # `fcntl` is imported in functions, so that a system without it is refused with a message.
 
     def _lock(fd: int, byte: int) -> bool:
+        import fcntl
+
         try:
-            _set(fd, fcntl.F_WRLCK, byte)
+            if of_open_file(sys.platform):
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, byte))
+            else:  # those of the process, which it would lose by closing another copy of the file: there is none
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):
             return False
         return True
 
     def _unlock(fd: int, byte: int) -> None:
-        _set(fd, fcntl.F_UNLCK, byte)
+        import fcntl
+
+        if of_open_file(sys.platform):
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, byte))
+        else:
+            fcntl.lockf(fd, fcntl.LOCK_UN, 1, byte)
+
+    def _flock(kind: int, byte: int) -> bytes:
+        """Linux's ``struct flock`` for one byte."""
+        return struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0)
 
 
 class OwnerLocks:
@@ -62,8 +78,7 @@ class OwnerLocks:
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        made = os.fstat(self._fd)
-        self._file = made.st_ino, made.st_dev
+        self._file = os.fstat(self._fd)[1:3]
         self._held: set[int] = set()
         self._mutex = Lock()
 
@@ -87,7 +102,7 @@ class OwnerLocks:
             there = os.stat(self.path)
         except OSError:
             return False
-        return (there.st_ino, there.st_dev) == self._file
+        return there[1:3] == self._file  # its numbers, and those of its device
 
     def close(self) -> None:
         """Let go of everything."""

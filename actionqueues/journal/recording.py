@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from itertools import count
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from actionqueues.blockstate import BlockState
+from actionqueues.definition import Definition
 from actionqueues.hooks import Durable, Hook
 from actionqueues.interceptor import Interceptor
 from actionqueues.report import Report
@@ -52,14 +53,20 @@ _INTENT = (
 class _Saved(dict[str, Any]):
     """What a step has saved: kept in the file before `step.save` returns."""
 
-    def __init__(self, keep: Callable[[dict[str, Any]], None], saved: dict[str, Any]) -> None:
-        super().__init__(saved)
-        self._keep = keep
+    __slots__ = ("_definition", "_number", "_recording")
+
+    def __init__(self, recording: Recording, definition: Definition, number: int) -> None:
+        self._recording = recording
+        self._definition = definition  # not the step, which refers to this
+        self._number = number
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Keep them in the file, and then here."""
-        self._keep({**self, **dict(*args, **kwargs)})
-        super().update(*args, **kwargs)
+        """Keep them here, for the handler in this process, and in the file."""
+        recording, definition = self._recording, self._definition
+        saved = {**self, **dict(*args, **kwargs)}
+        text = recording.values.saved(saved, f"what {definition.name} saves")
+        super().update(saved)
+        recording.keep(self._number, text, sync=not definition.is_async)  # no event loop waits for a disk
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
@@ -98,20 +105,14 @@ class Recording(Interceptor):
         number = next(self._count)
         kind, name, arguments = self._described(step)
         self._intended.add(number)
-        self._remember(step, number)
-        return Call(lambda: self._intend(number, kind, name, arguments, step.key, "running"))
-
-    def _remember(self, step: Step[Any], number: int) -> None:
         self.numbers[step] = number
-        what = f"what {step.name} saves"
-        synced = not step.definition.is_async  # in an event loop, a disk must not be waited for
+        step.saved = _Saved(self, step.definition, number)
+        return self._intend(number, kind, name, arguments, step.key, "running")
 
-        def keep(saved: dict[str, Any]) -> None:
-            row = self.values.saved(saved, what), self.tx, number
-            statement = "UPDATE steps SET saved = ? WHERE tx = ? AND number = ?"
-            self.store.write(lambda db: db.execute(statement, row), sync=synced)
-
-        step.saved = _Saved(keep, step.saved)
+    def keep(self, number: int, saved: str, *, sync: bool) -> None:
+        """Record what a step has saved."""
+        statement = Statement("UPDATE steps SET saved = ? WHERE tx = ? AND number = ?", (saved, self.tx, number))
+        self.store.write_guarded(statement, sync=sync)
 
     def _described(self, step: Step[Any]) -> tuple[str, str, str | None]:
         definition = step.definition
@@ -122,17 +123,22 @@ class Recording(Interceptor):
             return "object", step.name, self.values.arguments(definition, step.entry, step.name)
         return "plain", readable(step.name), None
 
-    def _intend(self, number: int, kind: str, name: str, arguments: str | None, key: str, state: str) -> None:
+    def _intend(self, number: int, kind: str, name: str, arguments: str | None, key: str, state: str) -> Call:
         started = now()
-        rest = (number, kind, name, arguments, state, key, started, None if state == "running" else started)
-        if self.tx is not None:
-            self.store.write(Statement(_INTENT, (self.tx, *rest)), sync=True)
-            return
+        ended = None if state == "running" else started
+        tx, store = self.tx, self.store
+        if tx is not None:
+            statement = Statement(_INTENT, (tx, number, kind, name, arguments, state, key, started, ended))
+            return Call(lambda: store.write(statement, sync=True))
+        return Call(lambda: self._begin((number, kind, name, arguments, state, key, started, ended)))
+
+    def _begin(self, row: tuple[Any, ...]) -> None:
+        """The first intents, of one or of several threads: the transaction has to be made with one of them."""
         made: list[int] = []
 
         def work(db: sqlite3.Connection) -> None:
             tx = self.tx or self._insert(db)
-            db.execute(_INTENT, (tx, *rest))
+            db.execute(_INTENT, (tx, *row))
             made.append(tx)
 
         owner = self.store.owner  # before the commit, since giving it is one
@@ -189,7 +195,11 @@ class Recording(Interceptor):
         arguments = self.values.call(function, args, kwargs, step.name)
         number = next(self._count)
         self.numbers[step] = number
-        return Call(lambda: self._intend(number, "by hand", name, arguments, step.key, "done"))
+        return self._intend(number, "by hand", name, arguments, step.key, "done")
+
+    def place_of(self, step: Step[Any]) -> tuple[int, int]:
+        """The numbers of its transaction, and of itself, in the file."""
+        return cast("int", self.tx), self.numbers[step]
 
     # -- the end
 
@@ -231,18 +241,14 @@ class Recording(Interceptor):
         return self._fact(lambda db: db.execute(statement, row), sync=True)
 
     def undoing(self, step: Step[Any]) -> Request | None:
-        number = self.numbers.get(step)
-        if number is None:
-            return None
+        number = self.numbers[step]
         attempt = self.undos[number] = self.undos.get(number, 0) + 1
         row = (self.tx, number, attempt, now())
         statement = "INSERT OR REPLACE INTO undos (tx, number, attempt, started) VALUES (?, ?, ?, ?)"
         return self._fact(lambda db: db.execute(statement, row), sync=True)
 
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
-        tx, number = self.tx, self.numbers.get(step)
-        if number is None or tx is None:
-            return None
+        tx, number = self.place_of(step)
         text = None if error is None else readable(shown(error))
         row = (now(), text, tx, number, self.undos[number])
 
@@ -254,9 +260,9 @@ class Recording(Interceptor):
         return self._fact(work)
 
     def settled(self, step: Step[Any]) -> Request | None:
-        tx, number = self.tx, self.numbers.get(step)
+        tx, number = self.place_of(step)
         state = step.state
-        if number is None or tx is None or state is StepState.UNDONE:
+        if state is StepState.UNDONE:
             return None
         reason = next((shown(e) for s, e in (*self.report().failures, *self.report().conflicts) if s is step), None)
         return self._fact(lambda db: set_undo(db, tx, number, str(state), reason and readable(reason)))
@@ -274,10 +280,9 @@ class Recording(Interceptor):
         return self._fact(work, sync=True)
 
     def abandoned(self, block: BlockState) -> None:
-        if self.tx is not None:
-            row = ("a third Ctrl-C has cut the rollback short", self.tx)
-            statement = "UPDATE transactions SET state = 'stuck', owner = NULL, reason = ? WHERE id = ?"
-            self._try(lambda db: db.execute(statement, row), sync=False)
+        row = ("a third Ctrl-C has cut the rollback short", self.tx)
+        statement = "UPDATE transactions SET state = 'stuck', owner = NULL, reason = ? WHERE id = ?"
+        self._try(Statement(statement, row), sync=False)
 
     # -- hooks
 

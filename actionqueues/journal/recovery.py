@@ -120,16 +120,11 @@ class _Steps(Owner):
 
     plain = False
 
-    def __init__(self, name: str, awaits: bool, report: Report, watch: _Again) -> None:
-        self.name, self._report = name, report
+    def __init__(self, name: str, awaits: bool, watch: _Again) -> None:
+        self.name = name
         self.log = [WATCHED, get_ident(), self, awaits]
         observe: Any = Block.observe or (lambda _, inner: inner)  # what tests watch transactions with
         self.interceptor = observe(self, watch)
-
-    @property
-    def report(self) -> Report:
-        """Where outcomes go."""
-        return self._report
 
 
 class Recovery:
@@ -147,7 +142,6 @@ class Recovery:
         self.made: dict[str, Any] = {}
         self._open = ExitStack()
         self.restoring = Restoring(journal.values, self.made)
-        self._missing: dict[str, str] = {}
 
     # -- whose it is
 
@@ -181,7 +175,7 @@ class Recovery:
                     taken.append(number)
 
         if rows:
-            self.store.write(work, sync=True)
+            self.store.write_guarded(work, sync=True)
         return taken
 
     def release(self, numbers: Iterable[int]) -> None:
@@ -190,7 +184,7 @@ class Recovery:
         left = [(number, mine) for number in numbers]
         if left:
             statement = "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL"
-            self.store.write(lambda db: db.executemany(statement, left), sync=False)
+            self.store.write_guarded(lambda db: db.executemany(statement, left), sync=False)
 
     # -- running
 
@@ -223,8 +217,7 @@ class Recovery:
                     self.made[name] = await self.made[name]
             for number in numbers:
                 one = self._begin(number)
-                if one.reason is None:
-                    await self._recover_async(one)
+                await self._recover_async(one)
                 done.append(self._end(one))
         finally:
             self._open.close()
@@ -297,7 +290,7 @@ class _One:
         )
         self.rollback = Rollback(self.report)
         self.watch = _Again(recovery.journal, tx, name, self.report)
-        self.steps = _Steps(name, recovery.awaits, self.report, self.watch)
+        self.steps = _Steps(name, recovery.awaits, self.watch)
         self._below = 1 << 62
 
     def needs_loop(self) -> bool:
@@ -316,7 +309,7 @@ class _One:
         """Say that it is being rolled back, before the first undo."""
         if self.state == "open":
             statement = "UPDATE transactions SET state = 'rolling back', error = 'its process died' WHERE id = ?"
-            self.store.write(lambda db: db.execute(statement, (self.tx,)), sync=True)
+            self.store.write_guarded(lambda db: db.execute(statement, (self.tx,)), sync=True)
 
     def unwinding(self) -> Unwinding:
         """Undo it, piece by piece; if that is interrupted, it goes on where it was."""

@@ -20,14 +20,14 @@ _AT_ONCE: Final = 100
 
 def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
     """Record a decision about a step."""
-    what = f"resolve step {step} of transaction {transaction}"
+    what = f"resolve step {step} of transaction {transaction} in {store.path!r}"
     refused: list[Exception] = []
 
     def work(db: sqlite3.Connection) -> None:
         refused.clear()
         row = db.execute("SELECT undo, state FROM steps WHERE tx = ? AND number = ?", (transaction, step)).fetchone()
         if row is None:
-            refused.append(LookupError(f"journal {store.path!r}: cannot {what}: there is no such step"))
+            refused.append(LookupError(f"cannot {what}: there is no such step"))
             return
         owner, state = db.execute("SELECT owner, state FROM transactions WHERE id = ?", (transaction,)).fetchone()
         query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
@@ -41,14 +41,14 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
             set_undo(db, transaction, step, "undone" if undone else "not undone", "decided by a person")
             finish(db, transaction)
 
-    store.write(work, sync=True)
+    store.write_guarded(work, sync=True)
     if refused:
         raise refused[0]
 
 
 def resolve_hook(store: Store, transaction: int, hook: int) -> None:
     """Record that a hook need not be called."""
-    what = f"resolve hook {hook} of transaction {transaction}"
+    what = f"resolve hook {hook} of transaction {transaction} in {store.path!r}"
     refused: list[Exception] = []
 
     def work(db: sqlite3.Connection) -> None:
@@ -59,34 +59,34 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
         )
         row = db.execute(query, (transaction, hook)).fetchone()
         if row is None:
-            refused.append(LookupError(f"journal {store.path!r}: cannot {what}: there is no such hook"))
+            refused.append(LookupError(f"cannot {what}: there is no such hook"))
         elif row[0] is not None or row[1] is not None:
             state = "it has ended" if row[1] is not None else "a process owns the transaction"
             refused.append(IllegalOperation(what, state, "only what recovery could not call is decided"))
         else:
             hook_called(db, transaction, hook, None, last=True)
 
-    store.write(work, sync=True)
+    store.write_guarded(work, sync=True)
     if refused:
         raise refused[0]
 
 
 def prune(store: Store, before: datetime) -> int:
     """Delete finished transactions that ended before that moment; returns how many."""
-    limit = before.strftime("%Y-%m-%d %H:%M:%S.%f")
+    limit = before.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # milliseconds, like the times in the file
     total = 0
     while True:
         gone: list[int] = []
 
         def work(db: sqlite3.Connection, gone: list[int] = gone) -> None:
             gone.clear()
-            query = "SELECT id FROM transactions WHERE ended < ? LIMIT ?"
+            query = "SELECT id FROM transactions WHERE ended <= ? LIMIT ?"
             gone += [row[0] for row in db.execute(query, (limit, _AT_ONCE))]
             for table in ("steps", "attempts", "undos", "hooks"):
                 db.executemany(f"DELETE FROM {table} WHERE tx = ?", [(each,) for each in gone])  # noqa: S608 - constants
             db.executemany("DELETE FROM transactions WHERE id = ?", [(each,) for each in gone])
 
-        store.write(work, sync=False)
+        store.write_guarded(work, sync=False)
         total += len(gone)
         if len(gone) < _AT_ONCE:
             return total

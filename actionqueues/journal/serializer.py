@@ -23,9 +23,10 @@ from zoneinfo import ZoneInfo
 
 from .modules import find, qualified_name
 
-__all__ = ["Serializer", "Unsupported", "to_json"]
+__all__ = ["Serializer", "Unsupported", "quick_json", "to_json"]
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_quoted = json.encoder.encode_basestring
 
 _LONG = 1 << 63  # JSON has no limit, but readers have, and `int()` of a long decimal text is refused
 
@@ -45,6 +46,16 @@ def to_json(data: object) -> str:
         except UnicodeEncodeError:  # lone surrogates, as in file names
             return json.dumps(data, allow_nan=False)
     return text
+
+
+def quick_json(value: Any) -> str | None:
+    """The text of a value of the commonest types, as a `Serializer` and `to_json` would have it; None for any other."""
+    kind = type(value)
+    if kind is str:
+        return _quoted(value) if value.isascii() else None
+    if kind is int:
+        return repr(value) if -_LONG <= value < _LONG else None
+    return "null" if value is None else None
 
 
 class Serializer:

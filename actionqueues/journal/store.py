@@ -13,9 +13,13 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Lock
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
+
+from actionqueues.drivers import asked
+from actionqueues.requests import Call
 
 from .errors import JournalError
 from .opening import connect, damaged, explained
@@ -44,6 +48,7 @@ class Statement:
 T = TypeVar("T")
 
 _OFF, _NORMAL, _FULL = 0, 1, 2
+_LEVELS: Final = tuple(f"PRAGMA synchronous = {level}" for level in (_OFF, _NORMAL, _FULL))
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
@@ -51,19 +56,18 @@ _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 _inherited: Final[list[Any]] = []
 
 
-_second: tuple[int, str] = (-1, "")
+_latest: tuple[int, str] = (-1, "")
 
 
 def now() -> str:
-    """The time for people: UTC, to the microsecond."""
-    global _second  # noqa: PLW0603 - its text takes longer than all the rest, and serves thousands of times
-    moment = time()
-    second = int(moment)
-    known, text = _second
-    if known != second:
-        text = strftime("%Y-%m-%d %H:%M:%S", gmtime(second))
-        _second = second, text
-    return f"{text}.{int((moment - second) * 1e6):06d}"
+    """The time for people: UTC, to the millisecond."""
+    global _latest  # noqa: PLW0603 - a text takes longer than a step without a disk, and serves many of them
+    moment = int(time() * 1000)
+    known, text = _latest
+    if known != moment:
+        text = f"{strftime('%Y-%m-%d %H:%M:%S', gmtime(moment // 1000))}.{moment % 1000:03d}"
+        _latest = moment, text
+    return text
 
 
 class _Ticket:
@@ -103,14 +107,15 @@ class Store:
         self.late: list[Work] = []  # what could not be recorded when it happened
         self._led = False
         self._db: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []  # that nobody is using
         self._synchronous = -1
-        self._file: tuple[int, int] = (0, 0)
+        self._file: tuple[int, ...] = ()
         self._locks: OwnerLocks | None = None
         self._owner: int | None = None
 
     def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
-        _inherited.append(self._db)
+        _inherited.append((self._db, self._readers))
         if self._locks is not None:
             self._locks.close()
         self._forget()
@@ -134,21 +139,22 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
-        found = os.stat(self.path)
-        self._file = found.st_ino, found.st_dev
+        self._file = os.stat(self.path)[1:3]
         return db
 
     def close(self) -> None:
         """Close the file, and let go of the ownership.  It is opened again when it is needed."""
         with self._opening:
-            if self._db is not None:
-                self._db.close()
-            if self._locks is not None:
-                self._locks.close()
+            self._close()
             self._forget()
 
     def __del__(self) -> None:
         """Nobody uses it any more; its transactions would."""
+        self._close()
+
+    def _close(self) -> None:
+        for db in self._readers:
+            db.close()
         if self._db is not None:
             self._db.close()
         if self._locks is not None:
@@ -162,7 +168,7 @@ class Store:
         if self._locks is None:
             self.open()
             with self._opening:
-                if self._locks is None:
+                if self._locks is None:  # pragma: no branch - likewise
                     self._locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
         return self._locks
 
@@ -173,8 +179,8 @@ class Store:
             return self._owner
         locks = self.locks
         with self._opening:
-            if self._owner is None:
-                self._owner = self._new_owner(locks)
+            if self._owner is None:  # pragma: no branch - likewise
+                self._owner = self._wrapped(lambda: self._new_owner(locks))
         return self._owner
 
     def _new_owner(self, locks: OwnerLocks) -> int:
@@ -204,18 +210,24 @@ class Store:
         Raises:
             JournalError: if it is not committed.
         """
-        with self._mutex:
-            ticket = _Ticket(work, sync) if self._led else None
+        ticket: _Ticket | None = None
+        leads = False
+        try:
+            with self._mutex:
+                if self._led:
+                    ticket = _Ticket(work, sync)
+                    self._queue.append(ticket)
+                else:
+                    self._led = leads = True
             if ticket is None:
-                self._led = True
-            else:
-                self._queue.append(ticket)
-        if ticket is None:
-            try:
-                self._commit_now((work,), sync)
-            finally:
+                try:
+                    self._commit((work,), sync)
+                except (sqlite3.Error, OSError) as error:
+                    raise self._explained(error) from error
+                return
+        finally:
+            if leads:
                 self._pass_on()
-            return
         interrupt = self._wait(ticket)
         if not ticket.done:
             self._lead()
@@ -223,6 +235,12 @@ class Store:
             raise interrupt
         if ticket.error is not None:
             raise ticket.error
+
+    def write_guarded(self, work: Work, *, sync: bool) -> None:
+        """The same for code that nothing keeps Ctrl-C from: it is raised once that is done."""
+        for raised in asked(Call, lambda: self.write(work, sync=sync)):
+            if raised is not None:
+                raise raised
 
     @staticmethod
     def _wait(ticket: _Ticket) -> BaseException | None:
@@ -259,33 +277,27 @@ class Store:
 
     def _commit_all(self, batch: list[_Ticket]) -> None:
         try:
-            self._commit_now([ticket.work for ticket in batch], any(ticket.sync for ticket in batch))
+            self._commit([ticket.work for ticket in batch], any(ticket.sync for ticket in batch))
         except Exception as error:
             if len(batch) == 1:
-                batch[0].error = error
+                batch[0].error = self._explained(error) if isinstance(error, sqlite3.Error | OSError) else error
             else:
                 for ticket in batch:  # what is wrong with one is no fault of the others
                     self._commit_all([ticket])
         for ticket in batch:
             ticket.done = True
 
-    def _commit_now(self, works: Sequence[Work], sync: bool) -> None:
-        try:
-            self._commit(works, sync)
-        except (sqlite3.Error, OSError) as error:
-            raise self._explained(error) from error
-
     def _commit(self, works: Sequence[Work], sync: bool) -> None:
-        db = self.open()
+        db = self._db or self.open()
         if sync:
             self._check_place()
         level = _OFF if not self.durable else _FULL if sync else _NORMAL
         if level != self._synchronous:
-            db.execute(f"PRAGMA synchronous = {level}")
+            db.execute(_LEVELS[level])
             self._synchronous = level
         first = works[0]
         if isinstance(first, Statement) and len(works) == 1 and not self.late:
-            first(db)
+            db.execute(first.text, first.row)
             return
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -303,12 +315,12 @@ class Store:
             raise
 
     def _check_place(self) -> None:
-        """Refuse to write into a file that nobody will find."""
+        """Refuse a file that nobody else will find."""
         try:
             found = os.stat(self.path)
         except OSError:
             raise JournalError(self.path, "has been removed while it was in use; nothing more is recorded") from None
-        if (found.st_ino, found.st_dev) != self._file:
+        if found[1:3] != self._file:  # its numbers, and those of its device
             raise JournalError(self.path, "has been replaced by another file while it was in use")
         if self._locks is not None and not self._locks.in_place():
             raise JournalError(self.path, f"its file of locks, {self._locks.path!r}, has been removed or replaced")
@@ -316,15 +328,25 @@ class Store:
     # -- reading
 
     def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """The rows of a query, through a connection of its own, so that nobody has to wait."""
+        """The rows of a query, through a connection that nobody else uses meanwhile, so that nobody has to wait."""
 
         def rows() -> list[Any]:
             self.open()
-            db = sqlite3.connect(self.path, timeout=self.busy_timeout, isolation_level=None)
+            self._check_place()
             try:
-                return db.execute(statement, parameters).fetchall()
-            finally:
+                db = self._readers.pop()
+            except IndexError:
+                # Not by its path alone, which would make a new file if it has vanished.
+                there = f"{Path(self.path).as_uri()}?mode=rw"
+                options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
+                db = sqlite3.connect(there, timeout=self.busy_timeout, **options)
+            try:
+                found = db.execute(statement, parameters).fetchall()
+            except BaseException:
                 db.close()
+                raise
+            self._readers.append(db)
+            return found
 
         return self._wrapped(rows)
 

@@ -13,7 +13,7 @@ from actionqueues.telling import shown
 
 from .errors import NotRecordable, NotRestorable
 from .modules import find, qualified_name
-from .serializer import Serializer, Unsupported, to_json
+from .serializer import Serializer, Unsupported, quick_json, to_json
 
 __all__ = ["Missing", "RecordedError", "Values", "readable"]
 
@@ -69,6 +69,9 @@ class Values:
         self.serializer = serializer
         self.resources = resources
         self.redact = frozenset(redact)
+        self._kept_out = frozenset(resources) | self.redact
+        self._quick = type(serializer).encode is Serializer.encode
+        self._heads: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     # -- writing
 
@@ -97,14 +100,23 @@ class Values:
     def arguments(self, definition: Definition, entry: Entry, what: str) -> str:
         """The arguments of a call, as a JSON object by the names of the parameters."""
         names, shape = definition.parameters.names, definition.parameters.shape
-        data: dict[str, Any] = {}
+        if not names:
+            return "{}"
+        heads = self._heads.get(names)
+        if heads is None:
+            heads = tuple(f", {to_json(name)}: " for name in names)
+            heads = self._heads[names] = "{" + heads[0][2:], *heads[1:]
+        texts: list[str] = []
+        last = len(names) - 1 if shape.var_keyword else -1
         for place, name in enumerate(names):
             value = entry[place]
-            if shape.var_keyword and place == len(names) - 1:
-                data[name] = {key: self._encode(item, key, what) for key, item in value.items()}
+            texts.append(heads[place])
+            if place == last:
+                texts.append(to_json({key: self._encode(item, key, what) for key, item in value.items()}))
             else:
-                data[name] = self._encode(value, name, what)
-        return to_json(data)
+                texts.append(self.value(value, name, what))
+        texts.append("}")
+        return "".join(texts)
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str) -> str:
         """The arguments of a plain call, as a JSON list of the positional and the keyword ones."""
@@ -122,6 +134,10 @@ class Values:
 
     def value(self, value: Any, name: str, what: str) -> str:
         """One value, such as a result."""
+        if self._quick and name not in self._kept_out:
+            text = quick_json(value)
+            if text is not None:
+                return text
         return to_json(self._encode(value, name, what))
 
     def saved(self, saved: Mapping[str, Any], what: str) -> str:

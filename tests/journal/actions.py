@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from actionqueues import NotLanded, Retry, RollbackConflict, Step, action
+from actionqueues import NotLanded, Retry, RollbackConflict, Step, action, current_step
 from actionqueues.journal import current_hook_key, durable
 
 trail: list[str] = []
@@ -95,6 +95,16 @@ def unprobed(step: Step[str]) -> None:
 def look(name: str) -> str:
     note(f"?{name}")
     return f"found {name}"
+
+
+@action
+def saves_much(length: int) -> None:
+    current_step().save(text="x" * length)
+
+
+@saves_much.rollback
+def finds_much(step: Step[None]) -> None:
+    note(f"-{len(step.saved['text'])}")
 
 
 @action
@@ -212,6 +222,11 @@ async def tell_async(name: str) -> None:
 @durable
 def by_hand(name: str) -> None:
     note(f"-{name} by hand")
+
+
+@durable
+def unstored(db: Any, name: str) -> None:
+    note(f"-{name} in {db}")
 
 
 def not_marked(name: str) -> None:

@@ -19,7 +19,7 @@ __all__ = ["Event", "Recorder", "disk_after"]
 
 
 class Event(NamedTuple):
-    """Something that happened: ``write``, ``truncate``, ``sync`` of a file, or a ``mark`` of the program."""
+    """What happened: ``write``, ``truncate``, ``sync``, ``delete`` of a file, or a ``mark`` of the program."""
 
     what: str
     file: str
@@ -56,6 +56,10 @@ class _Layer(apsw.VFS):
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802
         return _File(self.recorder, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        self.recorder.events.append(Event("delete", Path(filename).name))
+        super().xDelete(filename, syncdir)
 
 
 class _Result:
@@ -103,12 +107,12 @@ class _Connection:
 class Recorder:
     """Records all that SQLite does to its files."""
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
+    def __init__(self, events: list[Event] | None = None) -> None:
+        self.events: list[Event] = [] if events is None else events
         self.layer = _Layer(self)
 
     def connect(self, path: str, **_: Any) -> Any:
-        return _Connection(path)
+        return _Connection(path.removeprefix("file://").removesuffix("?mode=rw"))
 
     def mark(self, text: str) -> None:
         self.events.append(Event("mark", text))
@@ -138,6 +142,9 @@ def disk_after(events: list[Event], choice: Choice, chance: random.Random) -> di
     for place, event in enumerate(events):
         kept = True if place < synced[event.file] else choice(chance, event)
         if event.what in ("mark", "sync") or kept is False:
+            continue
+        if event.what == "delete":
+            files.pop(event.file, None)
             continue
         content = files[event.file]
         if event.what == "truncate":

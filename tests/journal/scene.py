@@ -7,18 +7,21 @@ Each effect is a file in FOLDER/world, each call a line in FOLDER/calls.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import actionqueues
 from actionqueues import Retry, Step, action, current_step, transaction
-from actionqueues.journal import Journal, current_hook_key, durable
+from actionqueues.journal import Journal, current_hook_key, durable, schema
 from actionqueues.journal.store import Store
 
 FOLDER = Path(sys.argv[2]) if __name__ == "__main__" else Path()
@@ -192,19 +195,143 @@ def run(at: int, *, fails: bool) -> None:
     print(killer.count)
 
 
+class _Deadly(list[Any]):
+    """What SQLite has done to its files; something kills the process before it is done."""
+
+    def __init__(self, killer: Killer) -> None:
+        super().__init__()
+        self.killer = killer
+
+    def append(self, event: Any) -> None:
+        self.killer()
+
+
+def files(at: int, *, fails: bool) -> None:
+    """Run, forget what has ended, and close: killed before SQLite writes, syncs, cuts or deletes a file."""
+    from .power import Recorder
+
+    killer = Killer(at)
+    recorder = Recorder(_Deadly(killer))
+    sqlite3.connect = recorder.connect  # type: ignore[assignment] # a process of its own
+    opened = journal()
+    try:
+        with transaction("scene", journal=opened) as q:
+            body(q)
+            if fails:
+                raise KeyError("fails")
+    except KeyError:
+        pass
+    call("ended")
+    opened.prune()
+    opened.close()
+    print(killer.count)
+
+
+def migrate(at: int) -> None:
+    """Make the file newer, likewise."""
+    from .power import Recorder
+
+    schema.VERSION = 3  # type: ignore[misc] # a process of its own
+    schema.MIGRATIONS[2] = "ALTER TABLE steps ADD COLUMN place TEXT;\nUPDATE steps SET place = 'here';"
+    schema.MIGRATIONS[3] = "CREATE TABLE more (x);\nINSERT INTO more SELECT count(*) FROM steps;"
+    killer = Killer(at)
+    recorder = Recorder(_Deadly(killer))
+    connect = sqlite3.connect
+    sqlite3.connect = recorder.connect  # type: ignore[assignment] # likewise
+    opened = journal()
+    opened.open().close()
+    sqlite3.connect = connect
+    with closing(sqlite3.connect(FOLDER / "actions.db")) as db:
+        rows = db.execute("SELECT x, (SELECT count(*) FROM steps WHERE place = 'here') FROM more").fetchall()
+    print(killer.count, *rows[0], len(rows))
+
+
 def recover(at: int) -> None:
     opened = journal().open()
     killer = Killer(at)
     killer.at_lines()
     done = opened.recover()
+    waiting = [each.id for each in done if each.state == "waiting"]
+    if waiting:
+        done = asyncio.run(opened.recover_async(*waiting))
     sys.settrace(None)
     print(killer.count, *(each.state for each in done))
+
+
+def race(count: int) -> None:
+    """Start new transactions, some of which fail, on a file that others recover."""
+    opened = journal()
+    for number in range(count):
+        with transaction(f"new {number}", journal=opened):
+            put(f"new-{number}")
+        try:
+            with transaction(f"failing {number}", journal=opened):
+                put(f"failing-{number}")
+                raise KeyError
+        except KeyError:
+            pass
+
+
+@action
+async def upload(name: str, steps: int) -> str:
+    make(name)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    return name
+
+
+@upload.rollback
+async def take_down(name: str, step: Step[str]) -> None:
+    call("state", name, step.state)
+    await asyncio.sleep(0)
+    remove(name)
+
+
+@action(timeout=0.01)
+async def too_slow(name: str) -> None:
+    make(name)
+    await asyncio.sleep(60)
+
+
+@too_slow.rollback
+async def undo_too_slow(name: str, step: Step[None]) -> None:
+    call("state", name, step.state)
+    remove(name)
+
+
+@action
+async def die_async(after: str) -> None:
+    while f"done {after}" not in (FOLDER / "calls").read_text():
+        await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def concurrent() -> None:
+    """Steps run at the same time; when some have ended and some have not, the process is killed."""
+    async with transaction("concurrent", journal=journal()):
+        put("first")
+        try:
+            await too_slow("slow")
+        except TimeoutError:
+            pass
+
+        async def follow() -> None:
+            await upload("short", 1)
+            call("done", "short")
+
+        await asyncio.gather(upload("long", 10**9), follow(), die_async("short"))
 
 
 def started(name: str, step: Callable[[str], object]) -> None:
     with transaction("waits", journal=journal()):
         put("a")
         step(name)
+
+
+def savepoints() -> None:
+    with transaction("savepoints", journal=journal()) as q:
+        body(q)
+        die("last")
 
 
 def forked() -> None:
@@ -224,6 +351,12 @@ COMMANDS: dict[str, Callable[[int], None]] = {
     "commit": lambda at: run(at, fails=False),
     "fail": lambda at: run(at, fails=True),
     "recover": recover,
+    "files": lambda at: files(at, fails=False),
+    "files-fail": lambda at: files(at, fails=True),
+    "migrate": migrate,
+    "race": lambda at: race(at),
+    "async": lambda _: asyncio.run(concurrent()),
+    "savepoints": lambda _: savepoints(),
     "die": lambda _: started("b", die),
     "wait": lambda _: started("b", wait),
     "fork": lambda _: forked(),

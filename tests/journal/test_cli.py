@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import runpy
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from actionqueues.journal import Journal, NotRestorable
 
 from . import actions
 from .actions import failing, trail
-from .test_recovery import leave
+from .leaving import edit, leave
 
 
 @pytest.fixture
@@ -50,7 +54,8 @@ def test_a_list_fits_the_terminal_and_says_what_is_left(path: str, capsys: pytes
     status, lines = run(capsys, "list", path)
     assert status == 1
     assert max(map(len, lines)) <= 80
-    assert [line.split()[:2] for line in lines[1:]] == [["1", "committed"], ["2", "open"]]
+    assert [line.split()[:2] for line in lines[1:-1]] == [["1", "committed"], ["2", "open"]]
+    assert lines[-1].startswith("Not all has ended")
     assert "\x1b" not in "".join(lines)
     assert run(capsys, "list", path, "--state", "committed")[0] == 0
 
@@ -70,12 +75,14 @@ def test_recovering_deciding_and_forgetting(path: str, capsys: pytest.CaptureFix
     failing["-a"] = OSError("not\nnow")
     status, lines = run(capsys, "recover", path, "--import", "tests.journal.actions")
     assert status == 1
-    assert lines[-1] == "1 recovered, 1 left to a person"
+    assert lines[-1] == "0 recovered, 1 left to a person"
     assert lines[0].startswith("1 left: stuck, 1 undone, tests.journal.actions:put: OSError(")
     status, lines = run(capsys, "show", path, "1")
     assert status == 1
     assert lines[3].startswith("reason: tests.journal.actions:put: OSError")
-    assert lines[5].split()[:5] == ["1", "tests.journal.actions:put", "done", "undo", "failed"]
+    assert lines[5].split()[:5] == ["1", "done", "undo", "failed", "tests.journal.actions:put"]
+    assert lines[7] == "step 1: OSError('not\\nnow')"
+    assert "resolve FILE 1 STEP --undone" in lines[-1]
     assert run(capsys, "resolve", path, "1", "1", "--undone") == (0, ["transaction 1 is rolled back"])
     assert run(capsys, "show", path, "1")[0] == 0
     assert run(capsys, "prune", path, "--older-than", "1d") == (0, ["0 deleted"])
@@ -87,8 +94,10 @@ def test_hooks_are_shown_and_decided(path: str, capsys: pytest.CaptureFixture[st
     failing["!x True"] = OSError("not now")
     with pytest.raises(ExceptionGroup), transaction("hooked", journal=path) as q:
         q.on_commit(actions.tell, "x")
+        q.on_commit(actions.tell, "y")
     status, lines = run(capsys, "show", path, "1")
-    assert (status, "to be called" in lines[-1]) == (1, True)
+    assert (status, "to be called" in lines[-3], lines[-1]) == (1, True, "hook 1: OSError('not now')")
+    assert lines[-2].split()[0] == "2"
     assert run(capsys, "resolve", path, "1", "1", "--hook", "--json")[0] == 0
 
 
@@ -104,7 +113,8 @@ def test_a_journal_that_a_module_makes_is_named_by_it(path: str, capsys: pytest.
 
 
 def test_what_needs_an_event_loop_is_given_one(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from .test_recovery import leave_async, put_both
+    from .leaving import leave_async
+    from .test_recovery import put_both
 
     leave_async(Path(path), put_both)
     left(path, "c")
@@ -113,7 +123,19 @@ def test_what_needs_an_event_loop_is_given_one(path: str, capsys: pytest.Capture
 
 
 WRONG = [
-    (("list", "nowhere.db"), "there is no journal 'nowhere.db'"),
+    (("list", "nowhere.db"), "there is no journal 'nowhere.db': it is not there"),
+    (("list", "."), "there is no journal '.': it is a folder"),
+    (("list", "empty.db"), "'empty.db' is empty"),
+    (("list", "foreign.db"), "foreign.db': is a database of something else"),
+    (("show", "actions.db", "9" * 30), "is no number of a transaction"),
+    (("show", "actions.db", "-1"), "'-1' is no number of a transaction"),
+    (("recover", "actions.db", "1", "77"), "there is no transaction 77"),
+    (("recover", "actions.db", "--import", "broken_module"), "'broken_module' cannot be imported: KeyError: 'HOME_OF'"),
+    (("recover", "actions.db", "--import", "exits"), "'exits' cannot be imported: SystemExit: 3"),
+    (("recover", "actions.db", "--import", "no_syntax"), "'no_syntax' cannot be imported: SyntaxError"),
+    (("recover", "broken_module:journal"), "'broken_module' cannot be imported"),
+    (("prune", "actions.db", "--older-than", "9999999999d"), "is no age"),
+    (("prune", "actions.db", "--older-than", "²d"), "is no age"),
     (("show", "actions.db", "9"), "there is no transaction 9"),
     (("recover", "actions.db", "--import", "no_such_module"), "No module named 'no_such_module'"),
     (("resolve", "actions.db", "1", "9", "--undone"), "there is no such step"),
@@ -130,16 +152,75 @@ def test_an_error_is_one_line(
 ) -> None:
     left(path, "a")
     Path("text.db").write_text("hello\n" * 1000)
+    Path("empty.db").touch()
+    with closing(sqlite3.connect("foreign.db")) as foreign:
+        foreign.execute("CREATE TABLE mine (x)")
+    Path("broken_module.py").write_text("import os\nos.environ['HOME_OF']\n")
+    Path("exits.py").write_text("raise SystemExit(3)\n")
+    Path("no_syntax.py").write_text("def\n")
     status, lines = run(capsys, *arguments)
     assert (status, len(lines)) == (2, 1)
     assert message in lines[0]
     assert not Path("nowhere.db").exists()
+    assert Path("empty.db").stat().st_size == 0
+    assert trail == []
+
+
+def test_what_is_named_and_not_touched_says_why(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    left(path, "a")
+    with transaction("in progress", journal=path):
+        actions.put("b")
+        status, lines = run(capsys, "recover", path, "1", "2")
+        assert (status, lines[1]) == (1, "2 in progress: open, a live process is working on it")
+    status, lines = run(capsys, "recover", path, "1", "2")
+    assert status == 0
+    assert lines == [
+        "1 left: rolled back, there is nothing to do",
+        "2 in progress: committed, there is nothing to do",
+        "0 recovered, 0 left to a person",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", ["list", "show", "recover", "resolve", "prune"])
+def test_help_fits_the_terminal(
+    width: int, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    status, lines = run(capsys, command, "--help")
+    assert (status, max(map(len, lines)) < max(80, width)) == (0, True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_columns_with_texts_share_the_room_that_there_is(
+    path: str, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(ValueError, match="card"), transaction("sign-up of somebody " * 5, journal=path):
+        actions.put("an argument " * 20)
+        raise ValueError("no such card " * 10)
+    _, lines = run(capsys, "list", path)
+    assert {len(line) for line in lines[1:]} == {width}
+    name, why = (len(lines[0].split("NAME")[0]), len(lines[0].split("WHY")[0]))
+    assert abs((why - name - 2) - (width - why)) <= 1
+    _, lines = run(capsys, "show", path, "1")
+    assert lines[3] == "STEP  STATE  UNDO    NAME" + " " * (lines[3].index("ARGUMENTS") - 25) + "ARGUMENTS"
+    assert len(lines[4]) == width
+
+
+def test_what_an_attempt_has_raised_is_shown_as_its_text(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FileExistsError), transaction("fails", journal=path):
+        actions.failed("a")
+    assert "step 1: FileExistsError(17, 'exists')" in run(capsys, "show", path, "1")[1]
+    for text in ("nonsense", "[]"):
+        edit(Path(path), "UPDATE steps SET error = ?", text)
+        assert f"step 1: {text}" in run(capsys, "show", path, "1")[1]
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     status, lines = run(capsys, "--help")
     assert (status, "Exit status: 0 all is well" in "\n".join(lines)) == (0, True)
-    assert all(len(line) <= 100 for line in lines)
+    assert all(len(line) < 80 for line in lines)
     status, lines = run(capsys, "recover", "--help")
     assert "actionqueues recover shop.jobs:journal" in "\n".join(lines)
 
@@ -151,6 +232,27 @@ def test_tracebacks_are_logged_if_they_are_wanted(
     failing["-a"] = NotRestorable("a", "b")
     run(capsys, "recover", path, "--traceback")
     assert "the undo of put failed" in caplog.text
+
+
+def test_a_reader_that_has_gone_is_no_error_in_this_process_either(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(path, "a")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert cli.main(["list", path]) == 0
+
+
+def test_python_dash_m_is_the_command(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(path, "a")
+    monkeypatch.setattr(sys, "argv", ["actionqueues", "list", path])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("actionqueues", run_name="__main__")
+    assert ended.value.code == 1
+    importlib.import_module("actionqueues.__main__")  # does nothing
+    assert "open" in capsys.readouterr().out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(path: str) -> None:

@@ -23,13 +23,7 @@ from actionqueues.journal.wal import lost_commits
 
 from . import actions
 from .actions import trail
-from .test_recovery import edit, leave, recovered
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    trail.clear()
-    return tmp_path / "actions.db"
+from .leaving import edit, leave, recovered
 
 
 def test_what_a_module_is_recorded_as_is_what_python_dash_m_was_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,17 +16,8 @@ from actionqueues.journal.modules import module_name
 from actionqueues.journal.values import Missing, Values, readable
 
 from . import actions
-from .actions import failing, trail
-from .test_recovery import edit, leave, recovered
-
-
-@pytest.fixture
-def path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
-    caplog.set_level(logging.CRITICAL)
-    trail.clear()
-    failing.clear()
-    yield tmp_path / "actions.db"
-    Journal(tmp_path / "actions.db").close()
+from .actions import trail
+from .leaving import edit, leave, recovered
 
 
 @pytest.fixture
@@ -71,8 +60,9 @@ def test_an_exception_that_cannot_be_made_again_is_its_text(values: Values) -> N
         assert isinstance(values.read_error(recorded), RecordedError)
     finally:
         Unmakable.refuses = False
-    again = values.read_error('{"type": "gone:Gone", "text": "Gone(1)"}')
-    assert (type(again), str(again)) == (RecordedError, "Gone(1)")
+    for name in ("gone:Gone", "tests.journal.actions:trail", "tests.journal.actions:Shop"):  # gone, and no exceptions
+        again = values.read_error(f'{{"type": "{name}", "text": "Gone(1)"}}')
+        assert (type(again), str(again)) == (RecordedError, "Gone(1)")
 
 
 def test_what_is_missing_says_why(values: Values) -> None:

@@ -7,7 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,10 @@ from typing import Any
 import pytest
 
 from actionqueues import action, transaction
-from actionqueues.journal import Journal, JournalCorrupt, JournalError, NotRecordable, schema
+from actionqueues.journal import Journal, JournalError, NotRecordable
 
-trail: list[str] = []
-
-
-@action
-def put(name: Any) -> Any:
-    trail.append(f"+{str(name)[:9]}")
-    return name
-
-
-@put.rollback
-def take(name: Any, result: Any) -> None:
-    trail.append(f"-{str(name)[:9]}")
+from .faulty import put, steps, trail
+from .leaving import leave
 
 
 @action
@@ -40,6 +30,16 @@ def fetch(name: str) -> object:
 @fetch.rollback
 def unfetch(name: str) -> None:
     trail.append(f"-{name}")
+
+
+@action
+def move_back(there: str, here: str) -> None: ...
+
+
+@move_back.rollback
+def move(there: str, here: str) -> None:
+    if os.path.exists(there):
+        os.rename(there, here)
 
 
 @action
@@ -58,13 +58,6 @@ def path(tmp_path: Path) -> Iterator[Path]:
     Journal(tmp_path / "actions.db").close()
 
 
-def steps(path: Path, *names: Any) -> Any:
-    with transaction("faulty", journal=Journal(path, busy_timeout=0.05)) as q:
-        for name in names:
-            put(name)
-    return q
-
-
 def test_the_file_is_readable_by_its_owner_alone(path: Path) -> None:
     steps(path, "a")
     assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o600}
@@ -81,6 +74,33 @@ def test_a_database_that_is_locked_stops_the_step(path: Path) -> None:
     finally:
         other.close()
     assert trail == ["+a"]
+
+
+def test_a_new_file_that_another_process_is_opening_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    waits = iter(["", "COMMIT"])
+
+    def wait(_seconds: float) -> None:
+        other.execute(next(waits))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("actionqueues.journal.opening.monotonic", lambda: 0.0)  # the time that it has never passes
+        patch.setattr("actionqueues.journal.opening.sleep", wait)
+        steps(path, "a")
+    assert (trail, next(waits, None)) == (["+a"], None)
+    other.close()
+
+
+def test_a_new_file_that_stays_locked_is_given_up(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    with pytest.raises(JournalError, match=f"{path}.*kept it locked"):
+        steps(path, "a")
+    other.close()
+    assert trail == []
 
 
 def test_a_file_that_is_full_stops_the_step_and_the_rollback_goes_on_from_memory(path: Path) -> None:
@@ -114,6 +134,20 @@ def test_a_file_that_vanishes_stops_the_step(path: Path) -> None:
     assert trail == ["+a", "-a"]
 
 
+def test_a_file_that_vanishes_during_a_recovery_ends_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actionqueues.journal.recovery._PIECE", 1)
+    elsewhere = path.with_name("elsewhere")
+    leave(path, lambda q: (move_back("", ""), move_back(str(path), str(elsewhere)), put("c")))
+    with Journal(path) as journal:
+        with pytest.raises(JournalError, match=f"{path}.*has been removed"):
+            journal.recover()
+        assert trail == ["-c"]
+        assert not path.exists()
+    elsewhere.rename(path)
+    with Journal(path) as journal:
+        assert [one.state for one in journal.recover()] == ["rolled back"]
+
+
 def test_a_file_that_is_replaced_stops_the_step(path: Path) -> None:
     with pytest.raises(JournalError, match="has been replaced"), transaction(journal=path):
         put("a")
@@ -125,14 +159,14 @@ def test_a_file_that_is_replaced_stops_the_step(path: Path) -> None:
 
 READ_ONLY = """
 import datetime, os, sqlite3, sys
-from tests.journal import test_faults
+from tests.journal import faulty
 from actionqueues.journal import JournalError
 os.seteuid(65534)  # after the imports, which are the owner's alone
 try:
-    test_faults.steps(sys.argv[1], "a")
+    faulty.steps(sys.argv[1], "a")
 except JournalError as error:
     print(error)
-print(test_faults.trail)
+print(faulty.trail)
 """
 
 
@@ -156,120 +190,37 @@ def test_a_file_that_cannot_be_written_stops_the_step(path: Path) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("name", ["", ":memory:"])
+def test_what_is_no_name_of_a_file_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="takes the name of a file"):
+        Journal(name)
+
+
+def test_a_folder_is_refused(path: Path) -> None:
+    with pytest.raises(JournalError, match="is a folder"):
+        steps(path.parent, "a")
+    assert (trail, list(path.parent.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["a?b#c%20.db", "ü .db", "-x.db", "new\nline.db", "\udcff.db"])
+def test_a_name_of_a_file_may_be_anything(path: Path, name: str) -> None:
+    odd = path.with_name(name)
+    try:
+        odd.touch()
+    except (OSError, UnicodeError):
+        pytest.skip("no file can be called that here")
+    odd.unlink()
+    leave(odd, lambda q: put("a"))
+    with Journal(odd) as journal:
+        assert [one.state for one in journal.recover()] == ["rolled back"]
+    assert trail == ["-a"]
+    assert list(path.parent.glob("*.db")) == [odd]
+
+
 def test_a_folder_that_is_not_there_is_named(path: Path) -> None:
     with pytest.raises(JournalError, match="nowhere"):
         steps(path.parent / "nowhere" / "actions.db", "a")
     assert trail == []
-
-
-@pytest.mark.parametrize("content", [b"hello", b"hello" * 1000, b"SQLite format 3\0" + bytes(5000)])
-def test_a_file_of_something_else_is_refused_and_left_as_it_was(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    with pytest.raises(JournalError, match=str(path)):
-        steps(path, "a")
-    assert (path.read_bytes(), trail) == (content, [])
-
-
-def test_a_database_of_something_else_is_refused_and_left_as_it_was(path: Path) -> None:
-    db = sqlite3.connect(path)
-    db.execute("CREATE TABLE mine (x)")
-    db.close()
-    before = path.read_bytes()
-    with pytest.raises(JournalCorrupt, match="a file of its own"):
-        steps(path, "a")
-    assert path.read_bytes() == before
-
-
-def filled(path: Path) -> bytes:
-    with Journal(path) as journal, transaction(journal=journal):
-        for number in range(300):
-            put(f"{number}" * 20)
-    return path.read_bytes()
-
-
-def test_a_truncated_file_is_refused_and_left_as_it_was(path: Path) -> None:
-    whole = filled(path)
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(JournalCorrupt, match="cut off|damaged"):
-        steps(path, "a")
-    assert path.read_bytes() == whole[: len(whole) // 2]
-
-
-def test_a_damaged_file_is_not_recovered_from(path: Path) -> None:
-    whole = bytearray(filled(path))
-    for place in range(8192, len(whole), 4096):
-        whole[place : place + 64] = os.urandom(64)
-    path.write_bytes(whole)
-    with pytest.raises(JournalCorrupt, match="put a copy"):
-        Journal(path).recover()
-
-
-def torn(path: Path, damage: Callable[[bytearray], None]) -> tuple[bytes, bytes]:
-    """A journal whose process died, with its log damaged: the files as they are then."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            steps(path, *"abcdefghijkl")
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    log = Path(f"{path}-wal")
-    content = bytearray(log.read_bytes())
-    damage(content)
-    log.write_bytes(content)
-    Path(f"{path}-shm").unlink()
-    return path.read_bytes(), log.read_bytes()
-
-
-def flip(content: bytearray) -> None:
-    content[32 + 24 + 4096 * 12] ^= 1
-
-
-def test_a_log_that_is_damaged_in_the_middle_is_refused_and_left_as_it_was(path: Path) -> None:
-    files = torn(path, flip)
-    with pytest.raises(JournalCorrupt, match="commits behind that place would be lost"):
-        steps(path, "g")
-    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == files
-
-
-@pytest.mark.parametrize("cut", [1, 2000, 4119, 4120])
-def test_a_log_whose_last_commit_is_torn_is_that_of_a_process_that_was_killed(path: Path, cut: int) -> None:
-    torn(path, lambda content: content.__delitem__(slice(-cut, None)))
-    assert [entry.state for entry in Journal(path).transactions()] == ["open"]
-
-
-@pytest.mark.parametrize("size", [0, 10, 31])
-def test_a_log_that_was_only_begun_is_empty(path: Path, size: int) -> None:
-    Journal(path).open().close()
-    Path(f"{path}-wal").write_bytes(b"x" * size)
-    assert Journal(path).transactions() == []
-
-
-def test_a_newer_file_is_refused(path: Path) -> None:
-    Journal(path).open().close()
-    db = sqlite3.connect(path)
-    db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
-    db.close()
-    with pytest.raises(JournalError, match="newer actionqueues.*upgrade"):
-        steps(path, "a")
-
-
-def test_an_older_file_is_migrated_in_one_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps(path, "a")
-    Journal(path).close()
-    monkeypatch.setattr(schema, "VERSION", 3)
-    scripts = {2: "ALTER TABLE steps ADD COLUMN place TEXT;", 3: "CREATE TABLE more (x);\nUPDATE absent SET x = 1;"}
-    monkeypatch.setattr(schema, "MIGRATIONS", scripts)
-    with pytest.raises(JournalError, match="no such table: absent"):
-        Journal(path).open()
-    db = sqlite3.connect(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
-    assert "place" not in db.execute("SELECT sql FROM sqlite_master WHERE name = 'steps'").fetchone()[0]
-    scripts[3] = "CREATE TABLE more (x);"
-    Journal(path).open()
-    assert db.execute("PRAGMA user_version").fetchone() == (3,)
-    db.close()
-    assert [entry.step_count for entry in Journal(path).transactions()] == [1]
 
 
 def test_an_argument_that_is_no_plain_data_is_refused_by_name_before_the_step_runs(path: Path) -> None:

@@ -56,6 +56,13 @@ def test_the_order_names_each_module_once() -> None:
     assert sorted(ORDER) == sorted(path.stem for path in FOLDER.glob("*.py"))
 
 
+@pytest.mark.parametrize(
+    "path", sorted([*FOLDER.glob("*.py"), *Path(__file__).parent.glob("*.py")]), ids=lambda path: path.name
+)
+def test_a_file_is_under_400_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_a_module_imports_only_from_those_above_it(name: str) -> None:
     own = {node.module or alias.name for node in imports(name) if node.level for alias in node.names}

@@ -12,7 +12,9 @@ import pytest
 
 from actionqueues import action, transaction
 from actionqueues.journal import Journal
+from actionqueues.journal.recovery import Recovery
 
+from . import scene
 from .stage import calls, present, run, start
 
 
@@ -44,6 +46,30 @@ def test_the_transaction_of_a_live_process_is_left_alone(tmp_path: Path) -> None
         end(process)
     assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
     assert present(tmp_path) == set()
+
+
+def test_recovering_beside_a_live_process_undoes_what_others_have_left(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    process = waiting(tmp_path)
+    journal = Journal(tmp_path / "actions.db")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scene, "FOLDER", tmp_path)
+            done = journal.recover()
+        assert [(one.id, one.state) for one in done] == [(1, "rolled back")]
+        assert [entry.state for entry in journal.transactions()] == ["rolled back", "open"]
+    finally:
+        end(process)
+        journal.close()
+
+
+def test_what_another_recovery_has_taken_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    with Journal(tmp_path / "actions.db") as journal:
+        recovery = Recovery(journal, awaits=False)
+        seen = journal.store.read("SELECT id, owner FROM transactions WHERE ended IS NULL")
+        assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
+        assert recovery._take(seen, journal.store.owner) == []
 
 
 def test_a_stopped_process_is_alive(tmp_path: Path) -> None:
@@ -95,6 +121,45 @@ def test_two_recoveries_at_once_undo_each_step_once(tmp_path: Path) -> None:
         assert process.returncode == 0
     assert states(tmp_path) == ["rolled back"] * 4
     assert sorted(words[1] for words in calls(tmp_path) if words[0] == "undo") == ["a"] * 4 + ["b"] * 4
+
+
+def test_processes_that_open_one_new_file_at_once_all_use_it(tmp_path: Path) -> None:
+    for round_ in range(6):
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        read, write = os.pipe()
+        children: list[int] = []
+        for number in range(8):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.close(write)
+                    os.read(read, 1)  # until all are there
+                    with Journal(folder / "actions.db") as journal, transaction(str(number), journal=journal):
+                        hold(str(folder))
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            children.append(pid)
+        os.close(read)
+        os.close(write)
+        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 8
+        assert states(folder) == ["committed"] * 8
+
+
+def test_recoveries_race_while_new_transactions_start(tmp_path: Path) -> None:
+    for _ in range(3):
+        assert run(tmp_path, "die").killed
+    processes = [start(tmp_path, "race", 30), *(start(tmp_path, "recover") for _ in range(2))]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    run(tmp_path, "recover")  # what one of them found locked by the other
+    assert states(tmp_path) == ["rolled back"] * 3 + ["committed", "rolled back"] * 30
+    undone = [words[1] for words in calls(tmp_path) if words[0] == "undo"]
+    assert sorted(name for name in undone if name in "ab") == ["a"] * 3 + ["b"] * 3
+    assert [name for name in undone if name.startswith("new")] == []
+    assert present(tmp_path) == {f"new-{number}" for number in range(30)}
 
 
 trail: list[str] = []

@@ -163,6 +163,12 @@ def test_an_integer_too_long_for_its_decimal_text_comes_back() -> None:
     assert there_and_back(1 << 70000) == 1 << 70000
 
 
+@pytest.mark.parametrize("value", [datetime(2026, 10, 25, 2, 30, fold=1), time(2, 30, fold=1)])
+def test_the_second_of_two_hours_when_the_clock_is_put_back_stays_the_second(value: Any) -> None:
+    again = Serializer().decode(Serializer().encode(value))
+    assert (again, again.fold, again.tzinfo) == (value, 1, None)
+
+
 def test_the_data_read_well() -> None:
     value = {"who": "Zoë", "when": date(2026, 1, 2), "what": (1, b"x"), "id": UUID(int=1), "ratio": Fraction(1, 3)}
     assert to_json(Serializer().encode(value)) == (

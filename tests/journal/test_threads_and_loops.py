@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -120,6 +122,70 @@ def test_what_is_wrong_with_one_is_no_fault_of_the_others(journal: Journal, monk
     assert journal.store.read("SELECT count(*) FROM owners WHERE program = 'x'") == [(5,)]
 
 
+class Rang(Exception):
+    """What a signal handler of the program raises."""
+
+
+def test_a_signal_handler_that_raises_while_a_commit_waits_is_obeyed_and_nobody_waits_for_ever(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert journal.store.owner
+    gate = Gate(monkeypatch)
+    statement = "INSERT INTO owners (pid, program, started) VALUES (?, 'x', 'x')"
+
+    def write(number: int) -> None:
+        journal.store.write(lambda db: db.execute(statement, (number,)), sync=True)
+
+    def ring(_signum: int, _frame: object) -> None:
+        gate.open.set()
+        raise Rang
+
+    def alarm() -> None:
+        while len(journal.store._queue) < 1:
+            threading.Event().wait(0.001)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, ring)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(write, 1)
+            assert gate.reached.wait(30)
+            alarmed = pool.submit(alarm)
+            with pytest.raises(Rang):
+                write(2)  # in the main thread, behind the first
+            alarmed.result()
+            first.result()
+            pool.submit(write, 3).result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert journal.store.read("SELECT pid FROM owners WHERE program = 'x' ORDER BY pid") == [(1,), (2,), (3,)]
+
+
+def test_ctrl_c_while_progress_is_saved_comes_once_it_is_in_the_file(journal: Journal) -> None:
+    def press() -> None:  # in the middle of the next commit
+        journal.store.late.append(lambda db: signal.raise_signal(signal.SIGINT))
+
+    before_saving.append(press)
+    with pytest.raises(KeyboardInterrupt), transaction(journal=journal):
+        saves()
+    assert journal.show(1).steps[0].saved == '{"part": 1}'
+    assert trail == ["{'part': 1}"]
+
+
+before_saving: list[Callable[[], None]] = []
+
+
+@action
+def saves() -> None:
+    before_saving.pop()()
+    current_step().save(part=1)
+
+
+@saves.rollback
+def unsave(step: Any) -> None:
+    trail.append(str(step.saved))
+
+
 def test_transactions_of_many_threads_are_all_recorded(journal: Journal) -> None:
     def work(number: int) -> None:
         with transaction(str(number), journal=journal):
@@ -194,6 +260,12 @@ def save_object() -> None:
 @save_object.rollback
 def undo_save_object(step: Any) -> None:
     trail.append(str(step.saved))
+
+
+def test_a_query_that_fails_names_the_file_and_the_next_one_works(journal: Journal) -> None:
+    with pytest.raises(JournalError, match=f"{journal.path}.*no such column: nonsense"):
+        journal.store.read("SELECT nonsense")
+    assert journal.store.read("SELECT 1") == [(1,)]
 
 
 def test_a_file_can_be_closed_and_used_again(journal: Journal) -> None:
