@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from shlex import quote
+from typing import Any, TypedDict, Unpack
 
 import pytest
 
-from .testing.entry import sweep
-from .testing.handlers import HandlerCoverage, coverage_lines
+from .testing.entry import SweepOptions, sweep
+from .testing.handlers import CoverageData, HandlerCoverage, coverage_lines
 from .testing.matrix import Swept, as_data, matrix_lines, page
 from .testing.outcomes import Outcome, SweepError, SweepFailed
 
@@ -26,7 +29,7 @@ class RollbackSweep:
         self._request = request
         self._session = session_of(request.config)
 
-    def __call__(self, scenario: Any, /, **options: Any) -> None:
+    def __call__(self, scenario: Callable[[], object], /, **options: Unpack[SweepOptions]) -> None:
         """Sweep; takes what `actionqueues.testing.sweep` takes.
 
         Raises:
@@ -50,7 +53,7 @@ class RollbackSweep:
                             if not outcome.ok:
                                 pytest.fail(_told(outcome, node), pytrace=False)
         finally:
-            self._session.sweeps.append(as_data(node, made.outcomes, made.stopped))
+            self._session.sweeps.append(as_data(node, made.outcomes, made.stopped, made.untried))
         if subtests is None and made.failures:
             raise SweepFailed(made.failures)
         if not made.outcomes:
@@ -58,7 +61,12 @@ class RollbackSweep:
 
 
 def _told(outcome: Outcome, node: str) -> str:
-    return f"{outcome.message}\nagain, alone: pytest '{node}' --rollback-only='{outcome.id}'"
+    return f"{outcome.message}\nagain, alone: pytest {quote(node)} {quote(f'--rollback-only={outcome.id}')}"
+
+
+class _Seen(TypedDict):
+    sweeps: list[Swept]
+    handlers: CoverageData | None
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -85,6 +93,7 @@ class Session:
         self._packages = packages
         self._report: str | None = config.getoption("rollback_report")
         self._limit: float | None = config.getoption("rollback_fail_under")
+        self._told = ""  # why the page was not written
         self._config = config
         self._open = ExitStack()
         self.handlers = HandlerCoverage() if packages else None
@@ -99,29 +108,40 @@ class Session:
         return stack
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any) -> None:  # pragma: no cover - runs where there are workers
         """A worker of pytest-xdist has ended: take over what it has seen."""
         text = getattr(node, "workeroutput", {}).get(_NAME)
         if text is not None:
-            seen = json.loads(text)
-            self.sweeps += cast("list[Swept]", seen["sweeps"])
-            if self.handlers is not None:
+            seen: _Seen = json.loads(text)
+            self.sweeps += seen["sweeps"]
+            if self.handlers is not None and seen["handlers"] is not None:
                 self.handlers.include(seen["handlers"])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Pass on what was seen, write the page, and fail where too little has run."""
+        if self.handlers is not None and not self.handlers.actions:  # or the workers have told, who can import them
+            self.handlers.look(self._packages)
         output: Any = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            seen = {"sweeps": self.sweeps, "handlers": self.handlers.as_data() if self.handlers is not None else {}}
+        if output is not None:  # pragma: no cover - runs in a worker process
+            seen: _Seen = {
+                "sweeps": self.sweeps,
+                "handlers": None if self.handlers is None else self.handlers.as_data(),
+            }
             output[_NAME] = json.dumps(seen)
             return
-        if self._report is not None:
-            Path(self._report).write_text(page(self.sweeps), encoding="utf-8")
-        if self.handlers is None or self._limit is None or session.exitstatus != 0:
-            return
-        if self.handlers.percent(self._packages) < self._limit:
+        if self._report is not None and not self._write(Path(self._report)) and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.handlers is not None and not self.handlers.suffices(self._limit) and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write(self, path: Path) -> bool:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(page(self.sweeps), encoding="utf-8")
+        except OSError as error:
+            self._told = f"rollback report: not written: {error}"
+        return not self._told
 
     def pytest_unconfigure(self) -> None:
         """Watch no more."""
@@ -129,15 +149,16 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Draw the matrices, and list the handlers."""
-        for swept in self.sweeps:
+        terminalreporter.ensure_newline()
+        for swept in filter(itemgetter("trials"), self.sweeps):
             terminalreporter.section(f"rollback sweep of {swept['test']}", sep="-")
-            for line in matrix_lines(swept):
+            for line in matrix_lines(swept, self._config.get_terminal_writer().fullwidth):
                 for text, kind in line:
                     terminalreporter.write(text, green=kind == "ok", red=kind == "failed")
                 terminalreporter.line("")
         if self.handlers is not None:
             terminalreporter.section("rollback coverage", sep="-")
-            for text, good in coverage_lines(self.handlers, self._packages, self._limit):
+            for text, good in coverage_lines(self.handlers, self._limit):
                 terminalreporter.write_line(text, red=not good)
         if self._report is not None:
-            terminalreporter.write_line(f"rollback report: {self._report}")
+            terminalreporter.write_line(self._told or f"rollback report: {self._report}", red=bool(self._told))

@@ -126,7 +126,8 @@ def unpack(archive: Path, releases: Path) -> Path:
 
 @unpack.rollback
 def remove_release(step: Step[Path]) -> None:
-    if "made" in step.saved:
+    # After a crash an undo may run a second time, so it looks.
+    if "made" in step.saved and step.saved["made"].exists():
         shutil.rmtree(step.saved["made"])
 
 
@@ -134,16 +135,18 @@ def remove_release(step: Step[Path]) -> None:
 def migrate(database: Path, release: Path) -> None:
     with contextlib.closing(sqlite3.connect(database)) as db:
         version = schema_version(db)
-        current_step().save(before=version)
-        run_script(db, release / "up.sql", version + 1)
+        # Its way back goes on record: if the undo fails, it can be repeated without the release.
+        down = (release / "down.sql").read_text(encoding="utf-8")
+        current_step().save(before=version, down=down)
+        run_script(db, (release / "up.sql").read_text(encoding="utf-8"), version + 1)
 
 
 @migrate.rollback
-def migrate_down(database: Path, release: Path, step: Step[None]) -> None:
+def migrate_down(database: Path, step: Step[None]) -> None:
     with contextlib.closing(sqlite3.connect(database)) as db:
         # A script that failed has changed nothing, SQLite saw to that; so look before undoing.
         if "before" in step.saved and schema_version(db) > step.saved["before"]:
-            run_script(db, release / "down.sql", step.saved["before"])
+            run_script(db, step.saved["down"], step.saved["before"])
 
 
 @action
@@ -154,7 +157,9 @@ def switch_current(current: Path, release: Path) -> None:
 
 @switch_current.rollback
 def switch_back(current: Path, release: Path, step: Step[None]) -> None:
-    before = step.saved.get("before")
+    if "before" not in step.saved:
+        return  # it failed before it had looked
+    before = step.saved["before"]
     now = os.readlink(current) if current.is_symlink() else None
     if now not in (before, str(release)):
         raise RollbackConflict(f"{current} points to {now}: somebody else has deployed since")
@@ -234,15 +239,16 @@ def schema_version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def run_script(db: sqlite3.Connection, script: Path, version: int) -> None:
+def run_script(db: sqlite3.Connection, sql: str, version: int) -> None:
     """Run all of the script or nothing of it, and record the schema's version with it."""
-    sql = script.read_text(encoding="utf-8")
     db.executescript(f"BEGIN; {sql} PRAGMA user_version = {version}; COMMIT;")
 
 
 def stop(process: subprocess.Popen[str]) -> None:
     process.terminate()
-    process.communicate()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 def stop_orphan(pid: int, app: str) -> None:

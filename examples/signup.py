@@ -54,13 +54,14 @@ def create_user(db: sqlite3.Connection, email: str, name: str, plan: str) -> int
     [(user,)] = db.execute(
         "INSERT INTO users (email, name, plan) VALUES (?, ?, ?) RETURNING id", (email, name, plan)
     )
+    current_step().save(user=user)  # also where Ctrl-C comes before the result is there
     return int(user)
 
 
 @create_user.rollback
-def delete_user(db: sqlite3.Connection, result: int | None = None) -> None:
-    if result is not None:  # None: the INSERT was refused, and the row of that name is another's
-        db.execute("DELETE FROM users WHERE id = ?", (result,))
+def delete_user(db: sqlite3.Connection, step: Step[int]) -> None:
+    if "user" in step.saved:  # else the INSERT was refused, and the row of that name is another's
+        db.execute("DELETE FROM users WHERE id = ?", (step.saved["user"],))
 
 
 @action
@@ -74,7 +75,8 @@ def make_home(homes: Path, username: str, name: str) -> None:
 
 @make_home.rollback
 def remove_home(step: Step[Any]) -> None:
-    if "made" in step.saved:  # a step that broke half-way saved what it had made until then
+    # A step that broke half-way saved what it had made until then; an undo may run a second time.
+    if "made" in step.saved and step.saved["made"].exists():
         shutil.rmtree(step.saved["made"])
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from actionqueues import Retry, Step, action, current_step, transaction
+from actionqueues.pytest_plugin import RollbackSweep
 from actionqueues.testing import database, directory, memory
 
 
@@ -80,7 +81,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield Shop(db, tmp_path)
 
 
-def test_a_failed_sign_up_leaves_nothing_behind(rollback_sweep: Any, shop: Shop) -> None:
+def test_a_failed_sign_up_leaves_nothing_behind(rollback_sweep: RollbackSweep, shop: Shop) -> None:
     rollback_sweep(
         lambda: sign_up(shop, "ada@example.com"),
         state={

@@ -77,7 +77,7 @@ def test_the_programs_of_a_section_run_and_print_what_is_shown(section: str, mon
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    assert {block.language for block in blocks()} == {"python", "text", "sh"}
+    assert {block.language for block in blocks()} == {"console", "python", "text", "sh"}
 
 
 def test_the_commands_are_the_ones_that_ci_runs() -> None:

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from actionqueues.attempts import Attempts
+from actionqueues.block import Block
 from actionqueues.concurrency import in_worker_thread
 from actionqueues.drivers import drive, drive_async, roll_back, roll_back_async
 from actionqueues.engine import Rollback
@@ -103,8 +104,7 @@ class _Again(Recording):
         definition = step.definition
         if isinstance(definition, Blocked):
             row = (readable(definition.reason.reason), tx, number)
-            statement = "UPDATE steps SET reason = ? WHERE tx = ? AND number = ?"
-            return self._fact(lambda db: db.execute(statement, row))
+            return self._fact(lambda db: db.execute("UPDATE steps SET reason = ? WHERE tx = ? AND number = ?", row))
         if step.state is StepState.SKIPPED and step.error is None and tx is not None:
             reason = "nobody knows whether it has happened, and its undo needs its result"
             return self._fact(lambda db: _skip(db, reason, tx, number))
@@ -112,8 +112,7 @@ class _Again(Recording):
 
 
 def _skip(db: sqlite3.Connection, reason: str, tx: int, number: int) -> None:
-    statement = "UPDATE steps SET undo = 'skipped', reason = ? WHERE tx = ? AND number = ?"
-    db.execute(statement, (reason, tx, number))
+    db.execute("UPDATE steps SET undo = 'skipped', reason = ? WHERE tx = ? AND number = ?", (reason, tx, number))
 
 
 class _Steps(Owner):
@@ -124,7 +123,8 @@ class _Steps(Owner):
     def __init__(self, name: str, awaits: bool, watch: _Again) -> None:
         self.name = name
         self.log = [WATCHED, get_ident(), self, awaits]
-        self.interceptor = watch
+        observe: Any = Block.observe  # what tests watch transactions with
+        self.interceptor = watch if observe is None else observe(self, watch)
 
 
 class Recovery:

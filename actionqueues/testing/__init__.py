@@ -3,6 +3,7 @@
 from .diagnosis import Bug as Bug
 from .diagnosis import Finding as Finding
 from .differences import Change as Change
+from .entry import SweepOptions as SweepOptions
 from .entry import sweep as sweep
 from .faults import Fault as Fault
 from .faults import Injected as Injected
@@ -15,6 +16,8 @@ from .outcomes import SweepFailed as SweepFailed
 from .snapshots import database as database
 from .snapshots import directory as directory
 from .snapshots import memory as memory
+from .standins import held_hooks as held_hooks
+from .standins import stubbed as stubbed
 from .sweeping import Sweep as Sweep
 from .waiting import no_sleep as no_sleep
 
@@ -29,11 +32,14 @@ __all__ = [
     "Sweep",
     "SweepError",
     "SweepFailed",
+    "SweepOptions",
     "database",
     "directory",
     "fail_at",
     "fake_step",
+    "held_hooks",
     "memory",
     "no_sleep",
+    "stubbed",
     "sweep",
 ]

@@ -7,13 +7,28 @@ from inspect import isawaitable
 from typing import Any, cast
 
 from actionqueues.concurrency import in_worker_thread, shielded
+from actionqueues.interceptor import Interceptor
 from actionqueues.owner import undoing
 from actionqueues.requests import Await, Call, Request
 from actionqueues.step import Step
 
 from .waiting import loop_runs
 
-__all__ = ["call_again", "then"]
+__all__ = ["Passing", "call_again", "then"]
+
+_METHODS = frozenset(name for name in vars(Interceptor) if not name.startswith("_"))
+
+
+class Passing(Interceptor):
+    """Passes everything on to another interceptor that a subclass has no method of its own for."""
+
+    def __init__(self, inner: Interceptor | None) -> None:
+        self._inner = inner or Interceptor()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _METHODS and name not in type(self).__dict__:
+            return getattr(self._inner, name)
+        return super().__getattribute__(name)
 
 
 def then(request: Request | None, action: Callable[[], Request | None]) -> Request | None:
@@ -51,14 +66,13 @@ class _Undoing:
 
 
 def call_again(step: Step[Any]) -> Awaitable[object] | None:
-    """Call the handler of a step that has been undone, or was to be; returns what has to be awaited, if it is async.
+    """Call the handler of a step once more; returns what has to be awaited, if it is async.
 
     Raises:
         BaseException: whatever the handler raises.
     """
     handler = step.definition.handler_of(step.entry)
-    if handler is None or (handler.needs_result and not step.has_result):
-        return None
+    assert handler is not None  # noqa: S101 - it has been called before
     token = undoing.set(_Undoing(step))
     try:
         value = handler.call(step)

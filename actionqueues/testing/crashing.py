@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
+from .children import can_fork, can_spawn, in_child, kill_this_process
 from .diagnosis import Bug, Finding
-from .differences import Change
 from .faults import Fault, Point, Trial
-from .playing import Player, in_child, kill_this_process
+from .outcomes import Outcome
+from .playing import Backend, Player
 from .record import Run
+from .restoring import World
 
 __all__ = ["Crashes", "events_after_commit"]
+
+_NO_CHILDREN = (
+    "crashes were not tried: this platform has no os.fork, and so the scenario and recover= have to be picklable: "
+    "functions of a module, or functools.partial of such; or run the test where there is os.fork, as on Linux and macOS"
+)
 
 
 class Crashes:
@@ -20,76 +28,77 @@ class Crashes:
     Args:
         player: runs the scenario.
         recover: undoes what a killed process has left.
-        difference: compares two pictures of the world.
-        take: takes one.
+        world: what it changes.
     """
 
-    def __init__(
-        self,
-        player: Player,
-        recover: Callable[[], object],
-        difference: Callable[[object, object], list[Change]],
-        take: Callable[[], object],
-    ) -> None:
+    def __init__(self, player: Player, recover: Callable[[], object], world: World) -> None:
         self._player = player
         self._recover = recover
-        self._difference = difference
-        self._take = take
+        self._world = world
 
-    def before_commit(self) -> Iterator[Trial]:
+    @property
+    def hindrance(self) -> str | None:
+        """Why no process can be killed here, and what to do about it; None if one can."""
+        possible = can_fork() or can_spawn(self._player.scenario, self._player.backend, self._recover)
+        return None if possible else _NO_CHILDREN
+
+    def before_commit(self) -> list[Trial]:
         """A trial for each event of a run whose commit is refused, in order."""
         run = Run()
-        events = _listen(run)
+        events: list[str] = []
+        _name_events(run, events.append)
         self._player.play(run)
-        for event in events:
-            yield Trial(Point(Fault.CRASH, event))
+        return [Trial(Point(Fault.CRASH, event)) for event in events]
 
-    def after_commit(self, run: Run) -> Iterator[Trial]:
-        """A trial for each event of a run that commits, from the commit on; `run` is one that has committed."""
-        for event in run.events_after_commit:
-            yield Trial(Point(Fault.CRASH, event))
+    def after_commit(self, run: Run) -> list[Trial]:
+        """A trial for each event of a run that has committed, from the commit on."""
+        return [Trial(Point(Fault.CRASH, event)) for event in run.events_after_commit]
 
-    def run(
-        self, trial: Trial, expected: object, *, committed: bool = False
-    ) -> tuple[Finding | None, tuple[Change, ...]]:
-        """Kill a child at that event, recover, and compare."""
+    def run(self, trial: Trial, expected: object, *, committed: bool = False) -> Outcome | None:
+        """Kill a child at that event, recover, and compare; None if it is not reached, as threads and tasks have it."""
         place = trial.place
-        run = Run(refuse=not committed)
-
-        def crash(event: str) -> None:  # pragma: no cover - runs in the child
-            if event == place:
-                kill_this_process()
-
-        _name_events(run, crash)
-        child = in_child(lambda: self._player.play(run))
+        child = in_child(partial(_play_until, self._player.scenario, self._player.backend, place, not committed))
         step = place.partition(".")[0].partition("#")[0]
         if child.error:
-            return Finding(
-                Bug.RECOVERY_FAILED, step, f"the scenario did not run in a child process:\n{child.error}"
-            ), ()
+            advice = f"the scenario did not run in a child process:\n{child.error}"
+            return Outcome(trial, Finding(Bug.RECOVERY_FAILED, step, advice))
         if not child.killed:
-            return None, ()  # another order of events, as threads and tasks have it
+            return None
         recovery = in_child(self._recover)
-        changes = tuple(self._difference(expected, self._take()))
+        changes = tuple(self._world.difference(expected, self._world.take()))
         if recovery.error:
             advice = (
                 f"the recovery after a crash at {place} raised; a handler gets no connection, lock or memory of the "
-                "dead process: let it open its own, or declare it as a resource"
+                f"dead process: let it open its own, or declare it as a resource\n{recovery.error}"
             )
-            return Finding(Bug.RECOVERY_FAILED, step, f"{advice}\n{recovery.error}"), changes
+            return Outcome(trial, Finding(Bug.RECOVERY_FAILED, step, advice), changes)
         if not changes:
-            return None, ()
+            return Outcome(trial)
         if committed:
             advice = (
                 f"the process died after the commit, at {place}, and what its commit hooks were to do is lost; make "
                 "them durable, or queue that as a step"
             )
-            return Finding(Bug.HOOK_LOST, step, advice), changes
+            return Outcome(trial, Finding(Bug.HOOK_LOST, step, advice), changes)
         advice = (
             f"the process died at {place}, and the recovery has not put everything back: what was started must be on "
             "record before its body runs, and its undo must find the effect without a result"
         )
-        return Finding(Bug.NOT_RECOVERED, step, advice), changes
+        return Outcome(trial, Finding(Bug.NOT_RECOVERED, step, advice), changes)
+
+
+def _play_until(
+    scenario: Callable[[], object], backend: Backend, place: str, refuse: bool
+) -> None:  # pragma: no cover - runs in the child
+    """Run a scenario and die at an event."""
+    run = Run(refuse=refuse)
+
+    def crash(event: str) -> None:
+        if event == place:
+            kill_this_process()
+
+    _name_events(run, crash)
+    Player(scenario, backend).play(run)
 
 
 def _name_events(run: Run, tell: Callable[[str], None]) -> None:
@@ -104,17 +113,11 @@ def _name_events(run: Run, tell: Callable[[str], None]) -> None:
     run.crash = crash
 
 
-def _listen(run: Run) -> list[str]:
-    events: list[str] = []
-    _name_events(run, events.append)
-    return events
-
-
 def events_after_commit(run: Run) -> None:
     """Let `run` keep the events from its commit on."""
 
     def keep(event: str) -> None:
-        if run.committed:
+        if run.committed or event.endswith(".committing+"):  # it is on record then
             run.events_after_commit.append(event)
 
     _name_events(run, keep)

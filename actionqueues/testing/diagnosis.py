@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import methodcaller
 from typing import Any
 
 from actionqueues.states import StepState
@@ -17,7 +18,7 @@ from .differences import ABSENT, Change, concerns
 from .faults import Fault, Trial
 from .record import Run, StepRecord
 
-__all__ = ["Bug", "Finding", "allowed_changes", "diagnose"]
+__all__ = ["Bug", "Finding", "diagnose", "diagnose_repair", "unexpected_changes"]
 
 
 class Bug(StrEnum):
@@ -31,6 +32,7 @@ class Bug(StrEnum):
     TOO_MUCH = "undoes too much"  #: what was there before is gone or changed
     NOT_IDEMPOTENT = "not idempotent"  #: a second call of the handler fails, or does more
     UNDO_FAILED = "undo failed"  #: the handler raises
+    NOT_REPEATABLE = "cannot be repeated"  #: the handler fails where it is called after the undos of all others
     NOTHING_TO_UNDO = "nothing to undo"  #: the handler raises where the body has done nothing
     ORDER = "order"  #: the handler needs what a later step made, which is undone before it
     MUTATED = "argument changed"  #: the handler is given an argument that was changed after the call
@@ -82,14 +84,23 @@ _HAPPENED = {
 }
 
 
-def allowed_changes(run: Run) -> list[Change]:
-    """The changes that may be seen after a run: of steps that a report lists, and of what shares nothing with it."""
+def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
+    """Without those that may be seen after a run: of steps that a report lists, and of what shares nothing with it."""
     allowed = [*run.disturbed, *run.independent]
-    if run.armed_at_undo or run.disturbed:
-        for record in run.records:
-            if record.broken:
-                allowed += run.effects_of(record) or ()
-    return allowed
+    listed = [record for record in run.records if record.broken and (run.armed_at_undo or run.disturbed)]
+    if any(_leaves_what_is_not_known(run, record) for record in listed):
+        return []  # nobody can tell whose they are; all of them must be gone once its undo has been repeated
+    return [
+        change
+        for change in changes
+        if not any(concerns(change.path, each.path) for each in allowed)
+        and not any(_touches(run, record, change.path) or _undo_touches(run, record, [change]) for record in listed)
+    ]
+
+
+def _leaves_what_is_not_known(run: Run, record: StepRecord) -> bool:
+    undo_effects = record.undo_effects or run.known.undo_effects.get(record.place)
+    return run.effects_of(record) is None and undo_effects is None
 
 
 def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | None:
@@ -97,7 +108,7 @@ def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | Non
     if type(run.error).__name__ == "Endless":
         return Finding(Bug.ENDLESS, trial.place, f"{run.error}: give its retry policy a bound, attempts= or timeout=")
     target = run.record_at(trial.place)
-    if trial.fault is Fault.TWICE and target is not None:
+    if trial.fault is Fault.TWICE and trial.point in run.fired and target is not None:
         found = _called_twice(target, run, changes)
         if found is not None:
             return found
@@ -116,6 +127,21 @@ def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | Non
         names = ", ".join(run.left_threads)
         return Finding(Bug.STILL_RUNNING, "", f"{names} still ran when the scenario had ended; join your threads")
     return None
+
+
+def diagnose_repair(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | None:
+    """What is wrong where a kept back undo was called at last, after all the others, and these changes are left."""
+    for record in run.records:
+        if record.second_call is not None and any(_touches(run, record, change.path) for change in changes):
+            name = record.name
+            return Finding(
+                Bug.NOT_REPEATABLE,
+                name,
+                f"{name}: its undo failed, and when it was called again after all the others, it raised "
+                f"{record.second_call!r}: it needs what an earlier step made, and that was undone meanwhile; let the "
+                "step save what its undo needs",
+            )
+    return diagnose(trial, run, changes)
 
 
 def _called_twice(target: StepRecord, run: Run, changes: Sequence[Change]) -> Finding | None:
@@ -207,8 +233,11 @@ def _late(run: Run, changes: Sequence[Change]) -> Finding | None:
 
 
 def _touches(run: Run, record: StepRecord, path: Sequence[str]) -> bool:
-    effects = run.effects_of(record) or ()
-    return any(concerns(_without_keys(path), _without_keys(each.path)) for each in effects)
+    return any(_concerns_in_any_run(path, each.path) for each in run.effects_of(record) or ())
+
+
+def _concerns_in_any_run(one: Sequence[str], other: Sequence[str]) -> bool:
+    return concerns(_without_keys(one), _without_keys(other))
 
 
 def _without_keys(path: Sequence[str]) -> tuple[str, ...]:
@@ -218,7 +247,7 @@ def _without_keys(path: Sequence[str]) -> tuple[str, ...]:
 
 def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord | None) -> Finding:
     """Whose effects are left, and why."""
-    started = [record for record in run.records if record.returned or record is target]
+    started = [record for record in run.records if record.reached or record is target]
     concerned = [record for record in started if any(_touches(run, record, each.path) for each in changes)]
     culprit = target if target in concerned else (concerned[-1] if concerned else None)
     unready = trial.fault in (Fault.BEFORE, Fault.BEFORE_ALWAYS, Fault.CANCEL_BEFORE)
@@ -235,7 +264,7 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
     if culprit is None:
         culprit = next((each for each in run.records if _undo_touches(run, each, changes)), None)
         if culprit is not None:
-            return _too_much(culprit)
+            return _too_much(culprit, changes)
     if (
         culprit is None
         and target is not None
@@ -254,22 +283,26 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
 
 def _undo_touches(run: Run, record: StepRecord, changes: Sequence[Change]) -> bool:
     effects = record.undo_effects or run.known.undo_effects.get(record.place) or ()
-    return any(concerns(change.path, each.path) for change in changes for each in effects)
+    return any(_concerns_in_any_run(change.path, each.path) for change in changes for each in effects)
 
 
-def _too_much(record: StepRecord) -> Finding:
-    return Finding(
-        Bug.TOO_MUCH,
-        record.name,
-        f"{record.name}: its undo took back more than its body had done; something of before is gone or changed: let "
-        "the step save what it has done (`current_step().save`), and the undo look at that",
-    )
+def _too_much(record: StepRecord, changes: Sequence[Change]) -> Finding:
+    name = record.name
+    if all(change.kind == "added" for change in changes):
+        what = f"{name}: its undo has made something that was not there before: it is to take back, and nothing else"
+    else:
+        what = (
+            f"{name}: its undo took back more than its body had done; something of before is gone or changed: let the "
+            "step save what it has done (`current_step().save`), and the undo look at that"
+        )
+    return Finding(Bug.TOO_MUCH, name, what)
 
 
 def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding:
     name, definition = record.name, record.step.definition
     handler = definition.handler
     happened = _circumstances(trial, record)
+    undo = "rollback" if handler is None or isinstance(handler.function, methodcaller) else handler.name
     if definition.irreversible:
         return Finding(
             Bug.IRREVERSIBLE, name, f"{name} cannot be undone, and {happened}; do it last, or by q.on_commit"
@@ -304,13 +337,14 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
         return Finding(
             Bug.SWALLOWED,
             name,
-            f"{name}: its undo {handler.name} has returned, and something is left; it swallows exceptions: let them "
+            f"{name}: its undo {undo} has returned, and something is left; it swallows exceptions: let them "
             "out, so that a failed undo is reported",
         )
     if not record.undo_calls:
-        return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo {handler.name} was not called")
+        advice = "a classic queue is rolled back by who has executed it: call its rollback() when execute() has raised"
+        return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo was not called; {advice}")
     if any(change.kind == "removed" for change in changes):
-        return _too_much(record)
+        return _too_much(record, changes)
     if record.undone_as is not StepState.DONE and "result" in inspect.signature(handler.function).parameters:
         return Finding(
             Bug.LOST_REPLY,
@@ -321,8 +355,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     return Finding(
         Bug.INCOMPLETE,
         name,
-        f"{name}: {happened}; its undo {handler.name} has returned, and something is left: let it undo all that the "
-        "body does",
+        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the body does",
     )
 
 

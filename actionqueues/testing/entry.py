@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from actionqueues.step import Step
 
@@ -13,7 +13,21 @@ from .playing import Backend
 from .snapshots import State
 from .sweeping import Sweep
 
-__all__ = ["sweep"]
+__all__ = ["SweepOptions", "sweep"]
+
+
+class SweepOptions(TypedDict, total=False):
+    """What `sweep` takes besides the scenario."""
+
+    state: Required[State]
+    reset: Callable[[], object] | None
+    disturb: Callable[[Step[Any]], object] | None
+    recover: Callable[[], object] | None
+    faults: Iterable[str] | None
+    ignore: Iterable[Ignore]
+    error: ErrorSource
+    only: Iterable[str] | None
+    backend: Backend
 
 
 def sweep(

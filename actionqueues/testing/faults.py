@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -59,11 +59,19 @@ FAMILIES: Final = {
 }
 
 
-def chosen_faults(names: Iterable[str] | None) -> frozenset[Fault]:
+#: What a kind of fault cannot do without.
+_NEEDS: Final = {Fault.CRASH: "recover=", Fault.STALE: "disturb=", Fault.HOOK: "reset="}
+
+
+def chosen_faults(names: Iterable[str] | None, needed: Mapping[Fault, object]) -> frozenset[Fault]:
     """The kinds of fault that these names mean; all of them for None.
 
+    Args:
+        names: what the user names.
+        needed: what kinds of fault cannot do without, or None for each where that is not there.
+
     Raises:
-        ValueError: for a name that means none.
+        ValueError: for a name that means none, or a kind that lacks what it needs.
     """
     if names is None:
         return frozenset(Fault)
@@ -75,6 +83,9 @@ def chosen_faults(names: Iterable[str] | None) -> frozenset[Fault]:
             chosen.add(Fault(name))
         else:
             raise ValueError(f"there is no fault {name!r}; there are {', '.join(sorted({*FAMILIES, *Fault}))}")
+    for fault, need in needed.items():
+        if fault in chosen and need is None:
+            raise ValueError(f"the fault {str(fault)!r} needs {_NEEDS[fault]}")
     return frozenset(chosen)
 
 
@@ -195,6 +206,10 @@ class Trial:
         return ">".join(map(str, (*self.via, self.point)))
 
 
+#: Between two points of an id; a name may have such a sign in it as well.
+_NEXT_POINT: Final = re.compile(rf">(?=(?:{'|'.join(Fault)})@)")
+
+
 def parse_trial(text: str) -> Trial:
     """The trial that has this id.
 
@@ -202,7 +217,7 @@ def parse_trial(text: str) -> Trial:
         ValueError: if it is none.
     """
     points: list[Point] = []
-    for part in text.split(">"):
+    for part in re.split(_NEXT_POINT, text):
         fault, at, place = part.partition("@")
         if not at or not place or fault not in list(Fault) or re.search(r"\s$", place):
             raise ValueError(f"{text!r} is no id of a fault: it is written like after@charge")

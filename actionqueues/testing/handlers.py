@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
-from actionqueues.definition import Definition
+from actionqueues.definition import DEFINITIONS, Definition
 from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Request
 from actionqueues.step import Step
 
-from .chaining import then
+from .chaining import Passing, then
 from .waiting import watching
 
-__all__ = ["HandlerCoverage", "actions_of", "coverage_lines", "identity"]
+__all__ = ["WATCHING", "CoverageData", "HandlerCoverage", "Listed", "actions_of", "coverage_lines", "identity"]
 
 
 def identity(definition: Definition) -> str:
@@ -26,34 +25,58 @@ def identity(definition: Definition) -> str:
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', definition.name)}"
 
 
-class _Passing(Interceptor):
-    """Passes everything on that it does not override."""
-
+class _Noting(Passing):
     def __init__(self, coverage: HandlerCoverage, inner: Interceptor | None) -> None:
+        super().__init__(inner)
         self._coverage = coverage
-        self._inner = inner or Interceptor()
-
-    def __getattribute__(self, name: str) -> Any:
-        if name[0] == "_" or name == "undoing":
-            return super().__getattribute__(name)
-        return getattr(self._inner, name)
 
     def undoing(self, step: Step[Any]) -> Request | None:
         return then(self._inner.undoing(step), lambda: self._coverage.ran(step))
 
 
+class Listed(TypedDict):
+    """What is known of an action, fit for JSON."""
+
+    irreversible: bool  #: whether it is declared so
+    handler: str  #: the name of its rollback handler, or empty
+
+
+class CoverageData(TypedDict):
+    """What one process has seen, fit for JSON."""
+
+    states: dict[str, list[str]]
+    actions: dict[str, Listed]
+    problems: list[str]
+
+
+#: Those that are noting.
+WATCHING: list[HandlerCoverage] = []
+
+
 class HandlerCoverage:
-    """Which handlers have run: by action, the states of their steps, each with ``" in a sweep"`` or without."""
+    """Which handlers have run.
+
+    Attributes:
+        states: by action, the states of their steps, each with ``" in a sweep"`` or without.
+        actions: the actions of the packages that were looked at.
+        problems: why packages could not be looked at.
+    """
 
     def __init__(self) -> None:
         self.states: dict[str, set[str]] = {}
+        self.actions: dict[str, Listed] = {}
+        self.problems: list[str] = []
         self._sweeping = False
 
     @contextmanager
     def watching(self) -> Generator[None, None, None]:
-        """Note the handlers that run meanwhile."""
-        with watching(lambda inner: _Passing(self, inner)):
-            yield
+        """Note the handlers that run meanwhile, in recoveries and in forked children of a sweep as well."""
+        with watching(lambda inner: _Noting(self, inner)):
+            WATCHING.append(self)
+            try:
+                yield
+            finally:
+                WATCHING.remove(self)
 
     @contextmanager
     def under_sweep(self) -> Generator[None, None, None]:
@@ -69,24 +92,49 @@ class HandlerCoverage:
         state = f"{step.state} in a sweep" if self._sweeping else str(step.state)
         self.states.setdefault(identity(step.definition), set()).add(state)
 
-    def include(self, data: Mapping[str, Iterable[str]]) -> None:
+    def look(self, packages: Iterable[str]) -> None:
+        """Find the actions of these packages."""
+        for package in packages:
+            try:
+                found = actions_of(package)
+            except (Exception, SystemExit) as error:  # what a module raises when it is imported
+                self.problems.append(f"{package} cannot be looked at: {error!r}")
+                continue
+            for name, definition in found.items():
+                handler = "" if definition.handler is None else definition.handler.name
+                self.actions[name] = {"irreversible": definition.irreversible, "handler": handler}
+
+    def include(self, data: CoverageData) -> None:
         """Take over what another process has seen."""
-        for name, states in data.items():
+        self.include_states(data["states"])
+        self.actions.update(data["actions"])
+        self.problems += [problem for problem in data["problems"] if problem not in self.problems]
+
+    def include_states(self, found: Mapping[str, Iterable[str]]) -> None:
+        """Take over which handlers have run in another process."""
+        for name, states in found.items():
             self.states.setdefault(name, set()).update(states)
 
-    def as_data(self) -> dict[str, list[str]]:
-        """The same as plain data."""
+    def states_as_data(self) -> dict[str, list[str]]:
+        """Which handlers have run, fit for JSON."""
         return {name: sorted(states) for name, states in self.states.items()}
 
-    def percent(self, packages: Iterable[str]) -> float:
+    def as_data(self) -> CoverageData:
+        """The same as plain data."""
+        return {"states": self.states_as_data(), "actions": self.actions, "problems": self.problems}
+
+    def percent(self) -> float:
         """How many of the actions that should have an undo have had it run, in percent."""
-        due = [each for package in packages for each in actions_of(package).values() if not each.irreversible]
-        ran = [each for each in due if identity(each) in self.states]
-        return 100 * len(ran) / len(due) if due else 100.0
+        due = [name for name, action in self.actions.items() if not action["irreversible"]]
+        return 100 * sum(name in self.states for name in due) / len(due) if due else 100.0
+
+    def suffices(self, limit: float | None) -> bool:
+        """Whether all packages could be looked at, and so many percent have run."""
+        return not self.problems and (limit is None or self.percent() >= limit)
 
 
 def actions_of(package: str) -> dict[str, Definition]:
-    """All actions that the modules of a package define, at their top level or in classes, by module and name.
+    """All actions that the modules of a package define, but for those that its functions make, by module and name.
 
     Raises:
         ImportError: if the package, or a module in it, cannot be imported.
@@ -95,43 +143,24 @@ def actions_of(package: str) -> dict[str, Definition]:
     for found in pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    actions: dict[str, Definition] = {}
-    for name, module in sorted(sys.modules.items()):
-        if name == package or name.startswith(f"{package}."):
-            holders: list[Any] = [module, *(each for each in vars(module).values() if isinstance(each, type))]
-            for holder in holders:
-                attributes: dict[str, Any] = {**holder.__dict__}
-                for thing in attributes.values():
-                    definition = _definition_in(thing)
-                    if definition is not None and identity(definition).startswith(f"{package}."):
-                        actions[identity(definition)] = definition
-    return dict(sorted(actions.items()))
+    named = {identity(definition): definition for definition in list(DEFINITIONS)}
+    return {name: named[name] for name in sorted(named) if name.startswith(f"{package}.") and "<locals>" not in name}
 
 
-def _definition_in(thing: object) -> Definition | None:
-    """The definition of what is an action, or a static or class method of one."""
-    function: object = getattr(thing, "__func__", thing)
-    found = getattr(type(function), "__actionqueues__", None)
-    return found if isinstance(found, Definition) else None
-
-
-def coverage_lines(coverage: HandlerCoverage, packages: Iterable[str], limit: float | None) -> list[tuple[str, bool]]:
+def coverage_lines(coverage: HandlerCoverage, limit: float | None) -> list[tuple[str, bool]]:
     """The lines of a report, and whether each is good."""
     lines: list[tuple[str, bool]] = []
-    packages = list(packages)
-    for package in packages:
-        for name, definition in actions_of(package).items():
-            states = coverage.states.get(name)
-            if definition.irreversible:
-                lines.append((f"{name}: irreversible", True))
-            elif states:
-                lines.append((f"{name}: {', '.join(sorted(states))}", True))
-            elif definition.handler is None:
-                lines.append((f"{name}: no rollback handler, and not irreversible=True", False))
-            else:
-                lines.append((f"{name}: {definition.handler.name} has not run", False))
-    percent = coverage.percent(packages)
-    good = limit is None or percent >= limit
+    for name, action in sorted(coverage.actions.items()):
+        states = coverage.states.get(name)
+        if action["irreversible"]:
+            lines.append((f"{name}: irreversible", True))
+        elif states:
+            lines.append((f"{name}: {', '.join(sorted(states))}", True))
+        elif not action["handler"]:
+            lines.append((f"{name}: no rollback handler, and not irreversible=True", False))
+        else:
+            lines.append((f"{name}: {action['handler']} has not run", False))
+    lines += [(problem, False) for problem in coverage.problems]
     wanted = "" if limit is None else f", {limit:g} % wanted"
-    lines.append((f"total: {percent:.0f} %{wanted}", good))
+    lines.append((f"total: {coverage.percent():.0f} %{wanted}", coverage.suffices(limit)))
     return lines

@@ -15,7 +15,7 @@ from actionqueues.requests import Request
 from actionqueues.states import StepState
 from actionqueues.step import OUTCOME, PENDING, Step
 
-from .chaining import then
+from .chaining import Passing, then
 from .waiting import watching
 
 __all__ = ["Recorder", "When", "fail_at", "fake_step"]
@@ -24,16 +24,12 @@ __all__ = ["Recorder", "When", "fail_at", "fake_step"]
 When: TypeAlias = Literal["before", "after", "undo", "undone"]
 
 
-class _Failing(Interceptor):
-    """Raises at one step, and passes everything on."""
+class _Failing(Passing):
+    """Raises at one step."""
 
     def __init__(self, inner: Interceptor | None, fail: Callable[[Step[Any], str], None]) -> None:
-        self._inner = inner or Interceptor()
+        super().__init__(inner)
         self._fail = fail
-
-    def __getattribute__(self, name: str) -> Any:
-        own = name[0] == "_" or name in ("attempting", "attempted", "undoing", "undone")
-        return super().__getattribute__(name) if own else getattr(self._inner, name)
 
     def _then(self, request: Request | None, step: Step[Any], when: When) -> Request | None:
         return then(request, lambda: self._fail(step, when))
@@ -112,14 +108,10 @@ class Recorder:
         return [event for event in self.events if what in event.split()]
 
 
-class _Recording(Interceptor):
+class _Recording(Passing):
     def __init__(self, inner: Interceptor | None, events: list[str]) -> None:
-        self._inner = inner or Interceptor()
+        super().__init__(inner)
         self._say = events.append
-
-    def __getattribute__(self, name: str) -> Any:
-        own = name[0] == "_" or name in ("attempted", "undone", "committed", "rolled_back", "calling_hook")
-        return super().__getattribute__(name) if own else getattr(self._inner, name)
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
         self._say(f"done {step.name}" if error is None else f"failed {step.name}")

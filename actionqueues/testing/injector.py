@@ -14,7 +14,7 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.requests import Await, Request
 from actionqueues.step import PENDING, Step
 
-from .chaining import call_again, then
+from .chaining import Passing, call_again, then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord
@@ -29,7 +29,16 @@ _AFTER = (Fault.AFTER, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS)
 _OFTEN = 1000  # after so many attempts nobody believes in an end
 
 
-class Injector(Interceptor):
+def _delivery() -> Request:
+    """Waits where a cancellation is delivered."""
+    if in_trio():
+        import trio
+
+        return Await(trio.lowlevel.checkpoint(), "a cancellation")
+    return Await(asyncio.sleep(0), "a cancellation")
+
+
+class Injector(Passing):
     """Stands between one transaction, or all classic queues, and their steps, in front of another interceptor."""
 
     def __init__(
@@ -40,8 +49,8 @@ class Injector(Interceptor):
         disturb: Disturb | None = None,
         error: Any = None,
     ) -> None:
+        super().__init__(inner)
         self.run = run
-        self.inner = inner
         self._disturb = disturb
         self._error = error
         self._entered_with: object = None
@@ -51,8 +60,6 @@ class Injector(Interceptor):
         """Something has happened: let the inner interceptor know, with a moment to be killed in before and after."""
         crash = self.run.crash
         crash(f"{place}.{event}")
-        if self.inner is None:
-            return None
         return then(inner(), lambda: crash(f"{place}.{event}+"))
 
     def entering(self, block: BlockState) -> None:
@@ -62,18 +69,17 @@ class Injector(Interceptor):
         run.repeating = block.name in run.ended_blocks
         if block.surrounding is not None:
             self._entered_with = run.photo()
-        if self.inner is not None:
-            self.inner.entering(block)
+        self._inner.entering(block)
 
     # -- bodies
 
     def starting(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
-        return self._event(record.place, "starting", lambda: (self.inner or self).starting(step))
+        return self._event(record.place, "starting", lambda: self._inner.starting(step))
 
     def attempting(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
-        told = self._event(record.place, "attempting", lambda: (self.inner or self).attempting(step))
+        told = self._event(record.place, "attempting", lambda: self._inner.attempting(step))
         return then(told, lambda: self._before_body(record))
 
     def _before_body(self, record: StepRecord) -> Request | None:
@@ -87,24 +93,30 @@ class Injector(Interceptor):
             raise error_for(step, step.definition.retry, self._error)
         run.begin(record)
         point = run.armed_at(record.place, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE)
-        if point is None or record.attempts > 1 or not record.in_loop or not step.definition.is_async:
+        if point is None or record.attempts > 1 or not step.definition.is_async:
             return None
-        if point.fault is Fault.CANCEL_BEFORE:
-            run.fire(point)
-            return self._cancel(record)
-        if in_trio():
-            if run.scope is not None:
-                run.fire(point)
-                run.scope.cancel()
+        cancel = self._what_cancels(record)
+        if cancel is None:
             return None
-        task = asyncio.current_task()
-        if task is not None:
-            record.cancelling = asyncio.get_running_loop().call_soon(self._cancel_inside, point, task)
-        return None
+        if point.fault is Fault.CANCEL_INSIDE and not in_trio():
+            record.cancelling = asyncio.get_running_loop().call_soon(self._cancel_inside, point, cancel)
+            return None
+        run.fire(point)
+        cancel()
+        return _delivery() if point.fault is Fault.CANCEL_BEFORE else None
 
-    def _cancel_inside(self, point: Point, task: asyncio.Task[Any]) -> None:
+    def _what_cancels(self, record: StepRecord) -> Callable[[], object] | None:
+        """What cancels the running task; None if nothing does: outside any, or in a loop of trio that is not ours."""
+        if not record.in_loop:
+            return None
+        if in_trio():
+            return None if self.run.scope is None else self.run.scope.cancel
+        task = asyncio.current_task()
+        return None if task is None else task.cancel
+
+    def _cancel_inside(self, point: Point, cancel: Callable[[], object]) -> None:
         self.run.fire(point)
-        task.cancel()
+        cancel()
 
     def _due(self, record: StepRecord, kinds: Sequence[Fault]) -> Point | None:
         """The fault that is to be injected now into an attempt of a step."""
@@ -127,63 +139,52 @@ class Injector(Interceptor):
                     return point
         return None
 
-    def _cancel(self, record: StepRecord) -> Request | None:
-        """Cancel the running task; a request that waits for that, where something can be awaited."""
-        waits = record.step.definition.is_async
-        if in_trio():
-            import trio
-
-            if self.run.scope is not None:
-                self.run.scope.cancel()
-            return Await(trio.lowlevel.checkpoint(), "a cancellation") if waits else None
-        task = asyncio.current_task()
-        if task is not None:
-            task.cancel()
-        return Await(asyncio.sleep(0), "a cancellation") if waits else None
-
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
         run, record = self.run, self.run.of(step)
         if record.cancelling is not None:
             record.cancelling.cancel()
             record.cancelling = None
         run.end(record, returned=error is None)
-        lost, cancels = (None, False) if error is not None else self._lost(record)
+        lost, cancel = (None, None) if error is not None else self._lost(record)
         if lost is not None:
             result, error = PENDING, lost
-        told = self._event(record.place, "attempted", lambda: (self.inner or self).attempted(step, result, error))
+        told = self._event(record.place, "attempted", lambda: self._inner.attempted(step, result, error))
         if lost is None:
             return told
 
         def lose() -> Request | None:
-            if cancels:
-                return self._cancel(record)
-            raise lost
+            if cancel is None:
+                raise lost
+            cancel()
+            return _delivery() if step.definition.is_async else None
 
         return then(told, lose)
 
-    def _lost(self, record: StepRecord) -> tuple[BaseException | None, bool]:
-        """What is raised although the body has returned, and whether that is a cancellation."""
+    def _lost(self, record: StepRecord) -> tuple[BaseException | None, Callable[[], object] | None]:
+        """What is raised although the body has returned, and what cancels the task, if that does it."""
         run, step = self.run, record.step
         point = self._due(record, _AFTER)
         if point is not None:
             run.fire(point)
-            return error_for(step, step.definition.retry, self._error), False
+            return error_for(step, step.definition.retry, self._error), None
         if record.returned > 1:
-            return None, False
+            return None, None
         point = run.armed_at(record.place, Fault.INTERRUPT)
-        if point is not None and current_thread() is main_thread():  # no other one is ever interrupted
+        # No other thread is ever interrupted; and in a loop that is not the sweep's, all of that would end.
+        if point is not None and run.in_main_thread and current_thread() is main_thread():
             run.fire(point)
-            return KeyboardInterrupt("injected"), False
+            return KeyboardInterrupt("injected"), None
         point = run.armed_at(record.place, Fault.CANCEL_AFTER)
-        if point is not None and record.in_loop:
-            run.fire(point)
-            return Injected("cancelled"), True
-        return None, False
+        cancel = None if point is None else self._what_cancels(record)
+        if point is None or cancel is None:
+            return None, None
+        run.fire(point)
+        return Injected("cancelled"), cancel
 
     def recorded(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
         record.by_hand = True
-        return self._event(record.place, "recorded", lambda: (self.inner or self).recorded(step))
+        return self._event(record.place, "recorded", lambda: self._inner.recorded(step))
 
     # -- the end
 
@@ -193,19 +194,17 @@ class Injector(Interceptor):
         if run.refuse and block.surrounding is None:
             run.refused += 1
             if run.refused > _OFTEN:
+                run.endless = True
                 raise Endless(f"{block.label} was entered again {_OFTEN} times")
             for point in run.armed:
                 if point.fault is Fault.COMMIT:
                     run.fire(point)
             raise Refused("the commit was refused, to see whether everything is undone")
-        if self.inner is None:
-            return None
-        return then(self.inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
+        return then(self._inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
 
     def committed(self, block: BlockState) -> None:
         run = self.run
-        if self.inner is not None:
-            self.inner.committed(block)
+        self._inner.committed(block)
         if block.surrounding is None:
             run.committed += 1
         else:
@@ -218,7 +217,7 @@ class Injector(Interceptor):
         run = self.run
         place = run.name(hook.name)
         run.hooks.append(place)
-        told = self._event(place, "calling_hook", lambda: (self.inner or self).calling_hook(hook))
+        told = self._event(place, "calling_hook", lambda: self._inner.calling_hook(hook))
         point = run.armed_at(place, Fault.HOOK)
         if point is None:
             self._hook_before = run.photo()
@@ -234,16 +233,16 @@ class Injector(Interceptor):
         place, after = self.run.hooks[-1], self.run.photo()
         if after is not None and self._hook_before is not None:
             self.run.hook_effects[place] = compare(self._hook_before, after)
-        return self._event(place, "called_hook", lambda: (self.inner or self).called_hook(hook, error))
+        return self._event(place, "called_hook", lambda: self._inner.called_hook(hook, error))
 
     # -- undoing
 
     def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
-        return self._event(block.name, "rolling_back", lambda: (self.inner or self).rolling_back(block, error))
+        return self._event(block.name, "rolling_back", lambda: self._inner.rolling_back(block, error))
 
     def undoing(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
-        told = self._event(record.place, "undoing", lambda: (self.inner or self).undoing(step))
+        told = self._event(record.place, "undoing", lambda: self._inner.undoing(step))
         return then(told, lambda: self._before_undo(record))
 
     def _before_undo(self, record: StepRecord) -> Request | None:
@@ -273,7 +272,7 @@ class Injector(Interceptor):
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
         run, record = self.run, self.run.of(step)
         run.end_undo(record, error)
-        told = self._event(record.place, "undone", lambda: (self.inner or self).undone(step, error))
+        told = self._event(record.place, "undone", lambda: self._inner.undone(step, error))
         point = run.armed_at(record.place, Fault.TWICE)
         if point is None or error is not None or point in run.fired:
             return told
@@ -303,18 +302,14 @@ class Injector(Interceptor):
     def settled(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
         record.settled = step.state
-        return self._event(record.place, "settled", lambda: (self.inner or self).settled(step))
+        return self._event(record.place, "settled", lambda: self._inner.settled(step))
 
     def rolled_back(self, block: BlockState) -> Request | None:
         run = self.run
-        told = self._event(block.name, "rolled_back", lambda: (self.inner or self).rolled_back(block))
+        told = self._event(block.name, "rolled_back", lambda: self._inner.rolled_back(block))
         run.ended_blocks.add(block.name)
         run.rolled_back = True
         return then(told, self.repair)
-
-    def abandoned(self, block: BlockState) -> None:
-        if self.inner is not None:
-            self.inner.abandoned(block)
 
     def repair(self) -> Request | None:
         """After the picture for the verdict: do what a person does whom a report has told of failed undos.

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .diagnosis import Bug, Finding
-from .differences import Change, render
+from .differences import Change, concerns, render
 from .faults import Fault, Trial
+from .record import Run
 
-__all__ = ["Outcome", "SweepError", "SweepFailed"]
+__all__ = ["Outcome", "SweepError", "SweepFailed", "after_hook"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ class Outcome:
 
     def __str__(self) -> str:
         return self.message
+
+
+def after_hook(trial: Trial, good: Run, missing: Sequence[Change]) -> Outcome:
+    """What it shows if a commit hook fails, and this is missing that a good run had: it may be of this hook alone."""
+    mine = good.hook_effects.get(trial.place, ())
+    changes = [change for change in missing if not any(concerns(change.path, each.path) for each in mine)]
+    if not changes:
+        return Outcome(trial)
+    advice = (
+        f"{trial.place}: when this commit hook failed, more than what it was to do went wrong; the transaction has "
+        "committed, so what catches CommitHookFailed must not undo or repeat it"
+    )
+    return Outcome(trial, Finding(Bug.HOOK_SPREADS, trial.place, advice), tuple(changes))
 
 
 class SweepError(Exception):

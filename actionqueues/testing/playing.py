@@ -1,15 +1,10 @@
-"""How a scenario is run once, in this process, and in a child that may be killed."""
+"""How a scenario is run once."""
 
 from __future__ import annotations
 
 import logging
-import os
-import select
-import signal
 import sys
 import threading
-import traceback
-import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from inspect import iscoroutine
@@ -17,36 +12,48 @@ from typing import Any, Literal, TypeAlias, cast
 
 from actionqueues.actionqueue import ActionQueue
 
+from .children import PATIENCE
 from .faults import Endless, Fault, Injected
 from .injector import Disturb, Injector
+from .outcomes import SweepError
 from .record import Run
-from .waiting import no_sleep, watching
+from .waiting import loop_runs, no_sleep, watching
 
-__all__ = ["PATIENCE", "Backend", "Child", "Player", "can_fork", "in_child", "kill_this_process"]
+__all__ = ["Backend", "Player"]
 
 #: What runs a scenario that is async.
 Backend: TypeAlias = "Literal['asyncio', 'trio'] | Callable[[Coroutine[Any, Any, Any]], object]"
 
-#: How long a thread that a scenario has started, or a child process, may take to end, in seconds.
-PATIENCE = 30.0
-
 
 class _Quiet(logging.Filter):
-    """Keeps the injected failures out of the log, where they would look like real ones."""
+    """Keeps injected failures, and what follows from an undo that was kept back, out of the log: they are not real."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], Injected))
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, Injected) or (error is not None and self._run.armed_at_undo))
 
 
 @contextmanager
-def _quiet() -> Generator[None, None, None]:
-    quiet = _Quiet()
+def _quiet(run: Run) -> Generator[None, None, None]:
+    quiet = _Quiet(run)
     logger = logging.getLogger("actionqueues")
+    tell = threading.excepthook
+
+    def tell_what_is_real(args: Any) -> None:
+        if not isinstance(args.exc_value, Injected):  # or it has ended a thread of the scenario, as it was to
+            tell(args)
+
     logger.addFilter(quiet)
+    threading.excepthook = tell_what_is_real
     try:
         yield
     finally:
         logger.removeFilter(quiet)
+        threading.excepthook = tell
 
 
 class Player:
@@ -62,8 +69,8 @@ class Player:
     def __init__(
         self, scenario: Callable[[], object], backend: Backend, disturb: Disturb | None = None, error: Any = None
     ) -> None:
-        self._scenario = scenario
-        self._backend = backend
+        self.scenario = scenario
+        self.backend: Backend = backend
         self._disturb = disturb
         self._error = error
         self._known_threads: set[threading.Thread] = set()
@@ -77,29 +84,47 @@ class Player:
         before = {*threading.enumerate(), *self._known_threads}
         with (
             no_sleep(),
-            _quiet(),
+            _quiet(run),
             watching(lambda inner: Injector(run, inner, disturb=self._disturb, error=self._error)),
             _refusing_classic(run),
         ):
             try:
-                result = self._scenario()
+                result = self.scenario()
                 if iscoroutine(result):
                     self._run(result, run)
             except BaseException as error:
                 run.error = error
-                if not self._expected(run, error):
+                if isinstance(error, SweepError) or not self._expected(run, error):
                     raise
             if run.after_rollback is None:
                 Injector(run).repair()  # of a classic queue, whose end nobody tells
             self._join(before, run)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
-        if callable(self._backend):
-            self._backend(coroutine)
-        elif self._backend == "asyncio":
+        if loop_runs():
+            coroutine.close()
+            raise SweepError(
+                "an async scenario cannot be swept where an event loop runs already, since each run of it gets a loop "
+                "of its own; make the test a plain def, or sweep in a thread (asyncio.to_thread) and give as backend= "
+                "what lets your loop run a coroutine (asyncio.run_coroutine_threadsafe)"
+            )
+        if callable(self.backend):
+            self.backend(coroutine)
+        elif self.backend == "asyncio":
             import asyncio
 
-            asyncio.run(coroutine)
+            tasks: list[asyncio.Task[Any]] = []
+
+            async def watched() -> None:
+                tasks.append(cast("asyncio.Task[Any]", asyncio.current_task()))
+                await coroutine
+
+            try:
+                asyncio.run(watched())
+            finally:
+                for task in tasks:
+                    if not task.cancelled():
+                        task.exception()  # after Ctrl-C the loop has not looked, and would tell so in the log
         else:
             import trio
 
@@ -117,8 +142,10 @@ class Player:
         faults = {point.fault for point in run.fired}
         if isinstance(error, KeyboardInterrupt):
             return Fault.INTERRUPT in faults
-        cancelled = type(error).__name__ in ("CancelledError", "Cancelled", "BaseExceptionGroup")
-        return cancelled and any(fault.startswith(("cancel", "interrupt")) for fault in faults)
+        if type(error).__name__ in ("CancelledError", "Cancelled"):
+            return True  # out of a loop of the scenario, where a failure may have cancelled other tasks
+        injected = any(fault.startswith(("cancel", "interrupt")) for fault in faults)
+        return injected and isinstance(error, BaseExceptionGroup)
 
     def _join(self, before: set[threading.Thread], run: Run) -> None:
         """Wait for the threads that it has started, except those of pools, which wait for work."""
@@ -142,75 +169,12 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
     def execute_and_refuse(self: ActionQueue) -> None:
         execute(self)
         block: Any = self
-        watch = self.interceptor
-        if watch is not None:
-            watch.committing(block, ())
-            run.committed += 1
+        watch: Any = self.interceptor
+        watch.committing(block, ())
+        run.committed += 1
 
     ActionQueue.execute = execute_and_refuse  # type: ignore[method-assign] # a queue tells nobody of its end
     try:
         yield
     finally:
         ActionQueue.execute = execute  # type: ignore[method-assign] # likewise
-
-
-# -- children
-
-
-def can_fork() -> bool:
-    """Whether this platform makes children that share what their parent has in memory."""
-    return hasattr(os, "fork")
-
-
-class Child:
-    """How a child process ended.
-
-    Attributes:
-        killed: whether it was killed, as was meant.
-        error: the traceback of what it raised, or empty.
-    """
-
-    def __init__(self, killed: bool, error: str) -> None:
-        self.killed = killed
-        self.error = error
-
-
-def in_child(function: Callable[[], object]) -> Child:
-    """Call a function in a child process, which has a copy of all that this one has in memory, and wait for it."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that the child will not have
-        pid = os.fork()
-    if pid == 0:  # pragma: no cover - a killed process tells nobody what it has run
-        _be_the_child(function, reading, writing)
-    os.close(writing)
-    chunks: list[bytes] = []
-    try:
-        while select.select([reading], [], [], PATIENCE)[0] and (chunk := os.read(reading, 65536)):
-            chunks.append(chunk)
-        if not select.select([reading], [], [], 0)[0]:
-            os.kill(pid, signal.SIGKILL)
-            chunks = [f"the child process did not end within {PATIENCE:.0f} s".encode()]
-    finally:
-        os.close(reading)
-        _, status = os.waitpid(pid, 0)
-    error = b"".join(chunks).decode()
-    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and not error
-    return Child(killed, error)
-
-
-def _be_the_child(function: Callable[[], object], reading: int, writing: int) -> None:  # pragma: no cover - likewise
-    try:
-        os.close(reading)
-        function()
-    except BaseException as error:
-        text = "".join(traceback.format_exception(error))
-        os.write(writing, text.encode()[-65000:])
-    finally:
-        os._exit(0)
-
-
-def kill_this_process() -> None:  # pragma: no cover - likewise
-    """End as by a power switch: nothing is flushed, closed or called."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    cast("Any", signal).pause()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import RLock
+from threading import RLock, current_thread, main_thread
 from typing import Any
 
 from actionqueues.states import StepState
@@ -14,7 +14,7 @@ from actionqueues.step import Step
 from .differences import Change, compare
 from .faults import Fault, Point
 from .snapshots import frozen
-from .waiting import loop_runs
+from .waiting import flow, loop_runs
 
 __all__ = ["NEXT", "Known", "Run", "StepRecord"]
 
@@ -35,7 +35,10 @@ class StepRecord:
         attempts: how many attempts of its body were made.
         returned: how many of them came to their end.
         in_loop: whether it ran in an event loop.
+        reached: whether its body was reached at all.
+        crowded: whether steps ran beside it that it has not called.
         effects: what its body changed; None where that was not looked at, or other steps ran beside it.
+        inner_effects: what the steps that it has called have changed.
         undo_effects: what its undo changed, likewise.
         undo_calls: what its handler raised, or None, for each time that it was called.
         undone_as: what state it was in when it was undone.
@@ -53,7 +56,10 @@ class StepRecord:
     attempts: int = 0
     returned: int = 0
     in_loop: bool = False
+    reached: bool = False
+    crowded: bool = False
     effects: list[Change] | None = None
+    inner_effects: list[Change] = field(default_factory=list[Change])
     undo_effects: list[Change] | None = None
     undo_calls: list[BaseException | None] = field(default_factory=list[BaseException | None])
     undone_as: StepState | None = None
@@ -65,7 +71,8 @@ class StepRecord:
     by_hand: bool = False
     cancelling: Any = None
     _arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    _before: Any = None
+    _before_body: Any = None
+    _before_undo: Any = None
 
     @property
     def name(self) -> str:
@@ -96,20 +103,24 @@ class Known:
 
     Attributes:
         effects: what the body of a step changes, by its place.
+        sure: the places of those whose body has returned, and was not cut short.
         undo_effects: what its undo changes.
         undone_with: how many steps had been started in runs in which its undo succeeded, at most.
     """
 
     effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
+    sure: set[str] = field(default_factory=set[str])
     undo_effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
     undone_with: dict[str, int] = field(default_factory=dict[str, int])
 
     def learn(self, run: Run) -> None:
         """Take over what a run has shown."""
         for record in run.records:
-            if record.effects is not None:
-                self.effects.setdefault(record.place, record.effects)
-            if record.undo_effects is not None:
+            if record.effects is not None and record.place not in self.sure:
+                self.effects[record.place] = record.effects
+                if record.returned:
+                    self.sure.add(record.place)
+            if record.undo_effects is not None and (record.reached or record.by_hand):  # or there is nothing to undo
                 self.undo_effects.setdefault(record.place, record.undo_effects)
             if record.settled is StepState.UNDONE:
                 self.undone_with.setdefault(record.place, len(run.records))
@@ -127,16 +138,18 @@ class Run:
         entered: how many outermost transactions were entered.
         committed: how many of them have committed.
         refused: how many of them were kept from that.
+        endless: whether it was so often that nobody believes in an end.
         error: what came out of the scenario.
         after_rollback: a picture taken when the rollback of its last transaction had ended.
         rolled_back: whether a transaction has been rolled back.
         disturbed: what `disturb` changed.
         restore: takes back what `disturb` changed.
         independent: what inner transactions that share nothing have changed and committed.
+        in_main_thread: whether the sweep itself goes on in the main thread.
         threads: whether it has started any.
         left_threads: the names of threads that were still running afterwards.
         scope: the cancel scope around the scenario, in trio.
-        unfinished: how many steps are running.
+        running: the steps whose bodies are running, each with its thread and task.
         ended_blocks: the names of the transactions that were rolled back.
         last_block: the name of the transaction that was entered last.
         expected: the places of the steps that are known from earlier runs.
@@ -163,6 +176,7 @@ class Run:
         self.entered = 0
         self.committed = 0
         self.refused = 0
+        self.endless = False
         self.error: BaseException | None = None
         self.after_rollback: object = None
         self.rolled_back = False
@@ -170,10 +184,11 @@ class Run:
         self.restore: Callable[[], object] | None = None
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
+        self.in_main_thread = current_thread() is main_thread()
         self.threads = False
         self.scope: Any = None
         self.lock = RLock()
-        self.unfinished = 0
+        self.running: list[tuple[StepRecord, object]] = []
         self._take = take
         self._by_step: dict[int, StepRecord] = {}
         self._count: Counter[str] = Counter()
@@ -223,36 +238,46 @@ class Run:
         """An attempt of its body begins."""
         with self.lock:
             record.attempts += 1
-            self.unfinished += 1
-            alone = self.unfinished == 1
+            record.reached = True
+            self.running.append((record, flow()))
+            if len({where for _, where in self.running}) > 1:
+                for each, _ in self.running:
+                    each.crowded = True
         # A key has another value in each run, so the effects of the step that matters are looked at again.
-        wanted = record.place not in self.known.effects or any(point.place == record.place for point in self.armed)
-        wanted = wanted and record.effects is None
-        record._before = self.photo() if alone and wanted else None
+        wanted = record.place not in self.known.sure or any(point.place == record.place for point in self.armed)
+        if (
+            wanted and not record.crowded and record._before_body is None
+        ):  # what earlier attempts have done counts as well
+            record._before_body = self.photo()
 
     def end(self, record: StepRecord, *, returned: bool) -> None:
         """An attempt has ended."""
-        if returned and record._before is not None and self.unfinished == 1:
-            after = self.photo()
-            record.effects = None if after is None else compare(record._before, after)
-        record._before = None
+        if record._before_body is not None:
+            after = None if record.crowded else self.photo()
+            record.effects = None if after is None else compare(record._before_body, after)
         with self.lock:
             record.returned += returned
-            self.unfinished -= 1
+            here = flow()
+            self.running = [each for each in self.running if each[0] is not record]
+            outer = next((each for each, where in reversed(self.running) if where == here), None)
+        if outer is not None:
+            outer.inner_effects += [*(self.effects_of(record) or ()), *record.inner_effects]
+        if record.effects is not None:
+            record.effects = [each for each in record.effects if each not in record.inner_effects]
 
     def begin_undo(self, record: StepRecord) -> None:
         """An attempt of its undo begins."""
         record.undone_as = record.undone_as or record.step.state
         wanted = record.place not in self.known.undo_effects and record.undo_effects is None
-        record._before = self.photo() if wanted else None
+        record._before_undo = self.photo() if wanted else None
 
     def end_undo(self, record: StepRecord, error: BaseException | None) -> None:
         """An attempt of its undo has ended."""
         record.undo_calls.append(error)
-        if record._before is not None:
+        if record._before_undo is not None:
             after = self.photo()
-            record.undo_effects = None if after is None else compare(record._before, after)
-        record._before = None
+            record.undo_effects = None if after is None else compare(record._before_undo, after)
+        record._before_undo = None
 
     # -- what is armed
 

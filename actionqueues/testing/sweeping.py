@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from .crashing import Crashes, events_after_commit
-from .diagnosis import Bug, Finding, allowed_changes, diagnose
-from .differences import Change, Ignore, compare, concerns
+from .diagnosis import diagnose, diagnose_repair, unexpected_changes
+from .differences import Ignore
 from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
 from .injector import Disturb
-from .outcomes import Outcome, SweepError, SweepFailed
-from .playing import Backend, Player, can_fork
+from .outcomes import Outcome, SweepError, SweepFailed, after_hook
+from .playing import Backend, Player
 from .record import NEXT, Known, Run, StepRecord
-from .snapshots import State, picture
+from .restoring import Stopped, World
+from .snapshots import State
 
 __all__ = ["Sweep"]
 
@@ -28,8 +29,8 @@ _DEPTH = 2
 _BODY = (Fault.AFTER, Fault.INTERRUPT, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE, Fault.CANCEL_AFTER)
 
 
-class _Stopped(Exception):
-    """The world is not as it was, and nothing can put it right."""
+def _not_reached(trial: Trial, kind: str, places: Sequence[str]) -> SweepError:
+    return SweepError(f"{trial} was not reached; the {kind} of this run were {', '.join(places) or 'none'}")
 
 
 class Sweep:
@@ -39,6 +40,7 @@ class Sweep:
         outcomes: those so far.
         steps: the places of all steps that were found, in order.
         stopped: why there were no further trials, or None.
+        untried: what was not tried, and why.
         runs: how often the scenario was run.
     """
 
@@ -61,20 +63,18 @@ class Sweep:
         self.outcomes: list[Outcome] = []
         self.steps: list[str] = []
         self.stopped: str | None = None
+        self.untried: list[str] = []
         self.runs = 0
-        self._take = picture(state)
-        self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
-        self._reset = reset
-        self._recover = recover
+        self._world = World(state, ignore, reset)
         self._disturb = disturb
-        self._faults = chosen_faults(faults)
+        self._faults = chosen_faults(faults, {Fault.CRASH: recover, Fault.STALE: disturb, Fault.HOOK: reset})
         self._only = None if only is None else [parse_trial(text) for text in only]
         self._player = Player(scenario, backend, disturb, error)
+        self._crashes = None if recover is None else Crashes(self._player, recover, self._world)
         self._known = Known()
         self._records: dict[str, StepRecord] = {}
         self._others: dict[str, tuple[Point, ...]] = {}
         self._reached_by: dict[str, tuple[Point, ...]] = {}
-        self._baseline: object = None
         self._iterator = self._sweep()
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -102,7 +102,7 @@ class Sweep:
     # -- the trials, in order
 
     def _sweep(self) -> Iterator[Outcome]:
-        self._baseline = self._take()
+        self._world.start()
         try:
             if self._only is not None:
                 yield from self._chosen(self._only)
@@ -110,11 +110,16 @@ class Sweep:
             yield from self._main_path()
             yield from self._other_paths()
             yield from self._undoing()
-            if self._recover is not None and Fault.CRASH in self._faults and can_fork():
-                yield from self._crashes()
-            yield from self._ending()
-        except _Stopped:
-            self.stopped = "the world is not as it was; to go on after that, give reset="
+            crashes = self._crashes if Fault.CRASH in self._faults else None
+            if crashes is not None:
+                hindrance = crashes.hindrance
+                self.untried += [] if hindrance is None else [hindrance]
+                crashes = crashes if hindrance is None else None
+            if crashes is not None:
+                yield from self._killed(crashes)
+            yield from self._ending(crashes)
+        except Stopped as why:
+            self.stopped = str(why)
 
     def _main_path(self) -> Iterator[Outcome]:
         while True:
@@ -160,11 +165,9 @@ class Sweep:
             run = yield from self._try(Trial(Point(fault, place), via))
             if run is None or fault is not Fault.AFTER:
                 continue
-            record = run.record_at(place)
-            if record is not None:
-                self._records[place] = record
-                for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
-                    yield from self._try(Trial(Point(more, place), via))
+            record = self._records[place] = next(each for each in run.records if each.place == place)
+            for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
+                yield from self._try(Trial(Point(more, place), via))
 
     def _can_be_cancelled(self, place: str, fault: Fault) -> bool:
         record = self._records[place]
@@ -187,12 +190,11 @@ class Sweep:
         while self._others:
             place = next(iter(self._others))
             via = self._others.pop(place)
-            if place in self._records:
-                continue
             trial = Trial(Point(Fault.BEFORE, place), via)
             run = self._play(*trial.via, trial.point)
             record = run.record_at(place)
             if record is None or not run.complete:
+                self.untried.append(f"{place} was reached once, after {via[-1]}, and not again")
                 continue
             self._records[place] = record
             self.steps.append(place)
@@ -212,28 +214,22 @@ class Sweep:
             if self._disturb is not None:
                 yield from self._try(Trial(Point(Fault.STALE, place), via))
 
-    def _crashes(self) -> Iterator[Outcome]:
-        crashes = self._crash_trials()
+    def _killed(self, crashes: Crashes) -> Iterator[Outcome]:
         for trial in crashes.before_commit():
-            finding, changes = crashes.run(trial, self._baseline)
-            yield self._done(Outcome(trial, finding, changes))
-            if finding is not None:
-                self._go_on()
+            outcome = crashes.run(trial, self._world.baseline)
+            if outcome is None:
+                self.untried.append(f"{trial} was not reached in its own process")
+                continue
+            yield self._done(outcome)
+            if not outcome.ok:
+                self._world.put_back()
 
-    def _crash_trials(self) -> Crashes:
-        assert self._recover is not None  # noqa: S101 - the callers know
-        return Crashes(self._player, self._recover, self._difference, self._take)
-
-    def _ending(self) -> Iterator[Outcome]:
+    def _ending(self, crashes: Crashes | None) -> Iterator[Outcome]:
         """The run that commits; and, where the world can be reset, those that fail after their commit."""
-        run = self._play(refuse=False, listen=True)
-        if run.error is not None:
-            raise SweepError(
-                f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that succeeds"
-            ) from run.error
-        final = self._take()
+        run = self._committed()
+        final = self._world.take()
         if not run.committed:
-            changes = self._difference(self._baseline, final)
+            changes = self._world.changes(final)
             finding = diagnose(Trial(Point(Fault.COMMIT, run.last_block)), run, changes) if changes else None
             if finding is not None:
                 yield self._done(Outcome(Trial(Point(Fault.COMMIT, run.last_block)), finding, tuple(changes)))
@@ -243,43 +239,76 @@ class Sweep:
                 f"{', '.join(unswept)} came after a commit, so no fault was injected there; sweep one transaction at "
                 "a time, with what comes before it done outside the scenario"
             )
-        if self._reset is None:
+        if not self._world.can_be_put_back:
             return
-        self._put_back()
+        self._world.put_back()
         for place in run.hooks if Fault.HOOK in self._faults else ():
-            trial = Trial(Point(Fault.HOOK, place))
-            self._play(trial.point, refuse=False)
-            yield self._done(self._after_hook(trial, final, run))
-            self._put_back()
-        if self._recover is not None and Fault.CRASH in self._faults and can_fork():
-            crashes = self._crash_trials()
+            yield self._done(self._hook_fails(Trial(Point(Fault.HOOK, place)), run, final))
+        if crashes is not None:
             for trial in crashes.after_commit(run):
-                finding, lost = crashes.run(trial, final, committed=True)
-                yield self._done(Outcome(trial, finding, lost))
-                self._put_back()
+                outcome = self._killed_after_commit(crashes, trial, final)
+                yield from () if outcome is None else (self._done(outcome),)
 
-    def _after_hook(self, trial: Trial, final: object, good: Run) -> Outcome:
-        """A commit hook has failed: only what this hook was to do may be missing."""
-        missing = self._difference(final, self._take())
-        mine = good.hook_effects.get(trial.place, ())
-        changes = [change for change in missing if not any(concerns(change.path, each.path) for each in mine)]
-        if not changes:
-            return Outcome(trial)
-        advice = (
-            f"{trial.place}: when this commit hook failed, more than what it was to do went wrong; the transaction has "
-            "committed, so what catches CommitHookFailed must not undo or repeat it"
-        )
-        return Outcome(trial, Finding(Bug.HOOK_SPREADS, trial.place, advice), tuple(changes))
+    def _committed(self) -> Run:
+        """The run that commits."""
+        run = self._play(refuse=False, listen=True)
+        if run.error is not None:
+            raise SweepError(
+                f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that succeeds"
+            ) from run.error
+        return run
+
+    def _hook_fails(self, trial: Trial, good: Run, final: object) -> Outcome:
+        """After the commit only what this hook was to do may be missing."""
+        self._play(trial.point, refuse=False)
+        outcome = after_hook(trial, good, self._world.difference(final, self._world.take()))
+        self._world.put_back()
+        return outcome
+
+    def _killed_after_commit(self, crashes: Crashes, trial: Trial, final: object) -> Outcome | None:
+        outcome = crashes.run(trial, final, committed=True)
+        self._world.put_back()
+        return outcome
 
     def _chosen(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
         for trial in trials:
-            if trial.fault in (Fault.CRASH, Fault.HOOK):
-                raise SweepError(f"{trial} cannot be run alone: choose its kind, by faults=[{str(trial.fault)!r}]")
-            run = self._play(*trial.via, trial.point)
-            if not run.complete:
-                places = ", ".join(record.place for record in run.records)
-                raise SweepError(f"{trial} was not reached; the steps of this run were {places or 'none'}")
-            yield from self._judged(trial, run, always=True)
+            if trial.fault is Fault.CRASH:
+                yield from self._chosen_crash(trial)
+            elif trial.fault is Fault.HOOK:
+                yield self._done(self._chosen_hook(trial))
+            else:
+                run = self._play(*trial.via, trial.point)
+                if not run.complete:
+                    raise _not_reached(trial, "steps", [record.place for record in run.records])
+                yield from self._judged(trial, run, always=True)
+
+    def _chosen_crash(self, trial: Trial) -> Iterator[Outcome]:
+        crashes = self._crashes
+        if crashes is None:
+            raise SweepError(f"{trial}: it needs recover=")
+        if crashes.hindrance is not None:
+            raise SweepError(f"{trial}: {crashes.hindrance}")
+        trials = crashes.before_commit()
+        outcome = crashes.run(trial, self._world.baseline) if trial in trials else None
+        if outcome is None and self._world.can_be_put_back:
+            run, final = self._committed(), self._world.take()
+            self._world.put_back()
+            trials += crashes.after_commit(run)
+            outcome = self._killed_after_commit(crashes, trial, final)
+        if outcome is None:
+            raise _not_reached(trial, "events", [each.place for each in trials])
+        yield self._done(outcome)
+        if outcome.changes:
+            self._world.put_back()
+
+    def _chosen_hook(self, trial: Trial) -> Outcome:
+        if not self._world.can_be_put_back:
+            raise SweepError(f"{trial}: it comes after the commit, so it needs reset=")
+        run, final = self._committed(), self._world.take()
+        self._world.put_back()
+        if trial.place not in run.hooks:
+            raise _not_reached(trial, "commit hooks", run.hooks)
+        return self._hook_fails(trial, run, final)
 
     # -- one trial
 
@@ -295,7 +324,7 @@ class Sweep:
         return run
 
     def _play(self, *armed: Point, refuse: bool = True, listen: bool = False) -> Run:
-        run = Run(armed, refuse=refuse, take=self._take, known=self._known)
+        run = Run(armed, refuse=refuse, take=self._world.take, known=self._known)
         if listen:
             events_after_commit(run)
         run.expected = set(self._records)
@@ -305,19 +334,15 @@ class Sweep:
 
     def _judged(self, trial: Trial, run: Run, *, always: bool = False, silent: bool = False) -> Iterator[Outcome]:
         """Compare, and yield the outcome."""
-        now = self._take()
+        now = self._world.take_after(trial)
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
-        changes = self._difference(self._baseline, now)
-        allowed = allowed_changes(run)
-        unexpected = [each for each in changes if not any(concerns(each.path, one.path) for one in allowed)]
-        if seen is not None:
-            first = self._difference(self._baseline, seen)
-            unexpected = [each for each in first if not any(concerns(each.path, one.path) for one in allowed)]
+        changes = self._world.changes(now)
+        unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen))
         if not unexpected and run.independent:
-            self._baseline, changes = now, []
+            self._world.baseline, changes = now, []
         finding = diagnose(trial, run, unexpected)
         if finding is None and changes and not run.disturbed:
-            finding, unexpected = diagnose(trial, run, changes), changes
+            finding, unexpected = diagnose_repair(trial, run, changes), changes
         self._known.learn(run)
         for record in run.records:
             if record.by_hand and record.place not in self._records:
@@ -327,8 +352,10 @@ class Sweep:
         wanted = always or trial.fault in self._faults
         if finding is not None or (wanted and not silent):
             yield self._done(Outcome(trial, finding, tuple(unexpected)))
+        if run.endless:
+            raise Stopped("each run would be as endless; give the retry policy of the transaction a bound first")
         if changes:
-            self._go_on()
+            self._world.put_back()
 
     def _look_for_others(self, trial: Trial, run: Run) -> None:
         """Steps that come after a fault, and may be reached only so."""
@@ -342,23 +369,6 @@ class Sweep:
                 via = (*trial.via, trial.point)
                 self._others[record.place] = self._reached_by[record.place] = via
 
-    def _difference(self, before: object, after: object) -> list[Change]:
-        return compare(before, after, self._ignore)
-
     def _done(self, outcome: Outcome) -> Outcome:
         self.outcomes.append(outcome)
         return outcome
-
-    def _go_on(self) -> None:
-        """After a leak: reset the world, or stop."""
-        if self._reset is None:
-            raise _Stopped
-        self._put_back()
-
-    def _put_back(self) -> None:
-        assert self._reset is not None  # noqa: S101 - the callers know
-        self._reset()
-        left = self._difference(self._baseline, self._take())
-        if left:
-            lines = "\n".join(f"  {change}" for change in left)
-            raise SweepError(f"reset= does not put the world back as it was before the sweep:\n{lines}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from threading import get_ident
 from time import monotonic
 from typing import Any
 
@@ -16,7 +17,7 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.observing import observed
 from actionqueues.owner import Owner
 
-__all__ = ["loop_runs", "no_sleep", "watching"]
+__all__ = ["flow", "loop_runs", "no_sleep", "watching"]
 
 
 @contextmanager
@@ -80,6 +81,18 @@ def no_sleep() -> Generator[list[float], None, None]:
         finally:
             for module, name, value in before:
                 setattr(module, name, value)
+
+
+def flow() -> tuple[int, int]:
+    """What the caller runs in: its thread, and its task, if it is in an event loop."""
+    task: object = None
+    if in_trio():
+        import trio
+
+        task = trio.lowlevel.current_task()
+    elif loop_runs():
+        task = sys.modules["asyncio"].current_task()
+    return get_ident(), id(task)
 
 
 def loop_runs() -> bool:

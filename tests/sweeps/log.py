@@ -26,7 +26,7 @@ class FileLog(Interceptor):
 
         return Call(append)
 
-    def attempting(self, step: Any) -> Request:
+    def attempting(self, step: Any) -> Request | None:
         return self.write("start", step.name, step.args)
 
     def undone(self, step: Any, error: BaseException | None) -> Request | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from actionqueues import RollbackConflict, Step, action, current_step, transaction
-from actionqueues.testing import Bug, memory, sweep
+from actionqueues import Action, ActionQueue, Retry, RollbackConflict, Step, action, current_step, transaction
+from actionqueues.testing import Bug, memory, playing, sweep
 
 world: dict[str, Any] = {}
 
@@ -83,3 +85,193 @@ def test_an_undo_that_overwrites_a_place_in_a_list_is_found(careful: bool, other
 
     found = bugs(scenario, disturb=disturb)
     assert found == ([] if careful else [("stale@rename", Bug.OVERWRITTEN)])
+
+
+def test_an_undo_that_replaces_what_somebody_has_changed_inside_is_found() -> None:
+    world["cart"] = {"tea": 1}
+
+    @action
+    def empty() -> None:
+        current_step().save(before=dict(world["cart"]))
+        world["cart"]["tea"] = 0
+
+    @empty.rollback
+    def fill(step: Step[Any]) -> None:
+        if "before" in step.saved:
+            known = world["cart"] in ({"tea": 0}, step.saved["before"])
+            world["cart"] = step.saved["before"] if known else None
+
+    def disturb(step: Step[Any]) -> Any:
+        world["cart"]["milk"] = 1
+        return lambda: world.update(cart={"tea": 1})
+
+    def scenario() -> None:
+        with transaction():
+            empty()
+
+    assert bugs(scenario, disturb=disturb) == [("stale@empty", Bug.OVERWRITTEN)]
+
+
+def test_an_undo_that_fails_over_an_argument_that_was_changed_is_told_so() -> None:
+    @action
+    def put(names: list[str]) -> None:
+        world.update(dict.fromkeys(names, True))
+
+    @put.rollback
+    def take(names: list[str]) -> None:
+        for name in names:
+            if world:
+                del world[name]
+
+    def scenario() -> None:
+        names = ["ada"]
+        with transaction():
+            put(names)
+            names[0] = "bob"
+
+    [first, *_] = sweep(scenario, state=memory(world), reset=world.clear, faults=["commit"])
+    assert (first.id, first.bug) == ("commit@transaction", Bug.MUTATED)
+    assert "put: its undo raised KeyError('bob'); names was changed after the call" in first.message
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_undo_that_removes_what_was_there_before_is_found_where_it_runs(whole: bool) -> None:
+    world.update(ada="old", bob="old")
+
+    @action
+    def put(name: str) -> str:
+        world[name] = "new"
+        return name
+
+    @put.rollback
+    def take(result: str) -> None:
+        if whole:
+            world.clear()
+        world.pop(result, None)
+
+    def scenario() -> None:
+        with transaction():
+            put("carol" if whole else "ada")
+
+    def reset() -> None:
+        world.clear()
+        world.update(ada="old", bob="old")
+
+    assert ("commit@transaction", Bug.TOO_MUCH) in bugs(scenario, reset=reset)
+
+
+def test_a_step_without_undo_is_named_where_what_others_did_beside_it_is_not_known() -> None:
+    @action
+    async def leak(key: str) -> None:
+        await asyncio.sleep(0)
+        world[key] = True
+        await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        async with transaction():
+            await asyncio.gather(leak("a"), leak("b"))
+
+    found = bugs(scenario, reset=world.clear)
+    assert {bug for _, bug in found} == {Bug.NO_UNDO}
+    assert {"after@leak", "after@leak#2", "commit@transaction"} <= {place for place, _ in found}
+
+
+class Put(Action):
+    def execute(self) -> None:
+        world["put"] = True
+
+    def rollback(self) -> None:
+        world.pop("put", None)
+
+
+def test_a_classic_queue_that_nobody_rolls_back_is_found() -> None:
+    def scenario() -> None:
+        q = ActionQueue()
+        q.add(Put())
+        q.execute()
+
+    [before, first, *_] = sweep(scenario, state=memory(world), reset=world.clear)
+    assert (before.id, before.ok) == ("before@Put", True)
+    assert (first.id, first.bug) == ("after@Put", Bug.INCOMPLETE)
+    assert "its undo was not called; a classic queue is rolled back by who has executed it" in first.message
+
+
+def test_a_thread_that_outlives_the_scenario_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playing, "PATIENCE", 0.01)
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="straggler")
+
+    def scenario() -> None:
+        with transaction():
+            world["put"] = True
+            q = transaction()
+            del q
+            del world["put"]
+            note("a")
+            if not thread.is_alive() and not end.is_set():
+                thread.start()
+
+    @action
+    def note(name: str) -> None: ...
+
+    try:
+        found = list(sweep(scenario, state=memory(world), faults=["commit", "after"]))
+    finally:
+        end.set()
+        thread.join()
+    assert [outcome.bug for outcome in found if not outcome.ok] == [Bug.STILL_RUNNING]
+    assert "straggler still ran when the scenario had ended; join your threads" in found[-1].message
+
+
+def test_a_transaction_that_is_entered_again_for_ever_is_found() -> None:
+    @action
+    def put() -> None:
+        world["put"] = True
+
+    @put.rollback
+    def take() -> None:
+        world.pop("put", None)
+
+    @transaction("again", retry=Retry(attempts=None, timeout=None, wait_initial=0, wait_jitter=0))
+    def scenario() -> None:
+        put()
+
+    made = sweep(scenario, state=memory(world))
+    assert [(outcome.id, outcome.bug) for outcome in made] == [("before@put", Bug.ENDLESS)]
+    assert made.stopped == "each run would be as endless; give the retry policy of the transaction a bound first"
+
+
+def test_an_undo_that_is_tried_for_ever_does_not_hold_up_the_sweep() -> None:
+    @action
+    def put() -> None:
+        world["put"] = True
+
+    @put.rollback(retry=Retry(attempts=None, timeout=None, wait_initial=0, wait_jitter=0))
+    def take() -> None:
+        world.pop("put", None)
+
+    def scenario() -> None:
+        with transaction():
+            put()
+
+    assert bugs(scenario, faults=["undo"]) == []
+
+
+def test_an_async_undo_whose_second_call_fails_is_not_idempotent() -> None:
+    @action
+    async def put() -> None:
+        world["put"] = True
+
+    @put.rollback
+    async def take(step: Step[Any]) -> None:
+        await asyncio.sleep(0)
+        if step.state == "done":
+            del world["put"]
+        else:
+            world.pop("put", None)
+
+    async def scenario() -> None:
+        async with transaction():
+            await put()
+
+    assert bugs(scenario, faults=["twice"]) == [("twice@put", Bug.NOT_IDEMPOTENT)]

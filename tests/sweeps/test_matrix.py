@@ -17,7 +17,7 @@ from actionqueues.observing import observed
 from actionqueues.requests import Await, Request
 from actionqueues.testing import Sweep, SweepFailed, directory, memory, sweep
 from actionqueues.testing.handlers import HandlerCoverage, coverage_lines
-from actionqueues.testing.matrix import as_data, matrix_lines, page
+from actionqueues.testing.matrix import Swept, as_data, matrix_lines, page
 from tests.sweeps.log import FileLog
 
 world: dict[str, Any] = {}
@@ -65,10 +65,39 @@ def test_the_matrix_marks_what_failed_and_why_it_stopped(made: Sweep) -> None:
     ]
 
 
+def test_of_many_steps_those_are_drawn_where_something_was_found(made: Sweep) -> None:
+    good = as_data("t", made.outcomes[:1], None)["trials"][0]
+    bad = {**as_data("t", made.outcomes[1:], None)["trials"][0], "place": "put#77"}
+    trials: Any = [{**good, "place": f"put#{number}"} for number in range(100)]
+    lines = ["".join(text for text, _ in line).split() for line in matrix_lines(_swept([*trials, bad]))]
+    assert lines[0] == ["before", "after"]
+    assert lines[40:] == [
+        ["put#39", "ok", "-"],
+        ["put#77", "ok", "FAIL"],
+        ["and", "59", "more,", "where", "nothing", "was", "found"],
+    ]
+
+
+def test_a_long_name_is_shortened_in_its_middle(made: Sweep) -> None:
+    trial: Any = {**as_data("t", made.outcomes[:1], None)["trials"][0], "place": f"{'very_' * 20}long#2"}
+    [_, row] = matrix_lines(_swept([trial]), 60)
+    assert row[0] == ("very_ver...ry_long#2", "")
+
+
+def _swept(trials: list[Any]) -> Swept:
+    return {"test": "t", "trials": trials, "stopped": "", "untried": []}
+
+
 def test_several_crashes_of_one_step_share_a_cell(made: Sweep) -> None:
     data = as_data("t", [*made.outcomes, *made.outcomes], None)
     assert "".join(text for text, _ in matrix_lines(data)[1]).split() == ["lose", "ok2", "FAIL2"]
-    assert matrix_lines(as_data("t", [], None)) == [[("  ", "")]]
+    assert matrix_lines(as_data("t", [], None)) == []
+
+
+def test_the_matrix_and_the_page_say_why_crashes_were_not_tried(made: Sweep) -> None:
+    data = as_data("t", made.outcomes[:1], None, ["crashes were not tried: <why>"])
+    assert matrix_lines(data)[-1] == [("crashes were not tried: <why>", "")]
+    assert "<p>crashes were not tried: &lt;why&gt;</p>" in page([data])
 
 
 def test_the_page_escapes_what_it_shows(made: Sweep) -> None:
@@ -92,7 +121,8 @@ def test_coverage_tells_of_each_action_of_a_package(monkeypatch: pytest.MonkeyPa
     package.__dict__.update(lose=lose, bare=bare, send=send)
     monkeypatch.setitem(sys.modules, __name__, package)
     coverage = HandlerCoverage()
-    assert coverage.percent([__name__]) == 0
+    coverage.look([__name__, "no_such_package"])
+    assert coverage.percent() == 0
     with coverage.watching(), pytest.raises(ZeroDivisionError), transaction():
         lose("b")
         raise ZeroDivisionError
@@ -101,14 +131,18 @@ def test_coverage_tells_of_each_action_of_a_package(monkeypatch: pytest.MonkeyPa
         raise ZeroDivisionError
     other = HandlerCoverage()
     other.include(coverage.as_data())
-    assert coverage_lines(other, [__name__], 60) == [
+    other.include(coverage.as_data())
+    assert coverage_lines(other, 60) == [
         (f"{__name__}.bare: no rollback handler, and not irreversible=True", False),
         (f"{__name__}.lose: done, done in a sweep", True),
         (f"{__name__}.send: irreversible", True),
+        ("no_such_package cannot be looked at: ModuleNotFoundError(\"No module named 'no_such_package'\")", False),
         ("total: 50 %, 60 % wanted", False),
     ]
-    assert (f"{__name__}.lose: find has not run", False) in coverage_lines(HandlerCoverage(), [__name__], None)
-    assert HandlerCoverage().percent([]) == 100
+    fresh = HandlerCoverage()
+    fresh.look([__name__])
+    assert (f"{__name__}.lose: find has not run", False) in coverage_lines(fresh, None)
+    assert HandlerCoverage().percent() == 100
 
 
 class Refused(Exception):

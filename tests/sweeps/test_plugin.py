@@ -6,15 +6,22 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import actionqueues
 
+pytest_plugins = ["pytester"]
+
 ROOT = Path(actionqueues.__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 ENTRY_POINT = ROOT / "actionqueues" / "testing" / "entry_point"  # where it is in a checkout
 NEWER = int(pytest.__version__.partition(".")[0]) >= 9
+subtests = pytest.mark.skipif(not NEWER, reason="this pytest has no subtests")
+#: The plugin, from the checkout, whether or not the package is installed.
+PLUGIN = ["-p", "no:cacheprovider", "-p", "no:actionqueues", "-p", "_actionqueues_pytest"]
 
 SHOP = """
 from actionqueues import action, transaction
@@ -54,72 +61,160 @@ def test_bad(rollback_sweep):
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
-    (tmp_path / "test_shop.py").write_text(TESTS, encoding="utf-8")
-    return tmp_path
+def shop(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder with a module of actions, and tests of them."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    pytester.syspathinsert(ENTRY_POINT)
+    pytester.syspathinsert(ROOT)
+    pytester.makepyfile(shop=SHOP, test_shop=TESTS)
+    return pytester
+
+
+@pytest.fixture
+def here(shop: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """Runs pytest in this process."""
+    return lambda *options: shop.runpytest_inprocess(*PLUGIN, "-p", "no:xdist", *options)
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "_actionqueues_pytest", *options]
+    """Run pytest in a process of its own, which finds modules of the folder only where pytest itself does."""
+    command = [sys.executable, "-P", "-m", "pytest", *PLUGIN, *options]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, ENTRY_POINT, folder]))
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, ENTRY_POINT]))
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
-def test_a_failure_names_step_fault_and_difference_and_how_to_run_it_alone(shop: Path) -> None:
-    done = run(shop, "test_shop.py")
-    assert done.returncode == 1
-    assert "after@lose: lost reply" in done.stdout
-    assert "+ a: True" in done.stdout
-    assert "its handler needs `result`, which a lost reply does not have" in done.stdout
+Here = Callable[..., pytest.RunResult]
+
+
+def test_a_failure_names_step_fault_and_difference_and_how_to_run_it_alone(here: Here) -> None:
+    done = here("test_shop.py")
+    assert done.ret == 1
+    text = done.stdout.str()
+    assert "after@lose: lost reply" in text
+    assert "+ a: True" in text
+    assert "its handler needs `result`, which a lost reply does not have" in text
     if NEWER:
-        assert "again, alone: pytest 'test_shop.py::test_bad' --rollback-only='after@lose'" in done.stdout
+        assert "again, alone: pytest test_shop.py::test_bad --rollback-only=after@lose" in text
 
 
-def test_a_fault_is_run_alone_by_its_id(shop: Path) -> None:
-    done = run(shop, "test_shop.py::test_bad", "--rollback-only=after@lose")
-    assert done.returncode == 1
-    assert "after@lose: lost reply" in done.stdout
-    assert "interrupt@lose" not in done.stdout
-    assert run(shop, "test_shop.py::test_bad", "--rollback-only=before@lose").returncode == 0
+def test_a_fault_is_run_alone_by_its_id(here: Here) -> None:
+    done = here("test_shop.py::test_bad", "--rollback-only=after@lose")
+    assert done.ret == 1
+    assert "after@lose: lost reply" in done.stdout.str()
+    assert "interrupt@lose" not in done.stdout.str()
+    assert here("test_shop.py::test_bad", "--rollback-only=before@lose").ret == 0
 
 
-def test_the_matrix_can_be_read_without_colour_and_has_some_where_there_is(shop: Path) -> None:
-    plain = run(shop, "test_shop.py::test_bad", "--color=no").stdout
+@subtests
+def test_a_command_that_is_shown_works_whatever_is_in_a_name(shop: pytest.Pytester, here: Here) -> None:
+    shop.makepyfile(
+        test_odd="""
+        import pytest, shop
+        from actionqueues import action, transaction
+        from actionqueues.testing import memory
+        @pytest.mark.parametrize("name", ["a[0]::b", "it's > $HOME @ #2.x"])
+        def test_odd(name, rollback_sweep):
+            shop.world.clear()
+            @action(name=name)
+            def put(): shop.world[name] = True
+            def scenario():
+                with transaction(name): put()
+            rollback_sweep(scenario, state=memory(shop.world), reset=shop.world.clear)
+        """
+    )
+    text = here("test_odd.py").stdout.str()
+    commands = [line.partition("again, alone: pytest ")[2] for line in text.splitlines() if "again, alone" in line]
+    assert len(commands) == 6
+    import shlex
+
+    for command in commands:
+        again = here(*shlex.split(command))
+        assert again.ret == 1
+        assert "1 failed" in again.stdout.str() or "contains 1 failed subtest" in again.stdout.str()
+
+
+def test_the_matrix_can_be_read_without_colour_and_has_some_where_there_is(here: Here) -> None:
+    plain = here("test_shop.py::test_bad", "--color=no").stdout.str()
     assert "before  after  interrupt  commit  undo  twice" in plain
     assert "lose  ok      FAIL   FAIL       -       ok    ok" in plain
-    assert "\x1b[31mFAIL" in run(shop, "test_shop.py::test_bad", "--color=yes").stdout
+    assert "\x1b[31mFAIL" in here("test_shop.py::test_bad", "--color=yes").stdout.str()
 
 
-def test_the_page_has_all_of_it_and_needs_nothing_else(shop: Path) -> None:
-    run(shop, "test_shop.py", "--rollback-report=report.html")
-    text = (shop / "report.html").read_text("utf-8")
+def test_a_narrow_terminal_gets_the_columns_below_each_other(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = here("test_shop.py::test_good", "--color=no").stdout.lines
+    assert [line.rstrip() for line in lines[lines.index("      before  after  interrupt  commit") :]][:5] == [
+        "      before  after  interrupt  commit",
+        "put   ok      ok     ok         -",
+        "good  -       -      -          ok",
+        "      undo  twice",
+        "put   ok    ok",
+    ]
+
+
+def test_the_page_has_all_of_it_and_needs_nothing_else(shop: pytest.Pytester, here: Here) -> None:
+    here("test_shop.py", "--rollback-report=new/folder/report.html")
+    text = (shop.path / "new" / "folder" / "report.html").read_text("utf-8")
     assert '<td class="failed">FAIL</td>' in text
     assert "after@lose: lost reply" in text
+    assert "2 sweeps, 12 faults injected, 2 found something." in text
     assert "src=" not in text
     assert "href=" not in text
 
 
-def test_rollback_coverage_lists_each_action_and_is_a_gate(shop: Path) -> None:
-    done = run(shop, "test_shop.py::test_good", "--rollback-cov=shop", "--rollback-fail-under=100")
-    assert done.returncode == 1
-    assert "shop.put: done in a sweep, failed in a sweep" in done.stdout
-    assert "shop.lose: find has not run" in done.stdout
-    assert "shop.send: irreversible" in done.stdout
-    assert "shop.Desk.bare: no rollback handler, and not irreversible=True" in done.stdout
-    assert "total: 33 %, 100 % wanted" in done.stdout
-    assert run(shop, "test_shop.py::test_good", "--rollback-cov=shop", "--rollback-fail-under=30").returncode == 0
+def test_a_page_that_cannot_be_written_fails_the_run_and_says_why(shop: pytest.Pytester, here: Here) -> None:
+    (shop.path / "taken").write_text("no folder")
+    done = here("test_shop.py::test_good", "--rollback-report=taken/report.html")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["rollback report: not written: *taken*"])
+    done.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_rollback_coverage_lists_each_action_and_is_a_gate(here: Here) -> None:
+    done = here("test_shop.py::test_good", "--rollback-cov=shop", "--rollback-fail-under=100")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(
+        [
+            "shop.Desk.bare: no rollback handler, and not irreversible=True",
+            "shop.lose: find has not run",
+            "shop.put: done in a sweep, failed in a sweep",
+            "shop.send: irreversible",
+            "total: 33 %, 100 % wanted",
+        ]
+    )
+    assert here("test_shop.py::test_good", "--rollback-cov=shop", "--rollback-fail-under=30").ret == 0
+
+
+def test_a_package_that_cannot_be_imported_fails_the_run_and_says_why(here: Here) -> None:
+    done = here("test_shop.py::test_good", "--rollback-cov=no_such_package")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["no_such_package cannot be looked at: ModuleNotFoundError*"])
+
+
+def test_nothing_is_covered_and_nothing_fails_where_tests_are_only_collected(here: Here) -> None:
+    done = here("--collect-only", "--rollback-cov=shop", "--rollback-fail-under=100", "--rollback-report=r.html")
+    assert done.ret == 0
+    done.stdout.no_fnmatch_line("*rollback coverage*")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed")
-def test_matrices_and_coverage_come_from_the_workers_of_xdist(shop: Path) -> None:
-    done = run(shop, "test_shop.py", "-n2", "--rollback-cov=shop", "--rollback-report=report.html")
+@pytest.mark.parametrize("limit", [10, 100])
+def test_matrices_and_coverage_come_from_the_workers_of_xdist(shop: pytest.Pytester, limit: int) -> None:
+    done = run(
+        shop.path,
+        "test_shop.py::test_good",
+        "-n2",
+        "--rollback-cov=shop",
+        f"--rollback-fail-under={limit}",
+        "--rollback-report=report.html",
+    )
+    assert done.returncode == (limit == 100)
     assert "rollback sweep of test_shop.py::test_good" in done.stdout
-    assert "shop.put: done in a sweep" in done.stdout
-    assert "after@lose" in (shop / "report.html").read_text("utf-8")
+    assert "shop.put: done in a sweep, failed in a sweep" in done.stdout
+    assert "<h2>test_shop.py::test_good</h2>" in (shop.path / "report.html").read_text("utf-8")
 
 
 def test_loading_it_imports_nothing_of_the_package(tmp_path: Path) -> None:
@@ -134,9 +229,94 @@ def test_loading_it_imports_nothing_of_the_package(tmp_path: Path) -> None:
     assert done.stdout == "['_actionqueues_pytest']\n"
 
 
-def test_a_pytest_without_subtests_tells_all_failures_together(shop: Path) -> None:
-    done = run(shop, "test_shop.py", "-p", "no:subtests") if NEWER else run(shop, "test_shop.py")
-    assert done.returncode == 1
-    assert "after@lose: lost reply" in done.stdout
-    assert "interrupt@lose: lost reply" in done.stdout
-    assert "1 failed, 1 passed" in done.stdout
+def test_a_run_that_uses_no_sweep_imports_nothing_of_the_package(shop: pytest.Pytester) -> None:
+    shop.makepyfile(
+        test_other="""
+        import sys
+        def test_other():
+            assert not [name for name in sys.modules if name.partition(".")[0] == "actionqueues"]
+        """
+    )
+    done = run(shop.path, "test_other.py", "-p", "no:hypothesispytest")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_pytest_without_subtests_tells_all_failures_together(here: Here) -> None:
+    done = here("test_shop.py", *(["-p", "no:subtests"] if NEWER else []))
+    assert done.ret == 1
+    assert "after@lose: lost reply" in done.stdout.str()
+    assert "interrupt@lose: lost reply" in done.stdout.str()
+    done.assert_outcomes(failed=1, passed=1)
+
+
+def test_a_sweep_of_which_no_trial_is_wanted_is_an_error(shop: pytest.Pytester, here: Here) -> None:
+    shop.makepyfile(test_none=TESTS.replace("rollback_sweep(good, ", "rollback_sweep(good, faults=['cancel'], "))
+    done = here("test_none.py::test_good")
+    assert done.ret == 1
+    assert "SweepError: no fault was injected: faults= leaves none that fits this scenario" in done.stdout.str()
+
+
+def test_tests_of_unittest_and_classes_can_use_the_fixture(shop: pytest.Pytester, here: Here) -> None:
+    shop.makepyfile(
+        test_classes=f"""{TESTS}
+import pytest, unittest
+class TestClass:
+    def test_in_a_class(self, rollback_sweep):
+        test_good(rollback_sweep)
+class Case(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def take_it(self, rollback_sweep):
+        self.rollback_sweep = rollback_sweep
+    def test_in_a_case(self):
+        test_good(self.rollback_sweep)
+"""
+    )
+    done = here("test_classes.py", "-k", "in_a")
+    assert done.ret == 0
+    assert "rollback sweep of test_classes.py::TestClass::test_in_a_class" in done.stdout.str()
+    assert "rollback sweep of test_classes.py::Case::test_in_a_case" in done.stdout.str()
+
+
+def test_faults_in_threads_of_the_scenario_are_no_warnings(shop: pytest.Pytester, here: Here) -> None:
+    shop.makepyfile(
+        test_threads="""
+        import threading, shop
+        from actionqueues import transaction
+        from actionqueues.testing import memory
+        def scenario():
+            with transaction("threads") as q:
+                threads = [threading.Thread(target=q.run, args=(shop.put, key)) for key in "abc"]
+                for thread in threads: thread.start()
+                for thread in threads: thread.join()
+        def test_threads(rollback_sweep):
+            shop.world.clear()
+            rollback_sweep(scenario, state=memory(shop.world))
+        """
+    )
+    assert here("test_threads.py", "-W", "error").ret == 0
+
+
+def test_the_plugin_can_be_switched_off_by_the_name_of_the_package() -> None:
+    import tomllib
+
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["entry-points"]["pytest11"] == {"actionqueues": "_actionqueues_pytest"}
+
+
+def test_the_fixture_takes_what_sweep_takes() -> None:
+    import inspect
+
+    from actionqueues.testing import SweepOptions, sweep
+
+    assert list(SweepOptions.__annotations__) == list(inspect.signature(sweep).parameters)[1:]
+
+
+@subtests
+def test_pytest_says_what_the_readme_shows(shop: pytest.Pytester, here: Here) -> None:
+    section = (CHECKOUT / "README.md").read_text("utf-8").partition("## Prove your rollbacks\n")[2]
+    program, _, shown = section.partition("```console\n")
+    [functions, test] = [block.partition("```")[0] for block in program.split("```python\n")[1:]]
+    shop.makepyfile(test_sign_up=functions.partition("\nfor outcome in ")[0] + "\n" + test)
+    said = iter([line.rstrip() for line in here("test_sign_up.py", "--color=no").stdout.lines])
+    for line in filter(None, shown.partition("```")[0].splitlines()):
+        assert line in said  # and after those before it

@@ -105,7 +105,7 @@ def test_an_id_that_is_not_reached_is_refused_with_the_steps_there_are() -> None
         sweep(two, state=memory(world), only=["after@put#3"]).check()
 
 
-@pytest.mark.parametrize("text", ["after", "after@", "never@put", "after@put>"])
+@pytest.mark.parametrize("text", ["after", "after@", "never@put", "after@put>after@", "after@put "])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no id of a fault"):
         sweep(two, state=memory(world), only=[text])
@@ -377,3 +377,25 @@ def test_files_and_a_database_are_compared_by_name(tmp_path: Path) -> None:
     with pytest.raises(SweepFailed, match=r"\+ homes.ada: Folder\(mode='7"):
         made.check()
     db.close()
+
+
+def test_runs_and_pictures_grow_with_the_number_of_steps_and_nothing_else() -> None:
+    def cost(steps: int) -> tuple[int, int]:
+        pictures: list[int] = []
+
+        def state() -> object:
+            pictures.append(1)
+            return dict(world)
+
+        def scenario() -> None:
+            with transaction():
+                for number in range(steps):
+                    put(str(number))
+
+        made = sweep(scenario, state=state, reset=world.clear).check()
+        world.clear()
+        return made.runs, len(pictures)
+
+    small, medium, large = cost(5), cost(10), cost(20)
+    assert [large[0] - medium[0], large[1] - medium[1]] == [2 * (medium[0] - small[0]), 2 * (medium[1] - small[1])]
+    assert medium[1] < 5 * medium[0]

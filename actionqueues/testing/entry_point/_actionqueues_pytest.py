@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the rest, if an option wants it."""
+    if config.getoption("collectonly"):
+        return
     if config.getoption("rollback_report") or config.getoption("rollback_cov"):
         from actionqueues import pytest_plugin
 

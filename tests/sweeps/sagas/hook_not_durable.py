@@ -12,7 +12,7 @@ from tests.sweeps.sagas.crashes import recovering
 
 from .saga import Saga
 
-FOUND = ("crash@transaction.committed", "transaction", Bug.HOOK_LOST)
+FOUND = ("crash@transaction.committing+", "transaction", Bug.HOOK_LOST)
 
 
 def make(mended: bool) -> Saga:

@@ -1,0 +1,110 @@
+"""Stand-ins for what a test does not want to happen: actions that do nothing, and commit hooks that are not called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from actionqueues.definition import Definition, definition_behind
+from actionqueues.handler import Handler
+from actionqueues.hooks import Hook
+from actionqueues.interceptor import Interceptor
+from actionqueues.owner import running_step
+from actionqueues.requests import Request
+from actionqueues.signature import display_name
+from actionqueues.states import StepState
+from actionqueues.step import OUTCOME, Step
+
+from .chaining import Passing, then
+from .waiting import watching
+
+__all__ = ["held_hooks", "stubbed"]
+
+
+@contextmanager
+def stubbed(action: Callable[..., object], *, result: object = None) -> Generator[list[Step[Any]], None, None]:
+    """Let an action do nothing, wherever it is called or queued: neither its body nor its undo runs.
+
+    Its calls are steps like others, checked against its parameters, undone and reported.  With `fail_at` they fail.
+
+    Args:
+        action: the action.
+        result: what its body is to return, each time.
+
+    Yields:
+        The steps so far, in order of the calls.  Those in a transaction show what becomes of them.
+
+    Raises:
+        TypeError: if it is no action.
+    """
+    definition = definition_behind(getattr(action, "__func__", action))
+    frame = None if definition is None else definition.frame
+    if definition is None or frame is None:
+        raise TypeError(
+            f"{display_name(action)} cannot be stubbed: it is no action; stub what is decorated with @action"
+        )
+    made: list[Step[Any]] = []
+
+    def body(*args: Any, **kwargs: Any) -> object:
+        made.append(_step_of_call(definition, args, kwargs, result))
+        return result
+
+    async def body_async(*args: Any, **kwargs: Any) -> object:
+        return body(*args, **kwargs)
+
+    # What its frames call; outside any block it may be refused, and then still is.
+    variables = frame.__globals__
+    before: dict[str, Any] = {"body": variables["body"]}
+    if variables["outside"] is definition.function:
+        before["outside"] = variables["outside"]
+    undo = definition.handler, definition.quick, definition._overrides
+    variables.update(dict.fromkeys(before, body_async if definition.is_async else body))
+    if definition.handler is not None:
+        definition.handler = Handler.bound(_nothing, definition.parameters, definition.name)
+        definition.quick, definition._overrides = definition.handler.quick, None
+    try:
+        yield made
+    finally:
+        variables.update(before)
+        definition.handler, definition.quick, definition._overrides = undo
+
+
+def _nothing() -> None:
+    """Stands in for an undo and for a hook."""
+
+
+def _step_of_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> Step[Any]:
+    """The step that is running, or one that looks like it where there is none, outside any block."""
+    running = running_step()
+    if running is not None and running.definition is definition:
+        return running
+    entry = definition.enter(*args, **kwargs)
+    entry[OUTCOME] = result
+    return Step(definition, entry, StepState.DONE)
+
+
+@contextmanager
+def held_hooks() -> Generator[list[Hook], None, None]:
+    """Let no commit hook be called: each is kept instead, in every transaction, in whatever thread.
+
+    Yields:
+        The hooks that were due so far, in order.  Each has a ``name``, a ``function``, its ``args`` and ``kwargs``, and
+        can be called by its method ``call``.
+    """
+    held: list[Hook] = []
+    with watching(lambda inner: _Holding(inner, held)):
+        yield held
+
+
+class _Holding(Passing):
+    def __init__(self, inner: Interceptor | None, held: list[Hook]) -> None:
+        super().__init__(inner)
+        self._held = held
+
+    def calling_hook(self, hook: Hook) -> Request | None:
+        return then(self._inner.calling_hook(hook), lambda: self._keep(hook))
+
+    def _keep(self, hook: Hook) -> None:
+        self._held.append(Hook(hook.function, hook.args, hook.kwargs, hook.within))
+        hook.function, hook.args, hook.kwargs = _nothing, (), {}
