@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from bisect import insort
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from inspect import CO_ASYNC_GENERATOR
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Signal",
-    "Turns",
+    "awaits",
     "cancel_steps",
     "frame_of_task",
     "in_trio",
@@ -125,9 +125,23 @@ class Signal:
         """Let whoever waits go on."""
         self.soon(self._event.set)
 
-    async def wait(self) -> None:
-        """Wait until it is set."""
-        await self._event.wait()
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, or for so many seconds; returns whether it is set."""
+        if seconds is None:
+            await self._event.wait()
+        elif in_trio():
+            import trio
+
+            with trio.move_on_after(seconds):
+                await self._event.wait()
+        else:
+            import asyncio
+
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
+        set_: bool = self._event.is_set()
+        return set_
 
 
 def cancel_steps(belongs: Callable[[Log], bool]) -> None:
@@ -231,31 +245,42 @@ def is_closing(error: BaseException) -> bool:
     return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
 
 
-class Turns:
-    """Lets one at a time of those that wait for it go on, the highest rank first.
+def awaits(task: Any, other: object) -> bool:
+    """Whether a task of asyncio's waits for another one to end, as far as that can be seen; in trio it cannot."""
+    kind: Any = getattr(sys.modules.get("asyncio"), "Task", ())
+    seen: set[int] = set()
+    waiting: list[Any] = [task]
+    while waiting:
+        waiter = waiting.pop()
+        if waiter is other:
+            return True
+        if id(waiter) in seen:
+            continue
+        seen.add(id(waiter))
+        waiting += getattr(waiter, "_children", ())  # of what `gather` has returned
+        if isinstance(waiter, kind):
+            waiting.append(getattr(waiter, "_fut_waiter", None))
+            waiting += _waited_for(waiter.get_coro(), kind)
+    return False
 
-    Nobody goes on at once: those that are cancelled together ask for their turns one after the other.
-    """
 
-    def __init__(self) -> None:
-        self._taken = False
-        self._waiting: list[tuple[tuple[int, ...], Signal]] = []
+def _waited_for(awaited: Any, kind: type[Any]) -> list[Any]:
+    """The tasks that a coroutine waits for in `asyncio.wait`, `wait_for` or at the end of a task group."""
+    found: list[Any] = []
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None)
+        if frame is not None and frame.f_globals.get("__name__", "").startswith("asyncio."):
+            held: list[Any] = list(frame.f_locals.values())
+            held += [each for value in held for each in (*gc.get_referents(value), *_values(value))]
+            found += [each for each in held if isinstance(each, kind)]
+        awaited = _awaited_by(awaited)
+    return found
 
-    async def take(self, rank: tuple[int, ...]) -> None:
-        """Wait until it is this one's turn."""
-        signal = Signal()
-        insort(self._waiting, (rank, signal), key=lambda waiting: waiting[0])
-        if not self._taken:
-            self._taken = True
-            signal.soon(self.leave)
-        await signal.wait()
 
-    def leave(self) -> None:
-        """Let the next one go on."""
-        if self._waiting:
-            self._waiting.pop()[1].set()
-        else:
-            self._taken = False
+def _values(value: object) -> list[Any]:
+    """What the sets among the attributes of an object hold."""
+    sets: list[set[Any]] = [each for each in getattr(value, "__dict__", {}).values() if isinstance(each, set)]
+    return [each for found in sets for each in found]
 
 
 def limited(function: Callable[..., Awaitable[Any]], seconds: float) -> Callable[..., Awaitable[Any]]:

@@ -79,6 +79,10 @@ class Rollback:
         owner, end = self.owner, self.end
         return None if owner is None or end is None or len(owner.log) < end else step_at(owner.log, end)
 
+    def progress(self) -> object:
+        """How far it has come: different whenever it has come further."""
+        return self.owner, self.end
+
     def unwind(self, owner: Owner, start: int = FIRST, lanes_from: int = FIRST, thread: int | None = None) -> Unwinding:
         """Undo what is in the log of `owner` from `start` on, and in its lanes, backwards.
 
@@ -365,21 +369,23 @@ def failing(
     step.error = error
     assert step.tries is not None  # noqa: S101 - the caller knows when it was started
     again = not waiting and not owner.ending and step.tries.another(error)
-    if again and (not made or (yield from _undoing(owner, error, lambda rollback: unwind(rollback, False)))):
+    if again and (not made or (yield from _undoing(owner, step, error, lambda rollback: unwind(rollback, False)))):
         return False
     timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
     step.move(StepState.UNKNOWN if timed_out else StepState.FAILED)
     if owner.undo_at_once and not owner.ending:
-        yield from _undoing(owner, error, lambda rollback: unwind(rollback, True))
+        yield from _undoing(owner, step, error, lambda rollback: unwind(rollback, True))
     return True
 
 
-def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
+def _undoing(owner: Owner, step: Step[Any], error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
     rollback = Rollback(owner.report)
     yield Undo(rollback, lambda: unwind(rollback))
     if rollback.problems:
         rollback.note_on(error)
         owner.doom(rollback.problems)
+    elif rollback.guard.broken is not None:  # cut short before anything was undone
+        owner.doom([UndoFailure(step, rollback.guard.broken)])
     interrupt = rollback.interrupt()
     again = type(interrupt) is type(error) and not isinstance(error, KeyboardInterrupt | SystemExit)
     if interrupt is not None and not again:  # cancelled again: the first cancellation goes on

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final, Protocol
 
-from .concurrency import Turns, frame_of_task
+from .concurrency import frame_of_task
 from .definition import Definition
 from .errors import NoTransaction
 from .frames import ASYNC_STEPS
@@ -22,6 +22,7 @@ from .interceptor import Interceptor
 from .report import Report, UndoFailure
 from .states import StepState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .turns import Rank, Turns
 
 __all__ = [
     "Owner",
@@ -261,12 +262,13 @@ class Owner:
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
 
-    def rank(self, place: int) -> tuple[int, ...]:
+    def rank(self, place: int) -> Rank:
         """Where the step whose outcome belongs at `place` stands among those that have been started."""
-        rank = [place]
+        rank = [place + 1]  # a record that begins where a lane does comes after it
         owner: Owner = self
         while owner.outer is not None:
-            rank.insert(0, owner.position)
+            lanes: list[Owner] = owner.outer.lanes or []
+            rank[:0] = owner.position, lanes.index(owner) if owner in lanes else len(lanes)
             owner = owner.outer
         return tuple(rank)
 
@@ -277,8 +279,9 @@ class Owner:
         while owner.outer is not None:
             owner = owner.outer
         if owner.turns is None:
-            owner.turns = Turns()
-        return owner.turns
+            owner.__dict__.setdefault("turns", Turns())  # other threads may be doing the same
+        turns: Turns = owner.__dict__["turns"]
+        return turns
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""

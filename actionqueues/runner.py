@@ -5,7 +5,7 @@ The sync and the async half do the same, one blocking and the other one suspendi
 
 from __future__ import annotations
 
-from _thread import get_ident
+from _thread import _count, get_ident
 from collections.abc import Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,8 @@ class Runner(Owner):
             return rollback.unwind(self, end - step.size if whole else end, end, thread)
 
         made = len(log) > end or self.lanes is not None
-        return drive(failing(self, step, error, unwind, made=made, waiting=waiting))
+        failed = failing(self, step, error, unwind, made=made, waiting=waiting)
+        return drive(failed, self.turn, self.rank(place)) if _count() else drive(failed)
 
     def _check_ended_inside(self, error: BaseException) -> None:
         """Explain what the frame of a step raises if its body has ended the block: there is no place for its result."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
+from _thread import _count, get_ident
 from collections.abc import Callable, Coroutine
 from threading import Event
 from types import TracebackType
@@ -149,9 +149,11 @@ class Transaction(Block):
         if self._left_to_outer():
             return
         rollback = self._begin_rollback()
+        turns = self.turn if self.outer is not None and _count() else None
+        rank = () if turns is None else self.rank(len(self.log))
         try:
             self._undoing = True
-            roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait)
+            roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait, turns=turns, rank=rank)
         finally:
             self._undoing = False
             self._finish_rollback(rollback, error)

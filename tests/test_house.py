@@ -38,6 +38,7 @@ ORDER = [
     "interceptor",
     "report",
     "interrupts",
+    "turns",
     "owner",
     "probing",
     "engine",
