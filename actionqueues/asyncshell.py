@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .block import Block
-from .concurrency import Signal, cancel_steps, is_closing, running_loop, running_task, shielded
+from .cancelling import cancel_steps
+from .concurrency import Signal, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
 from .owner import close, current, running_step
 from .queueing import fill_in
@@ -124,14 +125,14 @@ class AsyncTransaction(Block):
         rollback = self._begin_rollback()
         if closing and isinstance(error, GeneratorExit):
             if self.busy and running_loop() is not None:
-                cancel_steps(self.holds)
+                cancel_steps(self.holds, self.outermost.scopes)
             try:
                 roll_back(rollback, lambda: rollback.unwind_block(self, error))
             finally:
                 self._finish_rollback(rollback, error)
             return
         if self.busy:
-            cancel_steps(self.holds)
+            cancel_steps(self.holds, self.outermost.scopes)
         turns = None if self.outer is None else self.turn
         self._undone, self._undoer = Signal(), running_task()
         try:
@@ -183,7 +184,8 @@ class AsyncTransaction(Block):
             raise owner.refusal(definition.name)
         step = queue.popleft()
         if definition.is_async or definition.frame is None or definition.retry is not None:
-            await owner.run_here_async(step)  # a sync one with a policy too, so that its waits can be interrupted
+            # A sync one with a policy too, so that its waits can be interrupted.
+            await owner.in_scope(step.name, lambda: owner.run_here_async(step))
         else:
             owner.run_here(step)
 

@@ -45,7 +45,7 @@ class Block(BlockState):
     #: Makes the interceptor of every transaction, given the one that it has already: set by `observed` alone.
     observe: ClassVar[Callable[[Block, Interceptor | None], Interceptor | None] | None] = None
 
-    def _enter(self, *, awaits: bool) -> None:
+    def _enter(self, *, awaits: int) -> None:
         if self._state is not _NEW:
             again = "a transaction object serves one block; make another one for the next"
             raise IllegalOperation(f"enter {self.label}", f"it is {self._state}", again)

@@ -1,28 +1,20 @@
-"""What asyncio and trio do differently: sleeping, shielding, waiting for others and cancelling them.
+"""What asyncio and trio do differently: sleeping, shielding, waiting for others.
 
 Imports neither; only a program that already runs one of them gets here.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import wraps
 from inspect import CO_ASYNC_GENERATOR
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from .frames import ASYNC_STEPS
-
-if TYPE_CHECKING:
-    from .step import Log
+from types import FrameType
+from typing import Any, TypeVar
 
 __all__ = [
     "Signal",
-    "awaits",
-    "cancel_steps",
     "frame_of_task",
     "in_trio",
     "in_worker_thread",
@@ -144,59 +136,6 @@ class Signal:
         return set_
 
 
-def cancel_steps(belongs: Callable[[Log], bool]) -> None:
-    """Cancel the asyncio tasks that run a step whose log `belongs`; trio cancels only what is in its scopes."""
-    if in_trio():
-        return
-    import asyncio
-
-    for task in asyncio.all_tasks():
-        if _runs_step(task.get_coro(), belongs):
-            task.cancel()
-
-
-def _runs_step(awaited: object, belongs: Callable[[Log], bool]) -> bool:
-    """Look for the frame of a step along what a coroutine is awaiting."""
-    seen = 0
-    while awaited is not None and seen < _DEEP:
-        seen += 1
-        frame = next((f for name in _FRAMES if (f := getattr(awaited, name, None)) is not None), None)
-        if frame is not None and frame.f_code in ASYNC_STEPS and belongs(frame.f_locals["log"]):
-            return True
-        awaited = _awaited_by(awaited)
-    return False
-
-
-_FRAMES = "cr_frame", "gi_frame", "ag_frame"
-_DEEP = 10_000  # nobody awaits so deeply; what refers to itself must not be followed for ever
-
-
-def _awaited_by(waiting: Any) -> Any:
-    """What a coroutine, a generator or what either awaits is waiting for."""
-    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
-        if hasattr(waiting, name):
-            return getattr(waiting, name)
-    # What awaits an async generator, or a coroutine by its `__await__`, has no attribute that leads there.
-    referents: list[Any] = gc.get_referents(waiting)
-    return next((each for each in referents if isinstance(each, _Awaiting)), None)
-
-
-async def _generate() -> AsyncGenerator[None, None]:
-    yield  # pragma: no cover - made for its type, and never run
-
-
-def _kinds() -> tuple[type[Any], ...]:
-    """The types of what can stand between a coroutine and what it waits for."""
-    made = _generate()
-    steps = made.asend(None), made.aclose()
-    for step in steps:
-        step.close()
-    return (CoroutineType, GeneratorType, AsyncGeneratorType, *map(type, steps))
-
-
-_Awaiting = _kinds()
-
-
 def frame_of_task() -> FrameType | None:
     """The frame in which the running task begins: what is further up the stack belongs to somebody else."""
     coroutine: Any
@@ -243,44 +182,6 @@ def is_closing(error: BaseException) -> bool:
     if not isinstance(error, GeneratorExit) or error.__traceback__ is None:
         return False
     return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
-
-
-def awaits(task: Any, other: object) -> bool:
-    """Whether a task of asyncio's waits for another one to end, as far as that can be seen; in trio it cannot."""
-    kind: Any = getattr(sys.modules.get("asyncio"), "Task", ())
-    seen: set[int] = set()
-    waiting: list[Any] = [task]
-    while waiting:
-        waiter = waiting.pop()
-        if waiter is other:
-            return True
-        if id(waiter) in seen:
-            continue
-        seen.add(id(waiter))
-        waiting += getattr(waiter, "_children", ())  # of what `gather` has returned
-        if isinstance(waiter, kind):
-            waiting.append(getattr(waiter, "_fut_waiter", None))
-            waiting += _waited_for(waiter.get_coro(), kind)
-    return False
-
-
-def _waited_for(awaited: Any, kind: type[Any]) -> list[Any]:
-    """The tasks that a coroutine waits for in `asyncio.wait`, `wait_for` or at the end of a task group."""
-    found: list[Any] = []
-    while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None)
-        if frame is not None and frame.f_globals.get("__name__", "").startswith("asyncio."):
-            held: list[Any] = list(frame.f_locals.values())
-            held += [each for value in held for each in (*gc.get_referents(value), *_values(value))]
-            found += [each for each in held if isinstance(each, kind)]
-        awaited = _awaited_by(awaited)
-    return found
-
-
-def _values(value: object) -> list[Any]:
-    """What the sets among the attributes of an object hold."""
-    sets: list[set[Any]] = [each for each in getattr(value, "__dict__", {}).values() if isinstance(each, set)]
-    return [each for found in sets for each in found]
 
 
 def limited(function: Callable[..., Awaitable[Any]], seconds: float) -> Callable[..., Awaitable[Any]]:

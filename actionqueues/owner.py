@@ -22,7 +22,7 @@ from .interceptor import Interceptor
 from .report import Report, UndoFailure
 from .states import StepState
 from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
-from .turns import Rank, Turns
+from .turns import Turns
 
 __all__ = [
     "Owner",
@@ -82,6 +82,7 @@ class Owner:
         awaits: whether async steps can be run in it.
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
+        scopes: what cancels the steps that run in trio, in the outermost owner, and their logs.
         ahead: the only savepoint that is open in it, while that may record without looking around.
         interceptor: what stands between it and its steps, or None.
     """
@@ -104,6 +105,7 @@ class Owner:
     plain: bool
     interceptor: Interceptor | None = None
     turns: Turns | None = None
+    scopes: dict[Any, Log] | None = None
     ahead: Owner | None = None
     _links: list[Step[Any]] | None = None
 
@@ -241,43 +243,17 @@ class Owner:
         return None
 
     @property
-    def latest(self) -> bool:
-        """Whether nothing else in its transaction has been started since the last record of this log."""
+    def outermost(self) -> Owner:
+        """The owner that all the others in its transaction are lanes of."""
         owner: Owner = self
         while owner.outer is not None:
-            outer: Owner = owner.outer
-            if outer.log[THREAD] == owner.log[THREAD] and (
-                not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log)
-            ):
-                return False
-            owner = outer
-        return True
-
-    def split(self) -> None:
-        """Something is about to be recorded here: savepoints that other tasks are in go on in lanes behind it."""
-        if self.ahead is not None:
-            self.ahead.go_on_behind()
-            self.ahead = None
-
-    def go_on_behind(self) -> None:
-        """Something else is about to be started: what is recorded here later has to be undone before that."""
-
-    def rank(self, place: int) -> Rank:
-        """Where the step whose outcome belongs at `place` stands among those that have been started."""
-        rank = [place + 1]  # a record that begins where a lane does comes after it
-        owner: Owner = self
-        while owner.outer is not None:
-            lanes: list[Owner] = owner.outer.lanes or []
-            rank[:0] = owner.position, lanes.index(owner) if owner in lanes else len(lanes)
             owner = owner.outer
-        return tuple(rank)
+        return owner
 
     @property
     def turn(self) -> Turns:
         """Lets one undoing at a time go on in a transaction."""
-        owner: Owner = self
-        while owner.outer is not None:
-            owner = owner.outer
+        owner = self.outermost
         if owner.turns is None:
             owner.__dict__.setdefault("turns", Turns())  # other threads may be doing the same
         turns: Turns = owner.__dict__["turns"]

@@ -6,21 +6,39 @@ The sync and the async half do the same, one blocking and the other one suspendi
 from __future__ import annotations
 
 from _thread import _count, get_ident
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from .attempts import Attempts
+from .cancelling import in_scope
+from .concurrency import in_trio
 from .drivers import drive, drive_async, pause, pause_async
 from .engine import Rollback, failing
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
-from .owner import Owner, calling_step, current
+from .owner import current
+from .placing import Placing
 from .report import Report, UndoFailure
 from .requests import Unwinding
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
+from .step import (
+    AWAITS,
+    BARRIER,
+    CLOSED,
+    FIRST,
+    NO_LOG,
+    OUTCOME,
+    PENDING,
+    SCOPED,
+    THREAD,
+    WATCHED,
+    Entry,
+    Log,
+    Step,
+    step_at,
+)
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -28,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Lane", "Runner"]
 
 
-class Runner(Owner):
+class Runner(Placing):
     """The owner of a log of steps."""
 
     @property
@@ -162,53 +180,11 @@ class Runner(Owner):
                 self.leave_lane(lane)
             self.ended()
 
-    def owner_here(self) -> Runner:
-        """To whom a step that is called here belongs: the async step that calls it, if there is one, or else this."""
-        called_by = calling_step(self.log) if self.runs_async else None
-        if called_by is None:
-            return self.writer()
-        log, place = called_by
-        owner: Runner = log[OWNER]
-        return owner.writer().lane_of(step_at(log, place + 2))
-
-    def lane_of(self, step: Step[Any] | None, of: Runner | None = None) -> Lane:
-        """A lane, behind everything that has been started so far, for what an async step makes.
-
-        What was started before is undone after it, so a step has another lane whenever something else has been started
-        in the meantime.  So has a savepoint, `of`.
-        """
-        last = self.lanes[-1] if self.lanes else None
-        if isinstance(last, Lane) and last.position == len(self.log) and last.step is step and last.of is of:
-            return last
+    def new_lane(self, step: Step[Any] | None, of: Runner | None) -> Lane:
+        """A lane of it."""
         lane = Lane(self, step, of)
         self.enter_lane(lane)
-        if step is not None:
-            step.lanes = [*(step.lanes or ()), lane]
         return lane
-
-    def writer(self) -> Runner:
-        """Whose log takes what is to be recorded now for this one: its own, or that of a later lane.
-
-        If something else has been started since its last record, that is a lane behind all of it.
-        """
-        if self.outer is None or self.latest:
-            return self
-        passed: list[Runner] = [self]
-        owner: Runner = self.outer
-        while not owner.latest:
-            passed.append(owner)
-            owner = owner.outer
-        lane = self.continued_in(owner)
-        for each in passed:
-            each.keep(lane)
-        return lane
-
-    def continued_in(self, owner: Runner) -> Lane:  # noqa: ARG002 - abstract
-        """The lane of `owner` in which it goes on."""
-        raise AssertionError  # pragma: no cover - abstract
-
-    def keep(self, lane: Lane) -> None:
-        """Remember that what is in this lane, which is another owner's, goes with it."""
 
     def check_open(self, what: str) -> None:
         """Refuse what comes too late."""
@@ -221,6 +197,25 @@ class Runner(Owner):
     def refusal(self, name: str) -> AsyncActionInSyncBlock:
         """What is raised for an async action that nothing here can await."""
         return AsyncActionInSyncBlock(name, self.label)
+
+    def otherwise(self, log: Log, entry: Entry) -> Coroutine[Any, Any, Any]:
+        """Call an async action where it takes more than to await its step."""
+        if not log[AWAITS]:
+            raise self.refusal(entry[-1].name)
+        return self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
+
+    async def in_scope(self, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a step so that whoever ends the block can cancel it, if that takes a scope."""
+        if self.log[AWAITS] is not SCOPED or not in_trio():  # otherwise it is about to be refused
+            return await step()
+        owner = self.outermost
+        if owner.scopes is None:
+            owner.scopes = {}
+
+        def cancelled() -> TransactionClosed:
+            return TransactionClosed(name, self.label, self.state, cancelled=True)
+
+        return await in_scope(owner.scopes, self.log, step, cancelled)
 
     def ended(self) -> None:
         """A step that ran beside the others has ended after the log was closed."""
@@ -330,7 +325,7 @@ class Lane(Runner):
         self.foreign = outer.log[THREAD] != get_ident()
         self.step = step
         self.name = outer.name
-        self.log = [0 if outer.interceptor is None else WATCHED, get_ident(), self, outer.awaits]
+        self.log = [0 if outer.interceptor is None else WATCHED, get_ident(), self, outer.log[AWAITS]]
         self.plain = True
         self.awaits = outer.awaits
         self.interceptor = outer.interceptor

@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .block import Block
-from .concurrency import running_loop
+from .concurrency import in_trio, running_loop
 from .decorated import in_transaction
 from .drivers import drive, roll_back
 from .errors import IllegalOperation
 from .owner import close, current, get_current
 from .queueing import fill_in
 from .states import TransactionState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, SCOPED
 
 if TYPE_CHECKING:
     from .asyncshell import AsyncTransaction
@@ -204,7 +204,7 @@ class Transaction(Block):
         this: Any = self
         this.__class__ = self._async_class
         this._loop = running_loop()
-        this._enter(awaits=True)
+        this._enter(awaits=SCOPED if in_trio() else True)
         return this  # type: ignore[no-any-return] # its class has just been set
 
     def __aexit__(

@@ -6,8 +6,8 @@ Calls are recorded in a *log*, a flat list with one writer::
 
 `barrier` is 0 while calls may be recorded directly: it counts the async steps that are running, has `WATCHED` added to
 it if there is an interceptor, and `CLOSED` once the log takes no more records.  `thread` identifies the writer, `owner`
-is the block that the log belongs to, and `awaits` says whether that can run async steps.  A record is made before the
-body starts::
+is the block that the log belongs to, and `awaits` says whether that can run async steps: `SCOPED` if each in a scope of
+its own.  A record is made before the body starts::
 
     *values, outcome, definition
 
@@ -41,6 +41,7 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 __all__ = [
+    "AWAITS",
     "BARRIER",
     "CLOSED",
     "FIRST",
@@ -50,6 +51,7 @@ __all__ = [
     "PENDING",
     "RUNNING",
     "SAVEPOINT",
+    "SCOPED",
     "SPLIT",
     "THREAD",
     "WATCHED",
@@ -66,6 +68,7 @@ Log: TypeAlias = list[Any]
 BARRIER: Final = 0
 THREAD: Final = 1
 OWNER: Final = 2
+AWAITS: Final = 3
 FIRST: Final = 4
 
 #: In the barrier of a log: it takes no more records.
@@ -82,6 +85,9 @@ SAVEPOINT: Final = 1 << 32
 
 #: The part of the barrier that is the number of async steps that are running.
 RUNNING: Final = SAVEPOINT - 1
+
+#: Whether async steps can be run, in trio: in a cancel scope each, so that a block can cancel those in other nurseries.
+SCOPED: Final = 2
 
 #: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
 NO_LOG: Log = [CLOSED, 0, None, False]

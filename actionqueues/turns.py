@@ -16,7 +16,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from .concurrency import Signal, awaits, running_task
+from .cancelling import awaits
+from .concurrency import Signal, running_task
 
 __all__ = ["Rank", "Turn", "Turns"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from actionqueues import Transaction, TransactionDoomed, TransactionState, action, interrupts, transaction, turns
-from actionqueues.concurrency import awaits
+from actionqueues.cancelling import awaits
 from actionqueues.owner import current
 
 from .async_library import Library, everywhere, in_asyncio, outcome_of, watched
