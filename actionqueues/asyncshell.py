@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .block import Block
 from .cancelling import cancel_steps
-from .concurrency import Signal, is_closing, running_loop, running_task, shielded
+from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
-from .owner import close, current, running_step
+from .owner import Owner, close, current, running_step
 from .queueing import fill_in
 from .shells import Transaction, savepoint_of
 from .states import TransactionState
@@ -20,6 +20,9 @@ __all__ = ["AsyncTransaction"]
 
 _OPEN, _ROLLING_BACK = TransactionState.OPEN, TransactionState.ROLLING_BACK
 _set_current = current.set
+
+#: Seconds between two looks at those that a block waits for.
+_LOOK = 0.1
 
 
 class AsyncTransaction(Block):
@@ -57,6 +60,8 @@ class AsyncTransaction(Block):
                 if exc is not None:
                     await self._roll_back(exc, closing=is_closing(exc))
                 elif self._state is _OPEN:
+                    if self.lanes:
+                        self.leaver = running_task()
                     self._check_commit()
                     await self.execute()
                     self._check_commit()
@@ -108,7 +113,19 @@ class AsyncTransaction(Block):
         while self.busy:
             self._ended = Signal()
             if self.busy:  # pragma: no branch - a thread may have ended one meanwhile
-                await self._ended.wait()
+                await self._ended.wait(_LOOK)  # a task may have ended without having left its savepoint
+
+    def _tasks_inside(self) -> set[object]:
+        """The other tasks that are in savepoints in it, and are not undoing them."""
+        tasks: set[object] = set()
+        owners: list[Owner] = [self]
+        while owners:
+            owner = owners.pop()
+            if isinstance(owner, Block) and owner.state is _OPEN and owner.runs_beside(self.leaver):
+                tasks.add(owner.task)
+            owners += owner.lanes or ()
+            owners += owner.parts or ()
+        return tasks
 
     async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended.
@@ -122,17 +139,18 @@ class AsyncTransaction(Block):
         if self._undoing and self._undoer is not running_task():  # another task has called `q.rollback()`
             await shielded(self._undone.wait)
             return
+        self.leaver = None if in_trio() else running_task()  # there, who is in a savepoint cannot be cancelled
         rollback = self._begin_rollback()
         if closing and isinstance(error, GeneratorExit):
             if self.busy and running_loop() is not None:
-                cancel_steps(self.holds, self.outermost.scopes)
+                cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
             try:
                 roll_back(rollback, lambda: rollback.unwind_block(self, error))
             finally:
                 self._finish_rollback(rollback, error)
             return
         if self.busy:
-            cancel_steps(self.holds, self.outermost.scopes)
+            cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
         turns = None if self.outer is None else self.turn
         self._undone, self._undoer = Signal(), running_task()
         try:

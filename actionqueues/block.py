@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from .blockstate import BlockState
+from .concurrency import running_task
 from .engine import Rollback
 from .errors import (
     AsyncActionInSyncBlock,
@@ -119,6 +120,7 @@ class Block(BlockState):
             self.log[BARRIER] += SPLIT
         outer.log[BARRIER] += SAVEPOINT
         self._beside = True
+        self.task = running_task()
 
     def _leave_beside(self) -> None:
         if self._beside and self.outer is not None:
@@ -164,7 +166,7 @@ class Block(BlockState):
     def _check_commit(self) -> None:
         """Raise what keeps a block that was left normally from committing."""
         for lane in self.lanes or ():
-            if isinstance(lane, Block) and lane._state is _OPEN and not lane.runs_elsewhere:
+            if isinstance(lane, Block) and lane._state is _OPEN and not lane.runs_beside(self.leaver):
                 advice = "leave the inner block first, as `with` does"
                 raise IllegalOperation(f"commit {self.label}", f"{lane.label} inside it is still open", advice)
         doom = self.root._doom
@@ -231,11 +233,13 @@ class Block(BlockState):
         return self._ending or (self.outer is not None and self.outer.ending)
 
     def _left_to_outer(self) -> bool:
-        """Whether a block around it is being rolled back, which undoes this one with it."""
+        """Leave it, if a block around it is being rolled back, which undoes this one with it."""
         outer = self.outer
-        if self._rollback is not None or outer is None or outer.log[THREAD] != self.log[THREAD]:
+        if self._rollback is not None or outer is None or outer.log[THREAD] != self.log[THREAD] or not outer.ending:
             return False
-        return outer.ending
+        self._detach()
+        outer.ended()
+        return True
 
     def _begin_rollback(self) -> Rollback:
         """Close to steps; may be called again to go on with a rollback that was interrupted."""

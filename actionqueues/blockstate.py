@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Token
 from typing import Any, ParamSpec, TypeVar, cast
 
-from .concurrency import running_loop
+from .concurrency import has_ended, running_loop
 from .drivers import drive
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
@@ -212,15 +212,17 @@ class BlockState(Runner, Adding):
         finally:
             current.reset(token)
 
-    @property
-    def runs_elsewhere(self) -> bool:
-        """Whether it is a savepoint that another thread is in, or that is being rolled back by itself."""
+    def runs_beside(self, leaver: object) -> bool:
+        """Whether it is a savepoint that another thread or task is in, or that is being rolled back by itself."""
         if self.outer is None:
             return False
         foreign = self.log[THREAD] != self.outer.log[THREAD]
         if self._undoing:
             return foreign or self.awaits
-        return self._state is _OPEN and foreign
+        if foreign or self._state is not _OPEN:
+            return self._state is _OPEN
+        others = None not in (leaver, self.task, self._token) and leaver is not self.task
+        return others and not has_ended(self.task)
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
@@ -234,7 +236,7 @@ class BlockState(Runner, Adding):
 
     def continued_in(self, owner: Runner) -> Lane:
         """The lane of `owner` in which it goes on."""
-        return owner.lane_of(None, self)
+        return owner.lane_of(None, self, self)
 
     def keep(self, lane: Lane) -> None:
         """Remember that what is in this lane, which is another owner's, goes with it."""

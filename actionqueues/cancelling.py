@@ -45,8 +45,14 @@ async def in_scope(
     raise cancelled()
 
 
-def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | None) -> None:
-    """Cancel what runs a step whose log `belongs`: its task in asyncio, its scope in trio."""
+def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | None, inside: set[object]) -> None:
+    """Cancel what runs a step whose log `belongs`: its task in asyncio, its scope in trio.
+
+    Args:
+        belongs: tells whether a log does.
+        scopes: what is running in trio.
+        inside: tasks of asyncio that are to be cancelled as well.
+    """
     if in_trio():
         for scope, log in list((scopes or {}).items()):
             if belongs(log):
@@ -55,7 +61,7 @@ def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | Non
     import asyncio
 
     for task in asyncio.all_tasks():
-        if _runs_step(task.get_coro(), belongs):
+        if task in inside or _runs_step(task.get_coro(), belongs):
             task.cancel()
 
 

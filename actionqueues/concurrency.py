@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 __all__ = [
     "Signal",
     "frame_of_task",
+    "has_ended",
     "in_trio",
     "in_worker_thread",
     "is_closing",
@@ -165,6 +166,12 @@ def running_task() -> object:
         return None if asyncio_tasks is None else asyncio_tasks.current_task()
     except RuntimeError:  # no event loop is running
         return None
+
+
+def has_ended(task: Any) -> bool:
+    """Whether a task has come to its end."""
+    done: Callable[[], bool] | None = getattr(task, "done", None)  # trio's tasks do not tell
+    return task.coro.cr_frame is None if done is None else done()
 
 
 def running_loop() -> object:

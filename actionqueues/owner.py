@@ -83,6 +83,8 @@ class Owner:
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
         scopes: what cancels the steps that run in trio, in the outermost owner, and their logs.
+        task: as a savepoint in async code, the task that has entered it.
+        leaver: the task that leaves it.
         ahead: the only savepoint that is open in it, while that may record without looking around.
         interceptor: what stands between it and its steps, or None.
     """
@@ -106,6 +108,8 @@ class Owner:
     interceptor: Interceptor | None = None
     turns: Turns | None = None
     scopes: dict[Any, Log] | None = None
+    task: object = None
+    leaver: object = None
     ahead: Owner | None = None
     _links: list[Step[Any]] | None = None
 
@@ -113,6 +117,11 @@ class Owner:
     def report(self) -> Report:
         """Where outcomes go."""
         raise AssertionError  # pragma: no cover - abstract
+
+    @property
+    def block(self) -> Owner | None:
+        """The innermost transaction that it belongs to, or is; None for a classic queue."""
+        return None  # pragma: no cover - abstract
 
     @property
     def label(self) -> str:
@@ -160,15 +169,14 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            if owner.log[BARRIER] & RUNNING or (owner is not self and owner.runs_elsewhere):
+            if owner.log[BARRIER] & RUNNING or (owner is not self and owner.runs_beside(self.leaver)):
                 return True
             owners += owner.lanes or ()
             owners += owner.parts or ()
         return False
 
-    @property
-    def runs_elsewhere(self) -> bool:
-        """Whether it is the lane of a step that is running in another thread."""
+    def runs_beside(self, leaver: object) -> bool:  # noqa: ARG002 - abstract
+        """Whether the end of a block, which this task leaves, has to wait for it, for all that its log tells."""
         return False  # pragma: no cover - abstract
 
     def leave_lane(self, lane: Owner) -> None:
@@ -271,10 +279,11 @@ class Owner:
 
 def close(owner: Owner, *, spare_others: bool = False) -> None:
     """Let no more steps be recorded, in the log or beside it; `spare_others`: except in blocks that others are in."""
-    owners = [owner]
+    owners, leaver = [owner], owner.leaver
     while owners:
         owner = owners.pop()
-        if owner.log[BARRIER] < CLOSED and not (spare_others and owner.runs_elsewhere and owner.is_block):
+        block = owner.block if spare_others else None
+        if owner.log[BARRIER] < CLOSED and not (block is not None and block.runs_beside(leaver)):
             owner.log[BARRIER] += CLOSED
             owners += owner.lanes or ()
             owners += owner.parts or ()

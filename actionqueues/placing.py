@@ -9,6 +9,7 @@ from .step import OWNER, THREAD, Step, step_at
 from .turns import Rank
 
 if TYPE_CHECKING:
+    from .blockstate import BlockState
     from .runner import Lane, Runner
 
 __all__ = ["Placing"]
@@ -59,18 +60,18 @@ class Placing(Owner):
         owner: Runner = log[OWNER]
         return owner.writer().lane_of(step_at(log, place + 2))
 
-    def lane_of(self, step: Step[Any] | None, of: Runner | None = None) -> Lane:
+    def lane_of(self, step: Step[Any] | None, of: Runner | None = None, block: BlockState | None = None) -> Lane:
         """A lane, behind everything that has been started so far, for what an async step makes.
 
         What was started before is undone after it, so a step has another lane whenever something else has been started
-        in the meantime.  So has a savepoint, `of`.
+        in the meantime.  So has a savepoint, `of`.  `block` is its innermost block, if that is another one than here.
         """
         last: Any = self.lanes[-1] if self.lanes else None
         if last is not None and not last.is_block and last.position == len(self.log):
             lane: Lane = last
             if lane.step is step and lane.of is of:
                 return lane
-        lane = self.new_lane(step, of)
+        lane = self.new_lane(step, of, block)
         if step is not None:
             step.lanes = [*(step.lanes or ()), lane]
         return lane
@@ -92,7 +93,7 @@ class Placing(Owner):
             each.keep(lane)
         return lane
 
-    def new_lane(self, step: Step[Any] | None, of: Runner | None) -> Lane:  # noqa: ARG002 - abstract
+    def new_lane(self, step: Step[Any] | None, of: Runner | None, block: BlockState | None) -> Lane:  # noqa: ARG002 - abstract
         """Another lane of it."""
         raise AssertionError  # pragma: no cover - abstract
 

@@ -180,9 +180,9 @@ class Runner(Placing):
                 self.leave_lane(lane)
             self.ended()
 
-    def new_lane(self, step: Step[Any] | None, of: Runner | None) -> Lane:
+    def new_lane(self, step: Step[Any] | None, of: Runner | None, block: BlockState | None) -> Lane:
         """A lane of it."""
-        lane = Lane(self, step, of)
+        lane = Lane(self, step, of, block)
         self.enter_lane(lane)
         return lane
 
@@ -319,9 +319,16 @@ class Lane(Runner):
 
     outer: Runner
 
-    def __init__(self, outer: Runner, step: Step[Any] | None, of: Runner | None = None) -> None:
+    def __init__(
+        self,
+        outer: Runner,
+        step: Step[Any] | None,
+        of: Runner | None = None,
+        block: BlockState | None = None,
+    ) -> None:
         self.outer = outer
         self.of = of  # the savepoint that it goes on with
+        self._block = block or outer.block
         self.foreign = outer.log[THREAD] != get_ident()
         self.step = step
         self.name = outer.name
@@ -349,17 +356,16 @@ class Lane(Runner):
 
     @property
     def block(self) -> BlockState | None:
-        """The transaction that it belongs to."""
-        return self.outer.block
+        """The innermost transaction that it belongs to."""
+        return self._block
 
-    @property
-    def runs_elsewhere(self) -> bool:
+    def runs_beside(self, leaver: object) -> bool:  # noqa: ARG002 - threads do
         """Whether its step is running in another thread; one in a task is counted by the outer log."""
         return self.foreign and self.step is not None
 
     def continued_in(self, owner: Runner) -> Lane:
         """The lane of `owner` in which it goes on."""
-        return owner.lane_of(self.step, self.of)
+        return owner.lane_of(self.step, self.of, self._block)
 
     def keep(self, lane: Lane) -> None:
         """Remember that what is in this lane, which is another owner's, goes with it."""
@@ -381,7 +387,7 @@ class Lane(Runner):
     @property
     def ending(self) -> bool:  # type: ignore[override] # that of its block
         """Whether everything in its block is about to be undone."""
-        return self.outer.ending
+        return self.outer.ending if self._block is None else self._block.ending
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""

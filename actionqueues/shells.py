@@ -148,11 +148,11 @@ class Transaction(Block):
             return
         if self._left_to_outer():
             return
+        self._undoing = True  # before it is no longer open: another thread may wait for it
         rollback = self._begin_rollback()
         turns = self.turn if self.outer is not None and _count() else None
         rank = () if turns is None else self.rank(len(self.log))
         try:
-            self._undoing = True
             roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait, turns=turns, rank=rank)
         finally:
             self._undoing = False
