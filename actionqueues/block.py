@@ -52,7 +52,10 @@ class Block(BlockState):
             raise IllegalOperation(f"enter {self.label}", f"it is {self._state}", again)
         self.log = log = [0, get_ident(), self, awaits]
         try:
-            self.surrounding = surrounding = get_current()
+            surrounding = get_current()
+            while surrounding is not None and surrounding[OWNER].forget():
+                surrounding = get_current()
+            self.surrounding = surrounding
             if surrounding is not None or self.outer is not None:
                 self.plain = False
                 self._nest(surrounding)
@@ -143,11 +146,30 @@ class Block(BlockState):
                 log = get_current()
                 if log is not None and log[OWNER] is self:
                     current.set(self.surrounding)
+                self._lost = token
             self._token = None
             if self._when_ended is not None:
                 self.__class__ = self._when_ended
             if self.surrounding is not None:
                 self._skip_left()
+
+    def forget(self) -> bool:
+        """Be the current one here no longer, if it has been left in another context than it was entered in, this one.
+
+        So are the blocks in async generators that are never finished: they are closed in a task of their own.
+        """
+        if self._lost is None:
+            return False
+        try:
+            current.reset(self._lost)
+        except (
+            ValueError,
+            RuntimeError,
+        ):  # another context, of a task or thread that has outlived it
+            return False
+        self._lost = None
+        self._skip_left()
+        return True
 
     def _skip_left(self) -> None:
         """If blocks around this one have been left before it, make the innermost that has not the current one."""

@@ -67,6 +67,7 @@ class BlockState(Runner, Adding):
     _undoing = False  # whether it is being rolled back by itself right now
     _beside = False
     _loop: object = None
+    _lost: Token[Log | None] | None = None  # what makes it current no longer in the context that it was entered in
 
     def __init__(self) -> None:
         self._state = _NEW

@@ -21,7 +21,7 @@ from .frames import ASYNC_STEPS
 from .interceptor import Interceptor
 from .report import Report, UndoFailure
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .step import AWAITS, BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
 from .turns import Turns
 
 __all__ = [
@@ -128,6 +128,10 @@ class Owner:
         """What messages call it."""
         return self.name  # pragma: no cover - abstract
 
+    def forget(self) -> bool:
+        """Be current here no longer, if it has been left in another context than it was entered in, this one."""
+        return False
+
     def link(self, step: Step[Any]) -> None:
         """Remember a step that still has to be told what became of it."""
         self.plain = False
@@ -147,6 +151,7 @@ class Owner:
             if owner.log is not NO_LOG:
                 owner.finished = FIRST, FIRST
                 del owner.log[FIRST:]
+                owner.log[AWAITS] = False  # a call in a context that still has it is looked at when it is made
                 owner.log = NO_LOG
 
     def enter_lane(self, lane: Owner) -> None:

@@ -155,6 +155,8 @@ class Runner(Placing):
 
     def elsewhere(self, log: Log, entry: Entry) -> Any:
         """Run a step that the frame could not record: `log` is closed, another thread's, or shared with async steps."""
+        if self.forget():
+            return entry[-1].call_again(entry)
         step: Step[Any] = Step(entry[-1], entry, StepState.QUEUED)
         if log[THREAD] == get_ident() and log[BARRIER] < CLOSED:
             owner = self.owner_here()
@@ -200,7 +202,10 @@ class Runner(Placing):
 
     def otherwise(self, log: Log, entry: Entry) -> Coroutine[Any, Any, Any]:
         """Call an async action where it takes more than to await its step."""
-        if not log[AWAITS]:
+        if self.forget():
+            again: Coroutine[Any, Any, Any] = entry[-1].call_again(entry)
+            return again
+        if not self.awaits:
             raise self.refusal(entry[-1].name)
         return self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
 

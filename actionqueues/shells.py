@@ -16,7 +16,7 @@ from .errors import IllegalOperation
 from .owner import close, current, get_current
 from .queueing import fill_in
 from .states import TransactionState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, SCOPED
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, SCOPED, THREAD
 
 if TYPE_CHECKING:
     from .asyncshell import AsyncTransaction
@@ -89,6 +89,7 @@ class Transaction(Block):
                 if exc is not None:
                     self._roll_back(exc)
                 elif self._state is _OPEN:
+                    self.log[THREAD] = get_ident()  # a generator may be left in another thread than it was begun in
                     self._check_commit()
                     self.execute()
                     self._check_commit()
