@@ -10,8 +10,9 @@ from .block import Block
 from .cancelling import cancel_steps
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
-from .owner import Owner, close, current, running_step
+from .owner import Owner, close, current
 from .queueing import fill_in
+from .running import running_step
 from .shells import Transaction, savepoint_of
 from .states import TransactionState
 from .step import Step

@@ -82,16 +82,22 @@ class Block(BlockState):
                 raise NestedTransaction(self.label, around.label)
             if around.block is not None and not self._independent:
                 self.outer = around
-        outer = self.outer
-        if outer is not None and outer.block is not None:
-            if self.awaits and not outer.block.awaits:
-                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label)
+        if self.outer is not None and self.outer.block is not None:
+            parent = self.outer.block
+            if self.awaits and not parent.awaits:
+                raise AsyncActionInSyncBlock("`async with transaction()`", parent.label)
             if self.awaits:
-                outer.block.check_loop(self.label)
-            self._parent = outer.block
-            if outer.awaits and outer.log[THREAD] == self.log[THREAD]:
-                outer = self.outer = outer.writer()
+                parent.check_loop(self.label)
+            self._parent = parent
+            outer = self.outer = self.outer.writer()
+            if outer.log[THREAD] != self.log[THREAD]:
+                self.log[BARRIER] += SPLIT
+            elif outer.awaits:
                 self._enter_beside(outer)
+            elif outer.block is outer and not outer.log[BARRIER] & SPLIT:
+                outer.ahead = self
+            else:
+                self.log[BARRIER] += SPLIT
             outer.enter_lane(self)
             outer.check_open(self.label)  # after it has been entered: who closes the log then looks for lanes
 
@@ -116,7 +122,12 @@ class Block(BlockState):
     def _enter_beside(self, outer: Runner) -> None:
         """Be open in the log of an async block, which other tasks may write to, or be in other savepoints of."""
         outer.split()
-        crowded = outer.runs_async or outer.log[BARRIER] & SPLIT or outer.log[BARRIER] & (SPLIT - 1) >= SAVEPOINT
+        crowded = (
+            outer.runs_async
+            or outer.outermost.shared
+            or outer.log[BARRIER] & SPLIT
+            or outer.log[BARRIER] & (SPLIT - 1) >= SAVEPOINT
+        )
         if not crowded and outer.block is outer:
             outer.ahead = self
         else:
@@ -126,11 +137,12 @@ class Block(BlockState):
         self.task = running_task()
 
     def _leave_beside(self) -> None:
-        if self._beside and self.outer is not None:
+        outer = self.outer
+        if outer is not None and outer.ahead is self:
+            outer.ahead = None
+        if self._beside and outer is not None:
             self._beside = False
-            self.outer.log[BARRIER] -= SAVEPOINT
-            if self.outer.ahead is self:
-                self.outer.ahead = None
+            outer.log[BARRIER] -= SAVEPOINT
 
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""

@@ -121,8 +121,11 @@ class Rollback:
                 end = place
                 if lanes:
                     lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
-            owner.finished = FIRST, FIRST
-            del log[end:]
+            if lanes:
+                owner.cut_back(end)
+            else:
+                owner.finished = FIRST, FIRST
+                del log[end:]
             self.owner = self.end = None
             if lane is not None:
                 lane.begin_unwinding()
@@ -137,8 +140,7 @@ class Rollback:
         """If an unwinding has been interrupted, take out of the log what it has tried."""
         owner, end = self.owner, self.end
         if owner is not None and end is not None and not self.alone and len(owner.log) >= end:
-            owner.finished = FIRST, FIRST
-            del owner.log[end - owner.log[end - 1].size :]
+            owner.cut_back(end - owner.log[end - 1].size)
         self.owner = self.end = None
         self.alone = False
 
@@ -147,19 +149,22 @@ class Rollback:
 
         Its record stays in the log, since others may write behind it.
         """
-        step = step_at(owner.log, place + 2)
-        while step.lanes:
-            lane: Owner = step.lanes[-1]
-            yield from self.unwind(lane)
-            step.lanes.pop()
-            lane.outer.leave_lane(lane)
-            lane.release()
+        yield from self.unwind_lanes(step_at(owner.log, place + 2))
         if whole:
             self.alone = True
             self.owner, self.end = owner, place + 2
             yield from self._undo(step_at(owner.log, place + 2), watch=owner.interceptor)
             self.owner = self.end = None
             self.alone = False
+
+    def unwind_lanes(self, step: Step[Any]) -> Unwinding:
+        """Undo what a step has made where others started steps as well."""
+        while step.lanes:
+            lane: Owner = step.lanes[-1]
+            yield from self.unwind(lane)
+            step.lanes.pop()
+            lane.outer.leave_lane(lane)
+            lane.release()
 
     def _undo(
         self, step: Step[Any], error: BaseException | None = None, *, watch: Interceptor | None = None

@@ -1,4 +1,4 @@
-"""Who owns a log, what works beside it, and which step is running here.
+"""Who owns a log, what works beside it, and which step of it is running here.
 
 A log (see `step.py`) has one writer.  What works beside it has a log of its own, a *lane*, which remembers how long the
 log was when it began: a savepoint, and a step in another thread.  Going backwards through a log and its lanes by these
@@ -10,13 +10,13 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 from collections.abc import Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final, Protocol
 
 from .concurrency import frame_of_task
 from .definition import Definition
-from .errors import NoTransaction
 from .frames import ASYNC_STEPS
 from .interceptor import Interceptor
 from .report import Report, UndoFailure
@@ -30,10 +30,8 @@ __all__ = [
     "calling_step",
     "close",
     "current",
-    "current_step",
     "get_current",
     "lane_after",
-    "running_step",
     "undoing",
 ]
 
@@ -73,7 +71,7 @@ class Owner:
         position: as a lane of another owner, how long the log of that was when it began.
         outer: as a lane, whose lane it is.
         report: where outcomes go.
-        shared: whether other threads may enter and leave lanes.
+        shared: whether other threads may enter and leave lanes, here or further in.
         finished: two places of the log between which no step is running: what need not be searched again.
         surrounding: the log that was current when it began, or None.
         plain: whether it has nothing but records in its log.
@@ -157,7 +155,32 @@ class Owner:
     def enter_lane(self, lane: Owner) -> None:
         """Let something work beside the log, from its end on."""
         self.plain = False
-        self.shared = self.shared or lane.log[THREAD] != self.log[THREAD]
+        if lane.log[THREAD] != self.log[THREAD]:
+            owner: Owner | None = self
+            while owner is not None:
+                owner.shared = True
+                owner = owner.outer
+            self.split_for_thread()
+        if not self.shared:
+            self._append_lane(lane)
+            return
+        with self.turn.lock:  # so that the places of lanes never go back
+            self._append_lane(lane)
+
+    def cut_back(self, end: int) -> None:
+        """Take what is behind `end` out of the log.  The lanes that began there stay behind everything before it."""
+        self.finished = FIRST, FIRST
+        with self.turn.lock if self.shared else nullcontext():
+            del self.log[end:]
+            for lane in reversed(self.lanes or ()):
+                if lane.position <= end:
+                    break
+                lane.position = end
+
+    def split_for_thread(self) -> None:
+        """Another thread is about to start something: savepoints that others are in go on in lanes behind it."""
+
+    def _append_lane(self, lane: Owner) -> None:
         if self.lanes is None:
             self.lanes = []
         lane.position = len(self.log)
@@ -235,6 +258,22 @@ class Owner:
             return None
         called_by = calling_step(log)
         return None if called_by is None else step_at(called_by[0], called_by[1] + 2)
+
+    def running_sync_steps(self) -> list[Step[Any]]:
+        """The steps of its own log whose bodies are running in this thread."""
+        log = self.log
+        found: list[Step[Any]] = []
+        if log[THREAD] != get_ident() or self._running_sync_step() is None:
+            return found
+        place = len(log)
+        while place > FIRST:
+            owner = log[place - 1]
+            if log[place - 2] is PENDING and not _definition(owner).is_async:
+                step = step_at(log, place)
+                if step.state is StepState.RUNNING:
+                    found.append(step)
+            place -= owner.size
+        return found
 
     def _running_sync_step(self) -> Step[Any] | None:
         log = self.log
@@ -333,33 +372,3 @@ def _is_within(inner: Log, log: Log) -> bool:
             return True
         owner = owner.of or owner.outer
     return False
-
-
-def running_step(within: Owner | None = None) -> Step[Any] | None:
-    """The innermost step whose body is running here, or None; only of the transaction of `within`, if that is given."""
-    log = get_current() if within is None else None
-    owner: Owner | None = within if log is None else log[OWNER]
-    while owner is not None:
-        step = owner.running()
-        if step is not None:
-            return step
-        around = owner.surrounding
-        owner = owner.outer if within is not None else None if around is None else around[OWNER]
-    return None
-
-
-def current_step() -> Step[Any]:
-    """The step whose body or rollback handler is running: the innermost one.
-
-    Raises:
-        NoTransaction: if none is, as in an action that was called outside any block.
-    """
-    step = running_step()
-    if step is not None:
-        return step
-    rollback = undoing.get()
-    step = None if rollback is None else rollback.step
-    if step is None:
-        advice = "call it in the body or the rollback handler of an action that is called inside `with transaction():`"
-        raise NoTransaction("current_step()", advice, "step")
-    return step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from .owner import Owner, calling_step
@@ -10,7 +12,8 @@ from .turns import Rank
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
-    from .runner import Lane, Runner
+    from .lanes import Lane
+    from .runner import Runner
 
 __all__ = ["Placing"]
 
@@ -24,9 +27,7 @@ class Placing(Owner):
         owner: Owner = self
         while owner.outer is not None:
             outer: Owner = owner.outer
-            if outer.log[THREAD] == owner.log[THREAD] and (
-                not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log)
-            ):
+            if not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log):
                 return False
             owner = outer
         return True
@@ -37,6 +38,19 @@ class Placing(Owner):
         if ahead is not None:
             ahead.go_on_behind()
             self.ahead = None
+
+    def split_for_thread(self) -> None:
+        """Another thread is about to start something: savepoints that others are in go on in lanes behind it."""
+        if self.ahead is None:
+            return
+        if self.ahead.awaits:
+            self.call_soon(self.split)  # its log is its event loop's alone
+        else:
+            self.split()
+
+    def call_soon(self, function: Callable[[], object]) -> None:  # noqa: ARG002 - abstract
+        """Let the event loop of its block call something."""
+        raise AssertionError  # pragma: no cover - abstract
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
@@ -69,11 +83,12 @@ class Placing(Owner):
         last: Any = self.lanes[-1] if self.lanes else None
         if last is not None and not last.is_block and last.position == len(self.log):
             lane: Lane = last
-            if lane.step is step and lane.of is of:
+            if lane.step is step and lane.of is of and lane.log[THREAD] == get_ident():
                 return lane
         lane = self.new_lane(step, of, block)
+        self.enter_lane(lane)
         if step is not None:
-            step.lanes = [*(step.lanes or ()), lane]
+            step.keep(lane)
         return lane
 
     def writer(self) -> Runner:
@@ -83,18 +98,15 @@ class Placing(Owner):
         """
         if self.outer is None or self.latest:
             return cast("Runner", self)
-        passed: list[Runner] = [cast("Runner", self)]
         owner: Runner = self.outer
         while not owner.latest:
-            passed.append(owner)
             owner = owner.outer
         lane = self.continued_in(owner)
-        for each in passed:
-            each.keep(lane)
+        self.keep(lane)
         return lane
 
     def new_lane(self, step: Step[Any] | None, of: Runner | None, block: BlockState | None) -> Lane:  # noqa: ARG002 - abstract
-        """Another lane of it."""
+        """Another lane of it, to be entered."""
         raise AssertionError  # pragma: no cover - abstract
 
     def continued_in(self, owner: Runner) -> Lane:  # noqa: ARG002 - abstract
@@ -102,4 +114,13 @@ class Placing(Owner):
         raise AssertionError  # pragma: no cover - abstract
 
     def keep(self, lane: Lane) -> None:
-        """Remember that what is in this lane, which is another owner's, goes with it."""
+        """Remember that what is in this lane, which is another owner's, goes with it, and with what it is a part of."""
+        self.remember(lane)
+        for step in self.running_sync_steps():
+            step.keep(lane)
+        around: Placing = self.outer if self.of is None else self.of
+        if around is not lane.outer and around.outer is not None:
+            around.keep(lane)
+
+    def remember(self, lane: Lane) -> None:
+        """Remember that what is in this lane goes with it."""

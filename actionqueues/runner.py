@@ -6,9 +6,9 @@ The sync and the async half do the same, one blocking and the other one suspendi
 from __future__ import annotations
 
 from _thread import _count, get_ident
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .attempts import Attempts
 from .cancelling import in_scope
@@ -20,7 +20,7 @@ from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
 from .owner import current
 from .placing import Placing
-from .report import Report, UndoFailure
+from .report import UndoFailure
 from .requests import Unwinding
 from .states import StepState
 from .step import (
@@ -33,7 +33,6 @@ from .step import (
     PENDING,
     SCOPED,
     THREAD,
-    WATCHED,
     Entry,
     Log,
     Step,
@@ -42,12 +41,21 @@ from .step import (
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
+    from .lanes import Lane
 
-__all__ = ["Lane", "Runner"]
+__all__ = ["Runner"]
 
 
 class Runner(Placing):
     """The owner of a log of steps."""
+
+    #: What its lanes are, see `lanes.py`.
+    _lane: ClassVar[type[Lane]]
+
+    @classmethod
+    def use_lanes(cls, lane: type[Lane]) -> None:
+        """What its lanes are."""
+        cls._lane = lane
 
     @property
     def block(self) -> BlockState | None:
@@ -122,9 +130,10 @@ class Runner(Placing):
         thread = get_ident()
 
         def unwind(rollback: Rollback, whole: bool) -> Unwinding:
-            return rollback.unwind(self, end - step.size if whole else end, end, thread)
+            yield from rollback.unwind_lanes(step)
+            yield from rollback.unwind(self, end - step.size if whole else end, end, thread)
 
-        made = len(log) > end or self.lanes is not None
+        made = len(log) > end or self.lanes is not None or bool(step.lanes)
         failed = failing(self, step, error, unwind, made=made, waiting=waiting)
         return drive(failed, self.turn, self.rank(place)) if _count() else drive(failed)
 
@@ -167,8 +176,10 @@ class Runner(Placing):
                 return owner.run_here(step)
             finally:
                 current.reset(token)
-        lane = Lane(self, step)
-        self.enter_lane(lane)
+        outer = self.writer() if log[BARRIER] < CLOSED else self
+        lane = outer.new_lane(step)
+        lane.at_work = True
+        outer.enter_lane(lane)
         try:
             self.check_open(step.name)  # after it has been entered: who closes the log then looks for lanes
             token = current.set(lane.log)
@@ -177,16 +188,14 @@ class Runner(Placing):
             finally:
                 current.reset(token)
         finally:
-            lane.foreign = False  # only now: what it did may have been undone at once
+            lane.at_work = False  # only now: what it did may have been undone at once
             if len(lane.log) == FIRST:
-                self.leave_lane(lane)
+                outer.leave_lane(lane)
             self.ended()
 
-    def new_lane(self, step: Step[Any] | None, of: Runner | None, block: BlockState | None) -> Lane:
-        """A lane of it."""
-        lane = Lane(self, step, of, block)
-        self.enter_lane(lane)
-        return lane
+    def new_lane(self, step: Step[Any] | None, of: Runner | None = None, block: BlockState | None = None) -> Lane:
+        """Another lane of it, to be entered."""
+        return self._lane(self, step, of, block)
 
     def check_open(self, what: str) -> None:
         """Refuse what comes too late."""
@@ -317,83 +326,3 @@ class Runner(Placing):
 
 # How a task that runs a step is found, and the step that a frame belongs to.
 ASYNC_STEPS.add(Runner.run_here_async.__code__)
-
-
-class Lane(Runner):
-    """The log of what one step makes while other steps write the log of its block."""
-
-    outer: Runner
-
-    def __init__(
-        self,
-        outer: Runner,
-        step: Step[Any] | None,
-        of: Runner | None = None,
-        block: BlockState | None = None,
-    ) -> None:
-        self.outer = outer
-        self.of = of  # the savepoint that it goes on with
-        self._block = block or outer.block
-        self.foreign = outer.log[THREAD] != get_ident()
-        self.step = step
-        self.name = outer.name
-        self.log = [0 if outer.interceptor is None else WATCHED, get_ident(), self, outer.log[AWAITS]]
-        self.plain = True
-        self.awaits = outer.awaits
-        self.interceptor = outer.interceptor
-        self.surrounding = outer.log
-        self.undo_at_once = outer.undo_at_once
-
-    @property
-    def report(self) -> Report:
-        """Where outcomes go."""
-        return self.outer.report
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.outer.label
-
-    @property
-    def state(self) -> str:
-        """How far it has come."""
-        return self.outer.state
-
-    @property
-    def block(self) -> BlockState | None:
-        """The innermost transaction that it belongs to."""
-        return self._block
-
-    def runs_beside(self, leaver: object) -> bool:  # noqa: ARG002 - threads do
-        """Whether its step is running in another thread; one in a task is counted by the outer log."""
-        return self.foreign and self.step is not None
-
-    def continued_in(self, owner: Runner) -> Lane:
-        """The lane of `owner` in which it goes on."""
-        return owner.lane_of(self.step, self.of, self._block)
-
-    def keep(self, lane: Lane) -> None:
-        """Remember that what is in this lane, which is another owner's, goes with it."""
-        if self.step is not None and lane not in (self.step.lanes or ()):
-            self.step.lanes = [*(self.step.lanes or ()), lane]
-        if self.of is not None:
-            self.of.keep(lane)
-
-    def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
-        """All its steps have been undone."""
-        if self.step is not None and self.step.lanes:
-            self.step.lanes = [lane for lane in self.step.lanes if lane is not self]
-        self.release()
-
-    def ended(self) -> None:
-        """A step has ended after the log was closed."""
-        self.outer.ended()
-
-    @property
-    def ending(self) -> bool:  # type: ignore[override] # that of its block
-        """Whether everything in its block is about to be undone."""
-        return self.outer.ending if self._block is None else self._block.ending
-
-    def doom(self, problems: Sequence[UndoFailure]) -> None:
-        """Undos have failed in a transaction that goes on."""
-        self.outer.doom(problems)

@@ -152,7 +152,7 @@ class Step(Generic[R_co]):
         self.tries: Attempts | None = None
         self.within: tuple[Step[Any], int] | None = None  # the step that has queued it, and in which attempt
         self.quick = None
-        self.lanes: list[Any] | None = None  # of what its body has made, if it is async
+        self.lanes: list[Any] | None = None  # of what its body has made, where others start steps as well
         self._key: str | None = None
 
     @property
@@ -247,6 +247,13 @@ class Step(Generic[R_co]):
         """Seconds until the next attempt, which has been granted."""
         assert self.tries is not None  # noqa: S101 - the one that granted it
         return self.tries.wait
+
+    def keep(self, lane: Any) -> None:
+        """Remember that what is in this lane goes with it."""
+        if self.lanes is None:
+            self.lanes = []
+        if self.lanes[-1:] != [lane]:
+            self.lanes.append(lane)
 
     def settle(self) -> None:
         """Take over what has become of a running step: the frame that made the call knows nothing but its record."""

@@ -82,10 +82,14 @@ class Turn:
 
 
 class Turns:
-    """Lets one at a time of those that wait for it go on, the highest rank first."""
+    """Lets one at a time of those that wait for it go on, the highest rank first.
+
+    Attributes:
+        lock: is held by whoever changes what several threads of the transaction share; never for long.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._waiting: list[Turn] = []
         self._having: list[Turn] = []  # more than one if the first of them waits for another one
 
@@ -98,7 +102,7 @@ class Turns:
         event = threading.Event()
         turn = Turn(rank, progress, event.set)
         try:
-            with self._lock:
+            with self.lock:
                 if any(having.thread == turn.thread for having in self._having):
                     return None
                 self._ask(turn)
@@ -119,7 +123,7 @@ class Turns:
         turn = Turn(rank, progress, signal.set)
         turn.task, turn.caller = running_task(), caller
         try:
-            with self._lock:
+            with self.lock:
                 self._ask(turn)
             signal.soon(self._next)
             while not await signal.wait(_LOOK) and not self._goes_beside(turn):
@@ -133,14 +137,14 @@ class Turns:
         """Let the next one go on."""
         if turn is None:
             return
-        with self._lock:
+        with self.lock:
             for turns in (self._having, self._waiting):
                 if turn in turns:
                     turns.remove(turn)
             self._grant()
 
     def _next(self) -> None:
-        with self._lock:
+        with self.lock:
             self._grant()
 
     def _ask(self, turn: Turn) -> None:
@@ -158,7 +162,7 @@ class Turns:
 
     def _goes_beside(self, turn: Turn) -> bool:
         """Whether it is this one's turn although others still have theirs, since they wait themselves."""
-        with self._lock:
+        with self.lock:
             if self._waiting[-1:] == [turn] and all(having.waits(self._waiting) for having in self._having):
                 self._waiting.pop()
                 turn.begin()
