@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable, Sequence
+from sys import modules
 from typing import ClassVar
 
 from .blockstate import BlockState
@@ -25,11 +26,14 @@ from .owner import close, current, get_current
 from .report import UndoFailure
 from .runner import Runner
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import BARRIER, FIRST, OWNER, SAVEPOINT, SPLIT, THREAD, WATCHED, Log
+from .step import BARRIER, FIRST, OWNER, SAVEPOINT, SPLIT, SUSPENDS, THREAD, WATCHED, Log
 
 __all__ = ["Block"]
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
+
+#: Once one of these is imported, sync code that a task calls may suspend; the second one imports the first when needed.
+_GREENLETS = frozenset({"greenlet", "sqlalchemy.ext.asyncio"})
 
 
 class Block(BlockState):
@@ -50,7 +54,8 @@ class Block(BlockState):
         if self._state is not _NEW:
             again = "a transaction object serves one block; make another one for the next"
             raise IllegalOperation(f"enter {self.label}", f"it is {self._state}", again)
-        self.log = log = [0, get_ident(), self, awaits]
+        suspends = awaits and not _GREENLETS.isdisjoint(modules)
+        self.log = log = [SUSPENDS if suspends else 0, get_ident(), self, awaits]
         try:
             surrounding = get_current()
             while surrounding is not None and surrounding[OWNER].forget():
@@ -126,7 +131,7 @@ class Block(BlockState):
             outer.runs_async
             or outer.outermost.shared
             or outer.log[BARRIER] & SPLIT
-            or outer.log[BARRIER] & (SPLIT - 1) >= SAVEPOINT
+            or outer.log[BARRIER] & (SUSPENDS - 1) >= SAVEPOINT
         )
         if not crowded and outer.block is outer:
             outer.ahead = self

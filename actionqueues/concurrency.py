@@ -6,7 +6,7 @@ Imports neither; only a program that already runs one of them gets here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import wraps
 from inspect import CO_ASYNC_GENERATOR
@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 __all__ = [
     "Signal",
     "frame_of_task",
+    "frames_of_task",
     "has_ended",
+    "in_greenlet",
     "in_trio",
     "in_worker_thread",
     "is_closing",
@@ -172,6 +174,27 @@ def has_ended(task: Any) -> bool:
     """Whether a task has come to its end."""
     done: Callable[[], bool] | None = getattr(task, "done", None)  # trio's tasks do not tell
     return task.coro.cr_frame is None if done is None else done()
+
+
+def in_greenlet() -> bool:
+    """Whether the calling code runs in a greenlet, which may suspend sync code, as that of SQLAlchemy does."""
+    greenlet: Any = sys.modules.get("greenlet")
+    return greenlet is not None and greenlet.getcurrent().parent is not None
+
+
+def frames_of_task(frame: FrameType) -> Iterator[FrameType]:
+    """The frames from this one on outwards, as far as they are the running task's; those of its greenlets are."""
+    first = frame_of_task()
+    outer: FrameType | None = frame
+    greenlet: Any = getattr(sys.modules.get("greenlet"), "getcurrent", object)()
+    while outer is not None:
+        yield outer
+        if outer is first:
+            return  # an eager task begins on the stack of the one that makes it
+        outer = outer.f_back
+        greenlet = getattr(greenlet, "parent", None) if outer is None else greenlet
+        if outer is None and greenlet is not None:
+            outer = greenlet.gr_frame
 
 
 def running_loop() -> object:

@@ -12,10 +12,9 @@ from _thread import get_ident
 from collections.abc import Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
-from types import FrameType
 from typing import Any, Final, Protocol
 
-from .concurrency import frame_of_task
+from .concurrency import frames_of_task
 from .definition import Definition
 from .frames import ASYNC_STEPS
 from .interceptor import Interceptor
@@ -188,7 +187,7 @@ class Owner:
 
     @property
     def runs_async(self) -> bool:
-        """Whether an async step of it is running."""
+        """Whether an async step of it is running, or one that suspends."""
         return any(owner.log[BARRIER] & RUNNING for owner in (self, *(self.parts or ())))
 
     @property
@@ -270,7 +269,7 @@ class Owner:
             owner = log[place - 1]
             if log[place - 2] is PENDING and not _definition(owner).is_async:
                 step = step_at(log, place)
-                if step.state is StepState.RUNNING:
+                if step.state is StepState.RUNNING and not step.suspends:
                     found.append(step)
             place -= owner.size
         return found
@@ -286,7 +285,7 @@ class Owner:
             owner = log[place - 1]
             if log[place - 2] is PENDING and not _definition(owner).is_async:
                 step = step_at(log, place)
-                if step.state is StepState.RUNNING:
+                if step.state is StepState.RUNNING and not step.suspends:
                     if end - place >= top - floor:  # otherwise the longer stretch is worth more
                         self.finished = place, end
                     return step
@@ -350,17 +349,12 @@ def calling_step(log: Log) -> tuple[Log, int] | None:
     by its frame on the stack of the task, and so only by what runs in the same task; a task or thread that it has
     started works beside it.
     """
-    frame: FrameType | None = sys._getframe(1)
-    first = frame_of_task()
-    while frame is not None:
+    for frame in frames_of_task(sys._getframe(1)):
         if frame.f_code in ASYNC_STEPS:
             variables = frame.f_locals
             found: Log = variables["log"]
             if _is_within(found, log) and "place" in variables:
                 return found, variables["place"]
-        if frame is first:
-            return None  # an eager task begins on the stack of the one that makes it
-        frame = frame.f_back
     return None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .attempts import Attempts
 from .cancelling import in_scope
-from .concurrency import in_trio
+from .concurrency import in_greenlet, in_trio
 from .drivers import drive, drive_async, pause, pause_async
 from .engine import Rollback, failing
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
@@ -130,10 +130,13 @@ class Runner(Placing):
         thread = get_ident()
 
         def unwind(rollback: Rollback, whole: bool) -> Unwinding:
+            if step.suspends:
+                yield from rollback.unwind_step(self, place, whole=whole)
+                return
             yield from rollback.unwind_lanes(step)
             yield from rollback.unwind(self, end - step.size if whole else end, end, thread)
 
-        made = len(log) > end or self.lanes is not None or bool(step.lanes)
+        made = bool(step.lanes) or (not step.suspends and (len(log) > end or self.lanes is not None))
         failed = failing(self, step, error, unwind, made=made, waiting=waiting)
         return drive(failed, self.turn, self.rank(place)) if _count() else drive(failed)
 
@@ -162,6 +165,20 @@ class Runner(Placing):
                 step.error = None
                 return result
 
+    def run_suspending(self, step: Step[Any]) -> Any:
+        """Run a sync step in a greenlet: while it is suspended, other tasks start steps, as beside an async one."""
+        log = self.log
+        self.split()
+        log[BARRIER] += 1
+        step.suspends = True
+        try:
+            place = len(log)  # noqa: F841 # pyright: ignore[reportUnusedVariable] - `calling_step` looks for it here
+            return self.run_here(step)
+        finally:
+            log[BARRIER] -= 1
+            if log[BARRIER]:
+                self.ended()
+
     def elsewhere(self, log: Log, entry: Entry) -> Any:
         """Run a step that the frame could not record: `log` is closed, another thread's, or shared with async steps."""
         if self.forget():
@@ -169,11 +186,12 @@ class Runner(Placing):
         step: Step[Any] = Step(entry[-1], entry, StepState.QUEUED)
         if log[THREAD] == get_ident() and log[BARRIER] < CLOSED:
             owner = self.owner_here()
+            run = owner.run_suspending if owner.awaits and in_greenlet() else owner.run_here
             if owner is self:
-                return self.run_here(step)
+                return run(step)
             token = current.set(owner.log)
             try:
-                return owner.run_here(step)
+                return run(step)
             finally:
                 current.reset(token)
         outer = self.writer() if log[BARRIER] < CLOSED else self
@@ -325,4 +343,4 @@ class Runner(Placing):
 
 
 # How a task that runs a step is found, and the step that a frame belongs to.
-ASYNC_STEPS.add(Runner.run_here_async.__code__)
+ASYNC_STEPS.update(run.__code__ for run in (Runner.run_here_async, Runner.run_suspending))

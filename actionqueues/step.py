@@ -53,6 +53,7 @@ __all__ = [
     "SAVEPOINT",
     "SCOPED",
     "SPLIT",
+    "SUSPENDS",
     "THREAD",
     "WATCHED",
     "Entry",
@@ -76,6 +77,9 @@ CLOSED: Final = 1 << 60
 
 #: In the barrier of a log: no call may be recorded directly, since an interceptor has to know of it.
 WATCHED: Final = 1 << 59
+
+#: In the barrier of an async log: sync steps may suspend, in greenlets, so each call is looked at.
+SUSPENDS: Final = 1 << 57
 
 #: In the barrier of a log: other tasks start steps as well, so that each record has to find its place among theirs.
 SPLIT: Final = 1 << 58
@@ -135,6 +139,7 @@ class Step(Generic[R_co]):
         "quick",
         "saved",
         "size",
+        "suspends",
         "tries",
         "within",
     )
@@ -143,6 +148,7 @@ class Step(Generic[R_co]):
         self.definition = definition
         self.entry = entry
         self.size = 2  # of its record
+        self.suspends = False  # whether others may start steps while it runs, in its thread: a sync one in a greenlet
         self._log: Log | None = None
         self._place = 0
         self._state = state
