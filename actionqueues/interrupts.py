@@ -7,6 +7,7 @@ Python's default or of the one of asyncio or trio: a handler of the program's ow
 
 from __future__ import annotations
 
+import sys
 import threading
 from _thread import get_ident
 from types import FrameType, TracebackType
@@ -27,6 +28,9 @@ __all__ = ["InterruptGuard", "SignalHandling", "handle_signals"]
 #: ever touched by the main thread, which alone is sent signals.
 _on_duty: list[InterruptGuard] = []
 _before: list[Any] = []
+
+#: Whether an interrupt has got out since then, and so may have ended the event loop whose handler that was.
+_got_out: list[bool] = []
 
 
 class InterruptGuard:
@@ -65,9 +69,12 @@ class InterruptGuard:
         finally:
             if not _on_duty and _before:
                 before = _before[0]
+                if _got_out and _is_of_event_loop(before) and not _in_event_loop():
+                    before = default_int_handler
                 if getsignal(SIGINT) is _pressed:
                     set_handler(SIGINT, before)
                 _before.clear()
+                _got_out.clear()
 
     def arrived(self, interrupt: BaseException) -> None:
         """An interrupt has arrived: keep the first, raise the third."""
@@ -76,6 +83,7 @@ class InterruptGuard:
             self.kept = interrupt
         elif self._presses >= 3:
             self.broken = interrupt
+            _got_out.append(True)
             raise interrupt
 
 
@@ -96,6 +104,14 @@ def _is_of_event_loop(handler: Any) -> bool:
     function = getattr(handler, "func", handler)  # asyncio's is a partial
     name = getattr(function, "__module__", None)
     return name == "trio._core._ki" or (name == "asyncio.runners" and function.__name__ == "_on_sigint")
+
+
+def _in_event_loop() -> bool:
+    """Whether this is called by what has installed such a handler, and will take it away."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_qualname not in {"Runner.run", "unrolled_run"}:
+        frame = frame.f_back
+    return frame is not None
 
 
 class SignalHandling:

@@ -91,6 +91,7 @@ def test_the_third_sigterm_in_an_async_rollback_cuts_it_short_and_what_is_left_i
     assert caught.value.code == 128 + signal.SIGTERM
     assert stage.told == "+a +b -b"
     assert [step.args[1] for step in q.report.abandoned] == ["a"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_async_handler_that_fails_where_nothing_can_be_awaited_is_a_failed_undo() -> None:
