@@ -267,10 +267,8 @@ class Owner:
         place = len(log)
         while place > FIRST:
             owner = log[place - 1]
-            if log[place - 2] is PENDING and not _definition(owner).is_async:
-                step = step_at(log, place)
-                if step.state is StepState.RUNNING and not step.suspends:
-                    found.append(step)
+            if log[place - 2] is PENDING and not _definition(owner).is_async and not step_at(log, place).suspends:
+                found.append(step_at(log, place))
             place -= owner.size
         return found
 

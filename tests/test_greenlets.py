@@ -17,14 +17,26 @@ from .async_library import Library, everywhere, outcome_of
 from .async_stage import Boom, Stage, mark, nest, put
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("greenlet") is None, reason="greenlet is not installed")
-if importlib.util.find_spec("greenlet") is not None:
-    library_of_greenlets: Any = importlib.import_module("greenlet")
-    greenlet, getcurrent = library_of_greenlets.greenlet, library_of_greenlets.getcurrent
+loaded: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be imported here alone: blocks are different once it is."""
+    if not loaded:
+        loaded.append(importlib.import_module("greenlet"))
+        del sys.modules["greenlet"]
+    monkeypatch.setitem(sys.modules, "greenlet", loaded[0])
+
+
+def getcurrent() -> Any:
+    """The running greenlet."""
+    return loaded[0].getcurrent()
 
 
 async def run_sync(function: Callable[..., Any], *args: object) -> Any:
     """Call a sync function that may await by `wait_for`."""
-    inner = greenlet(function, getcurrent())
+    inner = loaded[0].greenlet(function, getcurrent())
     inner.gr_context = getcurrent().gr_context
     value = inner.switch(*args)
     while not inner.dead:
