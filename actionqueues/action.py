@@ -165,6 +165,14 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         def __init__(self, fn, /, **options):
             pass  # `__new__` has done it
 
+        def __init_subclass__(cls, **options):
+            if "__actionqueues__" not in vars(cls):
+                raise TypeError(
+                    f"class {cls.__name__}(action): action is a decorator; the base class of the classic API is "
+                    "action.Action, or actionqueues.Action"
+                )
+            super().__init_subclass__(**options)
+
     if TYPE_CHECKING:
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -195,8 +203,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def rollback(self, handler: H, /) -> H: ...
     @overload
-    def rollback(self, /, *, retry: Policy | None = ...) -> Callable[[H], H]: ...
-    def rollback(self, handler: Any = _MISSING, /, *, retry: Policy | None = None) -> Any:
+    def rollback(self, /, *, retry: Policy | None) -> Callable[[H], H]: ...
+    def rollback(self, handler: Any = _MISSING, /, *, retry: Any = _MISSING) -> Any:
         """Make a function the rollback handler of this action, and return it unchanged.
 
         The names of its parameters say what it is given: any parameter of the action, ``result``, ``error``, ``step``,
@@ -211,11 +219,17 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
         Raises:
             TypeError: if it asks for something that cannot be supplied, is async while the action is not, or is the
-                second one of this action.
+                second one of this action; or if none is given.
         """
+        definition = self._self_definition
+        if handler is _MISSING and retry is _MISSING:
+            raise TypeError(
+                f"{definition.name}.rollback() was given no function: it declares how to undo, as "
+                f"@{definition.name}.rollback over that; what undoes is a block that fails, or q.rollback()"
+            )
+        retry = None if retry is _MISSING else retry
         if handler is _MISSING:
             return partial(self.rollback, retry=retry)
-        definition = self._self_definition
         function = function_of(handler)
         if not callable(function):
             raise TypeError(f"{definition.name}.rollback takes a function, not {function!r}")
@@ -323,7 +337,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         else:
             undo = "irreversible" if definition.irreversible else "no rollback handler"
         kind = "async action" if definition.is_async else "action"
-        return f"<{kind} {definition.name}({', '.join(definition.parameters.names)}), {undo}>"
+        return f"<{kind} {definition.name}({definition.parameters}), {undo}>"
 
     __str__ = __repr__
 

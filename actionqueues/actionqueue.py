@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from .aqstatemachine import AQStateMachine
 from .drivers import pause, roll_back
 from .engine import Rollback
-from .errors import ActionRetryException, AsyncActionInSyncBlock, IllegalOperation
+from .errors import ActionRetryException, IllegalOperation
 from .owner import close, current, get_current
 from .queueing import Adding, fill_in
 from .report import Report
@@ -58,10 +58,7 @@ class ActionQueue(Runner, Adding):
         return "this action queue"
 
     def _add(self, step: Step[Any]) -> Step[Any]:
-        definition = step.definition
-        if definition.is_async or (definition.handler is not None and definition.handler.is_async):
-            raise AsyncActionInSyncBlock(step.name, self.label)
-        definition.refuse_coroutine(self.label)
+        step.definition.refuse_async(self)
         self._state_machine.transition_to_add()
         self._actions.append(step)
         return step

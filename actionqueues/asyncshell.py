@@ -44,6 +44,8 @@ class AsyncTransaction(Block):
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
 
         def __enter__(self):
+            if self._state is TransactionState.NEW:
+                raise TypeError("an AsyncTransaction is entered by `async with`; use transaction() for either kind")
             self._enter(awaits=True)  # which says that it has been entered before
 
         __exit__ = None  # not reached
@@ -137,8 +139,9 @@ class AsyncTransaction(Block):
             return
         if self._left_to_outer():
             return
-        if self._undoing and self._undoer is not running_task():  # another task has called `q.rollback()`
-            await shielded(self._undone.wait)
+        if self._undoing and (closing or self._undoer is not running_task()):  # another task has called `q.rollback()`
+            if not closing:
+                await shielded(self._undone.wait)
             return
         self.leaver = None if in_trio() else running_task()  # there, who is in a savepoint cannot be cancelled
         rollback = self._begin_rollback()
@@ -179,6 +182,8 @@ class AsyncTransaction(Block):
 
         Raises:
             BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
         while self._executing is not None and running_step(self._here()) is None:
@@ -214,6 +219,7 @@ class AsyncTransaction(Block):
         Raises:
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
+            IllegalOperation: if a step is running here, or another thread has entered it.
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
@@ -225,5 +231,11 @@ class AsyncTransaction(Block):
         self._raise_problems()
 
     def savepoint(self, name: str | None = None) -> Transaction:
-        """A block inside this one that can be undone by itself: ``async with q.savepoint():``."""
+        """A block inside this one that can be undone by itself: ``async with q.savepoint():``.
+
+        Raises:
+            TypeError: if the name is no string.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered.
+        """
         return savepoint_of(self, name)

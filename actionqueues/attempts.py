@@ -30,6 +30,9 @@ class Attempts:
         except Exception as broken:
             add_note(error, f"not retried, because the retry policy failed: {shown(broken)}")
             return False
+        except BaseException as interrupt:
+            add_note(interrupt, f"it came out of a retry policy that was asked about {shown(error)}")
+            raise
         if wait is None:
             if self.made > 1 and isinstance(error, Exception):
                 add_note(error, f"gave up after {self.made} attempts in {elapsed:.3g} s")

@@ -90,7 +90,8 @@ class Block(BlockState):
         if self.outer is not None and self.outer.block is not None:
             parent = self.outer.block
             if self.awaits and not parent.awaits:
-                raise AsyncActionInSyncBlock("`async with transaction()`", parent.label)
+                advice = "enter that by `async with` too, or share nothing with it: transaction(independent=True)"
+                raise AsyncActionInSyncBlock("`async with transaction()`", parent.label, advice)
             if self.awaits:
                 parent.check_loop(self.label)
             self._parent = parent
@@ -197,7 +198,8 @@ class Block(BlockState):
             current.set(log)
 
     def _move(self, state: TransactionState) -> None:
-        check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
+        if state not in TRANSACTION_TRANSITIONS[self._state]:
+            check_transition(TRANSACTION_TRANSITIONS, self._state, state, self.label)
         self._state = state
 
     # -- ending well
@@ -310,7 +312,8 @@ class Block(BlockState):
             rollback.abandon(self)
             if self.interceptor is not None and self.outer is None:
                 self.interceptor.abandoned(self)
-        self._drop_queue()
+        if self._queue:
+            self._drop_queue()
         self._move(TransactionState.ROLLED_BACK if report.clean else TransactionState.ROLLED_BACK_WITH_FAILURES)
         report.state = self._state
         self.release()
@@ -348,7 +351,7 @@ class Block(BlockState):
 
     def _note_problems(self, interrupt: BaseException) -> None:
         """Tell, on what has interrupted an explicit rollback, what could not be undone."""
-        if self._rollback is not None:
+        if self._rollback is not None:  # pragma: no branch - unless an interrupt has come before there was one
             self._rollback.note_on(interrupt)
 
     def _raise_problems(self) -> None:

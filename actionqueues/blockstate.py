@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Token
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from .concurrency import has_ended, running_loop
 from .drivers import drive
@@ -116,16 +116,15 @@ class BlockState(Runner, Adding):
         return report
 
     def _add(self, step: Step[Any]) -> Step[Any]:
-        self._must_be_open(f"add({step.name})")
-        handler = step.definition.handler
-        if not self.awaits and (step.definition.is_async or (handler is not None and handler.is_async)):
-            raise AsyncActionInSyncBlock(step.name, self.label)
+        if self._state is not _OPEN or undoing.get() is not None:
+            self._must_be_open(f"add({step.name})")
         if not self.awaits:
-            step.definition.refuse_coroutine(self.label)
+            step.definition.refuse_async(self)
         self.plain = False
         if self._queue is None:
             self._queue = deque()
-        within = running_step(self._here())
+        here = self._here()
+        within = None if here is self and self.idle and self.outer is None else running_step(here)
         if within is not None:
             step.within = within, within.attempts
         self._queue.append(step)
@@ -137,7 +136,7 @@ class BlockState(Runner, Adding):
         It takes its place among the steps: what was done after it is undone before it.
 
         Raises:
-            TypeError: if the arguments do not fit.
+            TypeError: if the arguments do not fit, or it is async and the block is not.
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"on_rollback({display_name(fn)})")
@@ -175,7 +174,7 @@ class BlockState(Runner, Adding):
         are raised together as `CommitHookFailed`.
 
         Raises:
-            TypeError: if the arguments do not fit.
+            TypeError: if the arguments do not fit, or it is async and the block is not.
             TransactionClosed: if the transaction has ended.
         """
         self._must_be_open(f"on_commit({display_name(fn)})")
@@ -231,8 +230,8 @@ class BlockState(Runner, Adding):
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
         log = self.log
-        if log is not NO_LOG and not log[BARRIER] & SPLIT:
-            log[BARRIER] += SPLIT
+        if log is not NO_LOG:
+            log[BARRIER] |= SPLIT
             if self._state is not _OPEN and log[BARRIER] < CLOSED:  # its own thread has closed it at the same time
                 log[BARRIER] += CLOSED  # pragma: no cover - as rare as that
         self.split()  # the savepoints in it as well
@@ -327,6 +326,9 @@ class BlockState(Runner, Adding):
         advice = "use `with`, or see to it that `__exit__` is called"
         warn(f"{told}; {advice}", ResourceWarning, stacklevel=2, source=self)
 
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: it belongs to the process and the block it is used in")
+
     def __repr__(self) -> str:
         parts = [f"{self.name!r} {self._state}"]
         if self._state is _OPEN:
@@ -358,7 +360,7 @@ def _forked() -> None:
             outer = outer.outer
 
 
-def _warn_at_exit() -> None:
+def _warn_at_exit() -> None:  # pragma: no cover - called once the tracer has ended
     """The context of the main thread outlives everything, and so does a block that was forgotten there."""
     log = current.get()
     while log is not None:

@@ -13,6 +13,8 @@ from inspect import CO_ASYNC_GENERATOR
 from types import FrameType
 from typing import Any, TypeVar
 
+from .telling import first_of
+
 __all__ = [
     "Signal",
     "frame_of_task",
@@ -71,15 +73,19 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import asyncio
 
     task = asyncio.get_running_loop().create_task(function())
-    asyncio.tasks._unregister_task(task)
-    interrupt: BaseException | None = None
-    while not task.done():
+    hidden, interrupt = False, None
+    while True:
         try:
+            if not hidden:
+                asyncio.tasks._unregister_task(task)
+                hidden = True
+            if task.done():
+                break
             await asyncio.wait([task])
         except GeneratorExit:
             raise  # nothing can be awaited any more
         except BaseException as error:
-            interrupt = interrupt or error
+            interrupt = first_of(interrupt, error)
     if interrupt is not None and (task.cancelled() or task.exception() is None):
         raise interrupt
     return task.result()
@@ -158,14 +164,15 @@ def frame_of_task() -> FrameType | None:
 
 
 def running_task() -> object:
-    """The task that the calling code runs in; None outside any."""
+    """The task that the calling coroutine runs in; None where nothing runs it, as while it is closed."""
     if in_trio():
         import trio
 
         return trio.lowlevel.current_task()
-    asyncio_tasks = sys.modules.get("asyncio.tasks")
+    import asyncio
+
     try:
-        return None if asyncio_tasks is None else asyncio_tasks.current_task()
+        return asyncio.current_task()
     except RuntimeError:  # no event loop is running
         return None
 

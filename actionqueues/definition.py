@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from time import monotonic
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from .concurrency import limited
@@ -31,6 +31,11 @@ _handlers: WeakSet[_Function] = WeakSet()
 DEFINITIONS: WeakSet[Definition] = WeakSet()
 
 
+class _Labelled(Protocol):
+    @property
+    def label(self) -> str: ...
+
+
 class Definition:
     """What is fixed about an action: its function, its options and its rollback handler.
 
@@ -45,6 +50,7 @@ class Definition:
         irreversible: whether the user said that it cannot be undone.
         handler: the rollback handler, or None.
         quick: undoes an entry that has an outcome; None where that takes more than one call.
+        awaits_undo: whether what `quick` returns is to be awaited.
         given_name: the name that a journal records, if the user has given one.
         aliases: the names under which a journal may have recorded it before.
         probe: finds out whether a step whose outcome is unknown has happened, or None.
@@ -53,6 +59,7 @@ class Definition:
     given_name: str | None = None
     aliases: tuple[str, ...] = ()
     probe: Handler | None = None
+    awaits_undo = False
 
     def __init__(self, function: _Function, *, name: str | None = None) -> None:
         """Make the definition of a plain callable: any arguments, nothing to undo."""
@@ -107,10 +114,11 @@ class Definition:
             "clock": monotonic,
             "PENDING": PENDING,
         }
-        if self.is_async:
-            variables["step"] = FunctionType(codes["step"], variables)
-            ASYNC_STEPS.add(codes["step"])
         qualname = getattr(self.function, "__qualname__", self.name)
+        if self.is_async:
+            step = variables["step"] = FunctionType(codes["step"], variables)
+            step.__name__, step.__qualname__ = qualname.rpartition(".")[2], qualname  # as its coroutine is called
+            ASYNC_STEPS.add(codes["step"])
         call = specialize(codes["call"], variables, qualname, names)
         enter = specialize(codes["enter"], variables, qualname, names)
         for frame in (call, enter):
@@ -129,12 +137,19 @@ class Definition:
     def undo_with(self, handler: Handler) -> None:
         """Make `handler` the rollback handler."""
         self.check_async(handler)
-        _handlers.add(handler.function)
+        if isinstance(handler.function, FunctionType):  # other callables may be unhashable, and are no methods
+            _handlers.add(handler.function)
         self.handler = handler
         self.quick = handler.quick
+        self.awaits_undo = handler.is_async
         if _is_method_of_same_class(self.function, handler.function):
             self._overrides = WeakKeyDictionary()
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
+
+    @property
+    def overridable(self) -> bool:
+        """Whether the handler depends on the class of the object that it is a method of."""
+        return self._overrides is not None
 
     def handler_of(self, entry: Sequence[Any]) -> Handler | None:
         """The handler for one call: that of the class of its object, where a subclass has overridden it."""
@@ -151,7 +166,9 @@ class Definition:
     def _override(self, handler: Handler, cls: type) -> Handler:
         name: str = handler.function.__name__
         functions = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)]
-        if handler.function not in functions[1:] or functions[0] in _handlers:
+        if handler.function not in functions[1:] or (
+            isinstance(functions[0], FunctionType) and functions[0] in _handlers
+        ):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
         override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
         self.check_async(override)
@@ -165,17 +182,23 @@ class Definition:
                 f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
             )
 
-    def refuse_coroutine(self, where: str) -> None:
-        """Make a plain callable, which is not known to be async, fail if it returns a coroutine that nobody awaits."""
+    def refuse_async(self, where: _Labelled) -> None:
+        """Refuse what is async, where nothing can be awaited.
+
+        A plain callable, which is not known to be async, fails when it is called, if it returns a coroutine.
+        """
+        handler = self.handler
+        if self.is_async or (handler is not None and handler.is_async):
+            raise AsyncActionInSyncBlock(self.name, where.label)
         if self.frame is not None or self.parameters is not ANY:
             return  # an action, or an action object
-        run = self.run
+        run, label = self.run, where.label
 
         def checked(entry: Entry) -> Any:
             result = run(entry)
             if iscoroutine(result):
                 result.close()
-                raise AsyncActionInSyncBlock(self.name, where)
+                raise AsyncActionInSyncBlock(self.name, label)
             return result
 
         self.run = checked
@@ -228,8 +251,8 @@ class Definition:
 def definition_behind(fn: Any) -> Definition | None:
     """The definition of an action or of the frame of one; not of what wraps one, whose attributes look the same."""
     cls: type = type(fn)  # pyright: ignore[reportUnknownVariableType] - of anything
-    if hasattr(cls, "__actionqueues__"):
-        definition: Definition = fn.__actionqueues__
+    definition: Definition | None = getattr(cls, "__actionqueues__", None)
+    if definition is not None:
         return definition
     found = getattr(fn, "__dict__", {}).get("__actionqueues__") if cls is FunctionType else None
     return found if isinstance(found, Definition) and found.frame is fn else None

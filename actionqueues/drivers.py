@@ -122,12 +122,12 @@ async def drive_async(
             continue
         answer = None
         try:
-            if isinstance(request, Wait):
-                await pause_async(request.seconds)
-            elif isinstance(request, Call):
-                answer = await _call_async(request)
-            else:
+            if isinstance(request, Await):  # first, since there is one for each async undo
                 request.result = await request.awaitable
+            elif isinstance(request, Wait):
+                await pause_async(request.seconds)
+            else:
+                answer = await _call_async(request)
         except BaseException as interrupt:
             answer = interrupt
 
@@ -182,11 +182,13 @@ def roll_back(
             while True:
                 try:
                     if turns is not None and turn is None:
-                        turn = turns.take(rank, rollback.progress)
+                        turn = turns.take(rank, lambda: (rollback.owner, rollback.end))
                     return drive(unwind())
                 except KeyboardInterrupt as interrupt:
+                    rollback.cut = interrupt
                     rollback.interrupted(interrupt)  # by a signal handler of the program's own: go on with the rest
                 except BaseException as error:
+                    rollback.cut = error  # kept for later, if there is no room to account for it here
                     rollback.interrupted(error)
                     raise
         finally:
@@ -221,8 +223,10 @@ async def roll_back_async(
             try:
                 return await drive_async(unwind())
             except KeyboardInterrupt as interrupt:
+                rollback.cut = interrupt
                 rollback.interrupted(interrupt)
             except BaseException as error:
+                rollback.cut = error  # likewise
                 rollback.interrupted(error)
                 raise
 
@@ -235,7 +239,7 @@ async def roll_back_async(
             if turns is None:
                 await unwound()
                 return
-            turn = await turns.take_async(rank, rollback.progress, caller)
+            turn = await turns.take_async(rank, lambda: (rollback.owner, rollback.end), caller)
             try:
                 await unwound()
             finally:

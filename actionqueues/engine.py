@@ -1,4 +1,4 @@
-"""The core: what is done when a step fails, and how a log is unwound.
+"""The core: how a log is unwound.
 
 The protocol is that of `requests.py`: generators that call sync handlers themselves, and yield what has to be waited
 for.  The drivers (`drivers.py`) are the only code that knows whether waiting blocks the thread or suspends a task, so
@@ -10,7 +10,7 @@ each handler is called: however often an unwinding is interrupted and begun agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutine
 from typing import Any, cast
 
@@ -22,12 +22,12 @@ from .interrupts import InterruptGuard
 from .owner import Owner, lane_after
 from .probing import probing
 from .report import Report, UndoFailure
-from .requests import Attempting, Await, Failing, Request, Undo, Unwinding, Wait
+from .requests import Attempting, Await, Request, Unwinding, Wait
 from .states import UNDOABLE, StepState
 from .step import FIRST, PENDING, Step, step_at
-from .telling import add_note, log_error, shown
+from .telling import add_note, first_of, log_error, shown
 
-__all__ = ["Rollback", "failing"]
+__all__ = ["Rollback"]
 
 
 class Rollback:
@@ -45,11 +45,13 @@ class Rollback:
         told: whether an interceptor knows of it.
         disowned: whether this is a child process of the one that has begun it.
         orphaned: whether the coroutine that waits for it has been closed.
+        cut: what has interrupted the unwinding, until the undo that it has hit is accounted for.
     """
 
     __slots__ = (
         "abandoned",
         "alone",
+        "cut",
         "disowned",
         "end",
         "guard",
@@ -72,16 +74,13 @@ class Rollback:
         self.abandoned: list[Step[Any]] = []
         self.told = False
         self.disowned = self.orphaned = False
+        self.cut: BaseException | None = None
 
     @property
     def step(self) -> Step[Any] | None:
         """The step that is being undone."""
         owner, end = self.owner, self.end
         return None if owner is None or end is None or len(owner.log) < end else step_at(owner.log, end)
-
-    def progress(self) -> object:
-        """How far it has come: different whenever it has come further."""
-        return self.owner, self.end
 
     def unwind(self, owner: Owner, start: int = FIRST, lanes_from: int = FIRST, thread: int | None = None) -> Unwinding:
         """Undo what is in the log of `owner` from `start` on, and in its lanes, backwards.
@@ -107,25 +106,29 @@ class Rollback:
                 place = end - doer.size
                 quick = doer.quick
                 if quick is None or log[end - 2] is PENDING or watch is not None:
-                    yield from self._undo(step_at(log, end), watch=watch)
+                    left = self._undo_by_a_call(step_at(log, end), watch)
+                    if left is not None:
+                        yield from left
                 else:
                     try:
                         value = quick(log, place)
                     except BaseException as error:
-                        yield from self._undo(step_at(log, end), error)
+                        yield from self._undo(step_at(log, end), error, called=True)
                     else:
-                        if value is not None and iscoroutine(value):
-                            yield from self._undo(step_at(log, end), unawaited(value, doer.name))
-                        else:
+                        late: BaseException | None = None
+                        if value is not None:
+                            if doer.awaits_undo:
+                                late = yield Await(cast("Awaitable[object]", value), doer.handler.name)
+                            elif iscoroutine(value):
+                                late = unawaited(value, doer.name)
+                        if late is None and log[end - 1] is doer:
                             undone(doer)
+                        else:  # it has failed, or somebody has asked for the step
+                            yield from self._undo(step_at(log, end), late, called=True)
                 end = place
                 if lanes:
                     lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
-            if lanes:
-                owner.cut_back(end)
-            else:
-                owner.finished = FIRST, FIRST
-                del log[end:]
+            owner.cut_back(end)
             self.owner = self.end = None
             if lane is not None:
                 lane.begin_unwinding()
@@ -138,6 +141,7 @@ class Rollback:
 
     def _resume(self) -> None:
         """If an unwinding has been interrupted, take out of the log what it has tried."""
+        self.settle()
         owner, end = self.owner, self.end
         if owner is not None and end is not None and not self.alone and len(owner.log) >= end:
             owner.cut_back(end - owner.log[end - 1].size)
@@ -149,7 +153,7 @@ class Rollback:
 
         Its record stays in the log, since others may write behind it.
         """
-        yield from self.unwind_lanes(step_at(owner.log, place + 2))
+        yield from self.unwind_lanes(step_at(owner.log, place + 2).lanes)
         if whole:
             self.alone = True
             self.owner, self.end = owner, place + 2
@@ -157,22 +161,53 @@ class Rollback:
             self.owner = self.end = None
             self.alone = False
 
-    def unwind_lanes(self, step: Step[Any]) -> Unwinding:
-        """Undo what a step has made where others started steps as well."""
-        while step.lanes:
-            lane: Owner = step.lanes[-1]
+    def unwind_lanes(self, lanes: list[Any] | None) -> Unwinding:
+        """Undo what a step or a savepoint has made where others started steps as well."""
+        while lanes:
+            lane: Owner = lanes[-1]
             yield from self.unwind(lane)
-            step.lanes.pop()
+            del lanes[-1]
             lane.outer.leave_lane(lane)
             lane.release()
 
+    def _undo_by_a_call(self, step: Step[Any], watch: Interceptor | None) -> Unwinding | None:
+        """Undo one step, if that takes no more than calling its handler; returns what is left to be done."""
+        definition = step.definition
+        handler = definition.handler
+        if watch is not None or handler is None or not handler.is_plain or definition.overridable:
+            return self._undo(step, watch=watch)
+        if step.state is not StepState.DONE or (
+            definition.frame is None and self.owner is not None and self.owner.awaits
+        ):
+            return self._undo(step)
+        try:
+            value = handler.call(step)
+        except BaseException as error:
+            return self._undo(step, error, called=True)
+        if value is not None and iscoroutine(value):
+            return self._undo(step, unawaited(value, step.name), called=True)
+        step.move(StepState.UNDONE)
+        self.report.undone_steps.append(definition)
+        return None
+
     def _undo(
-        self, step: Step[Any], error: BaseException | None = None, *, watch: Interceptor | None = None
+        self,
+        step: Step[Any],
+        error: BaseException | None = None,
+        *,
+        called: bool = False,
+        watch: Interceptor | None = None,
     ) -> Unwinding:
-        """Undo one step, or say why not; `error` is what a first attempt of its handler has already raised."""
+        """Undo one step, or say why not; if its handler has been `called` already, `error` is what that raised."""
         if step.state not in UNDOABLE:
             return  # it has been undone at once
-        yield from self._try_undo(step, error, watch)
+        if step.state is StepState.RUNNING:
+            step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
+        unknown = step.state is StepState.UNKNOWN and step.definition.probe is not None
+        if not (unknown and (yield from probing(step))):
+            handler = self._handler_of(step)
+            if handler is not None:
+                yield from self._attempts(step, handler, error, watch, called=called)
         if watch is not None:
             yield from self.tell(watch.settled, step)
 
@@ -181,7 +216,8 @@ class Rollback:
         error, interrupted = yield from ask(method, *args)
         if error is not None:
             log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
-        self.interrupts += [each for each in (error, interrupted) if each and not isinstance(each, Exception)]
+        raised = [each for each in (error, interrupted) if each is not None]
+        self.interrupts += [each for each in raised if not isinstance(each, Exception)]
 
     def unwind_block(self, owner: Owner, error: BaseException | None) -> Unwinding:
         """Undo everything in a block, because of `error`."""
@@ -189,26 +225,18 @@ class Rollback:
         if watch is not None and not self.told:
             self.told = True
             yield from self.tell(watch.rolling_back, owner, error)
-        while owner.parts:
-            part = owner.parts[-1]
-            yield from self.unwind(part)
-            owner.parts.pop()
-            part.outer.leave_lane(part)
-            part.release()
+        yield from self.unwind_lanes(owner.parts)
         yield from self.unwind(owner)
         if watch is not None:
             yield from self.tell(watch.rolled_back, owner)
 
-    def _try_undo(self, step: Step[Any], error: BaseException | None, watch: Interceptor | None) -> Unwinding:
-        if step.state is StepState.RUNNING:
-            step.move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its outcome
-        if step.state is StepState.UNKNOWN and step.definition.probe is not None and (yield from probing(step)):
-            return
+    def _handler_of(self, step: Step[Any]) -> Handler | None:
+        """What undoes a step; None if nothing does, which has then been reported."""
         try:
             handler = step.definition.handler_of(step.entry)
         except Exception as unusable:  # a subclass overrides the handler with one that cannot be called
             self._failed(step, unusable)
-            return
+            return None
         if handler is None:
             step.move(StepState.NOT_UNDONE)
             self.report.not_undone.append(step)
@@ -216,56 +244,45 @@ class Rollback:
             step.move(StepState.SKIPPED)
             self.report.skipped.append(step)
         else:
-            yield from self._attempts(step, handler, error, watch)
-
-    def _attempt(self, step: Step[Any], handler: Handler) -> Attempting:
-        """Call a handler once; returns what it raised."""
-        try:
-            value = handler.call(step)
-        except BaseException as raised:
-            return raised
-        if handler.is_async:
-            return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
-        if not iscoroutine(value):
-            return None
-        if step.definition.frame is None and self.owner is not None and self.owner.awaits:
-            # A plain callable, which nobody has declared to be sync.
-            return (yield Await(cast("Coroutine[Any, Any, object]", value), handler.name))
-        return unawaited(value, step.name)
-
-    def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
-        """The same, with an interceptor asked before and after."""
-        error, interrupted = yield from ask(watch.undoing, step)
-        if error is not None:
-            return error
-        error = yield from self._attempt(step, handler)
-        late, also = yield from ask(watch.undone, step, error)
-        self.interrupts += [each for each in (interrupted, also) if each is not None]
-        return error or late
+            return handler
+        return None
 
     def _attempts(
-        self, step: Step[Any], handler: Handler, error: BaseException | None, watch: Interceptor | None
+        self,
+        step: Step[Any],
+        handler: Handler,
+        error: BaseException | None,
+        watch: Interceptor | None,
+        *,
+        called: bool,
     ) -> Unwinding:
-        """Call a handler as often as its policy wants."""
-        attempts = Attempts(handler.retry)
-        if watch is not None:
+        """Call a handler as often as its policy wants; `called`: for the first time already, which raised `error`."""
+        attempts = None
+        if handler.retry is not None or watch is not None:
+            attempts = Attempts(handler.retry)
+        if watch is not None and attempts is not None:
             watch.retrying(step, attempts)
         while True:
+            if called:
+                called = False
+            elif watch is None:
+                awaitable, error = self._call(step, handler)
+                if awaitable is not None:
+                    error = yield Await(awaitable, handler.name)
+            else:
+                error = yield from self._watched_attempt(watch, step, handler)
             if error is None:
-                if watch is None:
-                    error = yield from self._attempt(step, handler)
-                else:
-                    error = yield from self._watched_attempt(watch, step, handler)
-                if error is None:
-                    step.move(StepState.UNDONE)
-                    self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
-                    return
+                step.move(StepState.UNDONE)
+                self.report.undone_steps.append(step.definition)  # not the step, which refers to its error
+                return
             broken = self.guard.broken
             if self.disowned:
                 raise error  # pragma: no cover - in a child process
             if broken is not None and error is broken:
                 self._failed(step, broken)
                 raise broken
+            if attempts is None:
+                attempts = Attempts(handler.retry)
             final = isinstance(error, RollbackConflict) or not isinstance(error, Exception)
             if final or not attempts.another(error):
                 self._failed(step, error)
@@ -273,40 +290,70 @@ class Rollback:
             interrupt = yield Wait(attempts.wait)
             if interrupt is not None:
                 self.interrupts.append(interrupt)
-            error = None
+
+    def _call(self, step: Step[Any], handler: Handler) -> tuple[Awaitable[object] | None, BaseException | None]:
+        """Call a handler once; returns what is still to be awaited, or what it raised."""
+        try:
+            value = handler.call(step)
+        except BaseException as raised:
+            return None, raised
+        if handler.is_async:
+            return cast("Awaitable[object]", value), None
+        if value is None or not iscoroutine(value):
+            return None, None
+        if step.definition.frame is None and self.owner is not None and self.owner.awaits:
+            return value, None  # of a plain callable, which nobody has declared to be sync
+        return None, unawaited(value, step.name)
+
+    def _watched_attempt(self, watch: Interceptor, step: Step[Any], handler: Handler) -> Attempting:
+        """One attempt, with an interceptor asked before and after."""
+        error, interrupted = yield from ask(watch.undoing, step)
+        if error is not None:
+            return error
+        awaitable, error = self._call(step, handler)
+        if awaitable is not None:
+            error = yield Await(awaitable, handler.name)
+        late, also = yield from ask(watch.undone, step, error)
+        self.interrupts += [each for each in (interrupted, also) if each is not None]
+        return first_of(error, late)
 
     def _failed(self, step: Step[Any], error: BaseException) -> None:
         conflict = isinstance(error, RollbackConflict)
-        step.move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
         failure = UndoFailure(step, error)
-        self.problems.append(failure)
+        step.move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
         (self.report.conflicts if conflict else self.report.failures).append(failure)
+        self.problems.append(failure)
         if not isinstance(error, Exception):
             self.interrupts.append(error)
         what = "met a conflict" if conflict else "failed"
         log_error(f"{self.report.name}: the undo of {step.name} {what}: {shown(error)}", error)
 
     def interrupted(self, interrupt: BaseException) -> None:
-        """Something has come out of the unwinding itself; what was being undone then counts as tried.
+        """Something (`cut`) has come out of the unwinding itself; what was being undone then counts as tried.
 
         That is the work of a signal handler that is not the guard's.  The second Ctrl-C through one gets out at once.
         """
-        step = self.step
         if self.disowned:
             raise interrupt  # pragma: no cover - likewise
-        self._resume()
-        known = step is not None and step.state in UNDOABLE
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
-        if step is not None and known:
-            if step.state is StepState.RUNNING:
-                step.move(StepState.UNKNOWN)
-            self._failed(step, interrupt)
-        elif not isinstance(interrupt, Exception):
-            self.interrupts.append(interrupt)
+        self._resume()
         if self.guard.broken is None and second and isinstance(interrupt, KeyboardInterrupt):
             self.guard.broken = interrupt
         if self.guard.broken is not None:
             raise interrupt
+
+    def settle(self) -> None:
+        """The undo that was cut short counts as tried; told later, if there was no room on the stack for it before."""
+        cut, step = self.cut, self.step
+        if cut is None:
+            return
+        if step is not None and step.state in UNDOABLE:
+            if step.state is StepState.RUNNING:
+                step.move(StepState.UNKNOWN)
+            self._failed(step, cut)
+        elif not isinstance(cut, Exception):
+            self.interrupts.append(cut)
+        self.cut = None
 
     def interrupt(self) -> BaseException | None:
         """What has to be raised now that everything is undone, because it would be lost otherwise."""
@@ -346,53 +393,3 @@ class Rollback:
 def _told(failure: UndoFailure) -> str:
     what = "met a conflict" if isinstance(failure.error, RollbackConflict) else "failed"
     return f"the undo of {failure.step.name} {what}: {shown(failure.error)}"
-
-
-def failing(
-    owner: Owner,
-    step: Step[Any],
-    error: BaseException,
-    unwind: Callable[[Rollback, bool], Unwinding],
-    *,
-    made: bool,
-    waiting: bool,
-) -> Failing:
-    """The body of a step has raised.  Undo what it has done.
-
-    Args:
-        owner: whose step it is.
-        step: the step.
-        error: what was raised.
-        unwind: undoes the steps that its body has made, and the step as well if its second argument is true.
-        made: whether its body has made steps.
-        waiting: it was raised in the wait for the next attempt, and not by the body.
-
-    Returns:
-        Whether the exception is to go on.  Otherwise there is to be another attempt, and only the steps that this one
-        has made have been undone.
-    """
-    step.error = error
-    assert step.tries is not None  # noqa: S101 - the caller knows when it was started
-    again = not waiting and not owner.ending and step.tries.another(error)
-    if again and (not made or (yield from _undoing(owner, step, error, lambda rollback: unwind(rollback, False)))):
-        return False
-    timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
-    step.move(StepState.UNKNOWN if timed_out else StepState.FAILED)
-    if owner.undo_at_once and not owner.ending:
-        yield from _undoing(owner, step, error, lambda rollback: unwind(rollback, True))
-    return True
-
-
-def _undoing(owner: Owner, step: Step[Any], error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
-    rollback = Rollback(owner.report)
-    yield Undo(rollback, lambda: unwind(rollback))
-    if rollback.problems:
-        rollback.note_on(error)
-        owner.doom(rollback.problems)
-    elif rollback.guard.broken is not None:  # cut short before anything was undone
-        owner.doom([UndoFailure(step, rollback.guard.broken)])
-    interrupt = rollback.interrupt()
-    again = type(interrupt) is type(error) and not isinstance(error, KeyboardInterrupt | SystemExit)
-    if interrupt is not None and not again:  # cancelled again: the first cancellation goes on
-        raise interrupt
-    return not rollback.problems

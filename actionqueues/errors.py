@@ -30,6 +30,9 @@ class ActionQueuesError(Exception):
 
     __module__ = "actionqueues"
 
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({str(self)!r})"  # as in notes and reports; its args are not what it says
+
 
 class IllegalOperation(ActionQueuesError, AssertionError):
     """A queue, transaction or step was asked for something that its state does not allow.
@@ -179,17 +182,19 @@ class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
     Attributes:
         name: the async callable.
         where: the block or queue that cannot await it.
+        advice: what to do instead.
     """
 
     __module__ = "actionqueues"
 
-    def __init__(self, name: str, where: str) -> None:
-        super().__init__(name, where)
+    def __init__(self, name: str, where: str, advice: str = "use `async with transaction():`") -> None:
+        super().__init__(name, where, advice)
         self.name = name
         self.where = where
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.name} is async, and {self.where} cannot await it; use `async with transaction():`"
+        return f"{self.name} is async, and {self.where} cannot await it; {self.advice}"
 
 
 class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):
@@ -205,6 +210,9 @@ class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):
     def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
         return type(self)(self.message, excs)
 
+    def __repr__(self) -> str:
+        return ExceptionGroup.__repr__(self)
+
 
 class CommitHookFailed(ActionQueuesError, ExceptionGroup[Exception]):
     """The transaction has committed, all its ``on_commit`` hooks have run, and these failed.
@@ -217,6 +225,9 @@ class CommitHookFailed(ActionQueuesError, ExceptionGroup[Exception]):
 
     def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
         return type(self)(self.message, excs)
+
+    def __repr__(self) -> str:
+        return ExceptionGroup.__repr__(self)
 
 
 class RollbackConflict(Exception):

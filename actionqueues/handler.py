@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Final, Self
 
@@ -19,12 +18,14 @@ __all__ = ["Handler", "unawaited"]
 _OFFERED: Final = ("result", "error", "step")
 
 
-@dataclass(frozen=True, slots=True)
 class _Item:
     """An item of a record; for the outcome, with what stands for it where there is none."""
 
-    place: int
-    default: Any = None
+    __slots__ = ("default", "place")
+
+    def __init__(self, place: int, default: Any = None) -> None:
+        self.place = place
+        self.default = default
 
     def __call__(self, step: Step[Any]) -> Any:
         value = step.entry[self.place]
@@ -45,7 +46,7 @@ class Handler:
         is_async: whether `call` returns a coroutine.
         needs_result: whether it cannot be called for a step without a result.
         quick: the same as `call`, given a log and the place of a record in it that has an outcome; None where it takes
-            a `Step`.
+            a `Step`, or more than one attempt.
 
     Raises:
         TypeError: if it asks for something that cannot be supplied, or would undo nothing when called.
@@ -65,6 +66,11 @@ class Handler:
         self._keyword: dict[str, Callable[[Step[Any]], Any]] = {}
         self._rest = _Rest()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether an undo is one call of it, and no more."""
+        return not self.is_async and self.retry is None
+
     @classmethod
     def bound(
         cls, function: Callable[..., object], parameters: Parameters, action: str, *, retry: Policy | None = None
@@ -73,7 +79,7 @@ class Handler:
         handler = cls(function, retry=retry)
         handler.is_async = is_async(function)
         handler._bind(parameters, action)
-        handler.quick = None if handler.is_async or retry is not None else handler._quick()
+        handler.quick = None if retry is not None else handler._quick()
         return handler
 
     def _bind(self, of: Parameters, action: str) -> None:
@@ -131,10 +137,7 @@ class Handler:
 
     def asks_for(self, *names: str) -> bool:
         """Whether one of its own parameters has one of these names."""
-        try:
-            return any(name in names for name in inspect.signature(self.function).parameters)
-        except ValueError:
-            return False
+        return any(name in names for name in inspect.signature(self.function).parameters)
 
     def call(self, step: Step[Any]) -> object:
         """Call it for `step`; an async handler returns its coroutine."""

@@ -14,6 +14,7 @@ from .report import HookFailure, Report
 from .requests import Attempting, Await, Request
 from .signature import display_name
 from .step import Step
+from .telling import first_of
 
 __all__ = ["Durable", "Hook", "HookRun"]
 
@@ -99,7 +100,7 @@ class HookRun:
             error = yield from self._call(hook)
             late, also = yield from ask(watch.called_hook, hook, error)
             self.interrupts += [each for each in (interrupted, also) if each is not None]
-            error = error or late
+            error = first_of(error, late)
         return error
 
     def calls(self) -> Generator[Request, BaseException | None, None]:
@@ -125,7 +126,7 @@ class HookRun:
             names = ", ".join(name for name, error in self.report.hook_failures if isinstance(error, Exception))
             message = f"{self.label} has committed, but these commit hooks failed: {names}"
             group = CommitHookFailed(message, self.errors)
-        interrupt = self.guard.kept or next(iter(self.interrupts), None)
+        interrupt = first_of(self.guard.kept, *self.interrupts)
         if interrupt is not None:
             raise interrupt from group
         if group is not None:

@@ -10,12 +10,12 @@ as raised by the method.  They may be called in any thread that runs a step.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .requests import Await, Call, Request
 from .step import PENDING
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .attempts import Attempts
@@ -101,7 +101,6 @@ def ask(method: Callable[..., Request | None], *args: object) -> Asking:
     return answer, request.interrupted if isinstance(request, Call) else None
 
 
-@dataclass(frozen=True, slots=True)
 class Attempt:
     """What became of one attempt of a body.
 
@@ -111,16 +110,21 @@ class Attempt:
         interrupted: what is to be raised although it has succeeded.
     """
 
-    result: Any
-    error: BaseException | None = None
-    interrupted: BaseException | None = None
+    __slots__ = ("error", "interrupted", "result")
+
+    def __init__(
+        self, result: Any, error: BaseException | None = None, interrupted: BaseException | None = None
+    ) -> None:
+        self.result = result
+        self.error = error
+        self.interrupted = interrupted
 
 
 def attempt(watch: Interceptor, step: Step[Any]) -> Generator[Request, BaseException | None, Attempt]:
     """Make one attempt of the body of a step."""
     error, interrupted = yield from ask(watch.attempting, step)
     if error is not None or interrupted is not None:
-        return Attempt(PENDING, error or interrupted)
+        return Attempt(PENDING, first_of(error, interrupted))
     result: Any = PENDING
     try:
         result = step.definition.run(step.entry)

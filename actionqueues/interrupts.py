@@ -29,9 +29,6 @@ __all__ = ["InterruptGuard", "SignalHandling", "handle_signals"]
 _on_duty: list[InterruptGuard] = []
 _before: list[Any] = []
 
-#: Whether an interrupt has got out since then, and so may have ended the event loop whose handler that was.
-_got_out: list[bool] = []
-
 
 class InterruptGuard:
     """Keeps Ctrl-C, and the signals of `handle_signals`, from cutting short what is done between `begin` and `end`.
@@ -69,12 +66,9 @@ class InterruptGuard:
         finally:
             if not _on_duty and _before:
                 before = _before[0]
-                if _got_out and _is_of_event_loop(before) and not _in_event_loop():
-                    before = default_int_handler
                 if getsignal(SIGINT) is _pressed:
-                    set_handler(SIGINT, before)
+                    set_handler(SIGINT, default_int_handler if _is_given_up(before) else before)
                 _before.clear()
-                _got_out.clear()
 
     def arrived(self, interrupt: BaseException) -> None:
         """An interrupt has arrived: keep the first, raise the third."""
@@ -83,7 +77,6 @@ class InterruptGuard:
             self.kept = interrupt
         elif self._presses >= 3:
             self.broken = interrupt
-            _got_out.append(True)
             raise interrupt
 
 
@@ -106,12 +99,20 @@ def _is_of_event_loop(handler: Any) -> bool:
     return name == "trio._core._ki" or (name == "asyncio.runners" and function.__name__ == "_on_sigint")
 
 
-def _in_event_loop() -> bool:
-    """Whether this is called by what has installed such a handler, and will take it away."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_qualname not in {"Runner.run", "unrolled_run"}:
+def _is_given_up(handler: Any) -> bool:
+    """Whether it is the handler of an `asyncio.run` that has left the main task and now cancels what is still there.
+
+    It would have put the default one back if it had not found a guard's.
+    """
+    function: Any = getattr(handler, "func", None)
+    if function is None or not _is_of_event_loop(handler):
+        return False
+    runner: Any = function.__self__
+    run = runner.run.__code__
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not run:
         frame = frame.f_back
-    return frame is not None
+    return frame is None
 
 
 class SignalHandling:
@@ -121,8 +122,12 @@ class SignalHandling:
 
     def __init__(self, signals: tuple[int, ...]) -> None:
         self._before: dict[int, Any] = {}
-        for number in signals:
-            self._before[number] = set_handler(number, self._received)
+        try:
+            for number in dict.fromkeys(signals):
+                self._before[number] = set_handler(number, self._received)
+        except BaseException:
+            self.restore()
+            raise
 
     def restore(self) -> None:
         """Put back the handlers that were there before, unless somebody else has replaced these in the meantime."""
@@ -160,6 +165,7 @@ def handle_signals(*signals: int) -> SignalHandling:
             ``SIGBREAK``.
 
     Raises:
-        ValueError: outside the main thread, which alone may install signal handlers.
+        ValueError: outside the main thread, which alone may install signal handlers; or for what is no signal.
+        OSError: for a signal that cannot be handled, such as ``SIGKILL``.  No handler has been installed then.
     """
     return SignalHandling(signals or (SIGTERM,))

@@ -41,12 +41,13 @@ class OpenAsyncTransaction(AsyncTransaction):
     _when_ended = AsyncTransaction
 
     def __del__(self) -> None:
-        try:
-            forgotten = self._token is not None and self._state is TransactionState.OPEN
-        except AttributeError:  # interrupted before it had even a state
-            return
-        if forgotten:
+        if self._token is not None and self._state is TransactionState.OPEN:
             self._warn_left_open()
 
+
+# Messages of the interpreter, such as that one has no attribute, say what it is to its user.
+for _cls in (OpenTransaction, OpenIntercepted, OpenAsyncTransaction):
+    _ended = AsyncTransaction if _cls is OpenAsyncTransaction else Transaction
+    _cls.__name__, _cls.__qualname__, _cls.__module__ = _ended.__name__, _ended.__qualname__, _ended.__module__
 
 Transaction._use(OpenTransaction, OpenIntercepted, OpenAsyncTransaction)

@@ -141,10 +141,13 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            for step in owner._links or ():
-                step.settle()
-            owners += owner.lanes or ()
-            owner._links = owner.lanes = None
+            if owner._links is not None:
+                for step in owner._links:
+                    step.settle()
+                owner._links = None
+            if owner.lanes is not None:
+                owners += owner.lanes
+                owner.lanes = None
             if owner.log is not NO_LOG:
                 owner.finished = FIRST, FIRST
                 del owner.log[FIRST:]
@@ -169,6 +172,9 @@ class Owner:
     def cut_back(self, end: int) -> None:
         """Take what is behind `end` out of the log.  The lanes that began there stay behind everything before it."""
         self.finished = FIRST, FIRST
+        if self.lanes is None:
+            del self.log[end:]
+            return
         with self.turn.lock if self.shared else nullcontext():
             del self.log[end:]
             for lane in reversed(self.lanes or ()):
@@ -188,7 +194,9 @@ class Owner:
     @property
     def runs_async(self) -> bool:
         """Whether an async step of it is running, or one that suspends."""
-        return any(owner.log[BARRIER] & RUNNING for owner in (self, *(self.parts or ())))
+        if self.log[BARRIER] & RUNNING:
+            return True
+        return self.parts is not None and any(part.log[BARRIER] & RUNNING for part in self.parts)
 
     @property
     def busy(self) -> bool:
@@ -245,6 +253,11 @@ class Owner:
             names.append(owner.name)
             place -= owner.size
         return names[::-1]
+
+    @property
+    def idle(self) -> bool:
+        """Whether no step of it is running, as far as is known without searching."""
+        return self.finished == (FIRST, len(self.log)) and not self.runs_async
 
     def running(self) -> Step[Any] | None:
         """The innermost step of it that the calling frame belongs to."""
@@ -320,6 +333,10 @@ class Owner:
 
 def close(owner: Owner, *, spare_others: bool = False) -> None:
     """Let no more steps be recorded, in the log or beside it; `spare_others`: except in blocks that others are in."""
+    if owner.lanes is None and owner.parts is None and not spare_others:
+        if owner.log[BARRIER] < CLOSED:
+            owner.log[BARRIER] += CLOSED
+        return
     owners, leaver = [owner], owner.leaver
     while owners:
         owner = owners.pop()

@@ -140,7 +140,9 @@ class Adding:
 
         Raises:
             TypeError: if `fn` is none of these, or the arguments do not fit.
-            IllegalOperation: if no step can be added any more.
+            AsyncActionInSyncBlock: if it is async, and nothing here can await it.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered, or the queue has been executed.
         """
         if not args:
             args = (kwargs.pop("action"),) if "action" in kwargs else ()  # as the parameter was called in 0.8
@@ -172,15 +174,19 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         definition = Definition(fn)
         definition.is_async = is_async(fn)
         return definition, args
-    missing = " and ".join(name for name in ("execute()", "rollback()") if not callable(getattr(fn, name[:-2], None)))
-    raise TypeError(f"{fn!r} cannot be added: it is neither callable nor an action object; it has no {missing}")
+    missing = [name for name in ("execute()", "rollback()") if not callable(getattr(fn, name[:-2], None))]
+    advice = f"it has no {missing[0]}" if len(missing) == 1 else "add the function, not its result"
+    raise TypeError(f"{fn!r} cannot be added: it is neither callable nor an action object; {advice}")
 
 
 class _ObjectHandler(Handler):
     """Calls the `rollback` of an action object."""
 
+    def asks_for(self, *names: str) -> bool:  # noqa: ARG002 - it knows all it needs itself
+        return False
+
     def call(self, step: Step[Any]) -> object:
-        return self.function(step.entry[0])
+        return step.entry[0].rollback()
 
 
 _execute, _rollback = methodcaller("execute"), methodcaller("rollback")
@@ -195,7 +201,7 @@ def _definition_of_object(action: SupportsAction) -> Definition:
         definition = _definitions[cls] = Definition(_execute, name=display_name(cls))
         definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
-        definition.run = lambda entry: _execute(entry[0])
+        definition.run = lambda entry: entry[0].execute()
         # An action object has no signature to make it from:
         definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
         definition.size = 3
@@ -212,7 +218,9 @@ def undo_entry(
     definition = Definition(fn)
     handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
     handler.is_async = is_async(fn)
-    definition.handler, definition.quick = handler, None if handler.is_async or awaits else handler.quick
+    definition.handler, definition.awaits_undo = handler, handler.is_async
+    # A plain callable of which nobody knows whether it is async:
+    definition.quick = None if awaits and not handler.is_async else handler.quick
     entry = definition.enter(*args, **kwargs)
     entry[OUTCOME] = None
     return entry
@@ -238,13 +246,15 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
 
 def fill_in(step: Step[Any]) -> None:
     """Replace the steps among the arguments of a queued step by their results."""
-    entry = step.entry
+    entry, shape = step.entry, step.definition.parameters.shape
+    if not (shape.var_positional or shape.var_keyword or Step in map(type, entry)):
+        return  # none of them is a step, which is the common case
 
     def value(argument: Any) -> Any:
         if not isinstance(argument, Step):
             return argument
         earlier: Step[Any] = argument  # pyright: ignore[reportUnknownVariableType] - a step of anything
-        if not earlier.has_result:
+        if not earlier.has_result or earlier.state is StepState.UNDONE:
             raise IllegalOperation(
                 f"run {step.name}",
                 f"one of its arguments is the result of {earlier.name}, which is {earlier.state}",
@@ -252,7 +262,6 @@ def fill_in(step: Step[Any]) -> None:
             )
         return earlier.result
 
-    shape = step.definition.parameters.shape
     count = len(step.definition.parameters.names)
     entry[:count] = [value(argument) for argument in entry[:count]]
     if shape.var_keyword:

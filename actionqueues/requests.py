@@ -9,7 +9,6 @@ generator would be lost.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -18,14 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["Attempting", "Await", "Call", "Failing", "Probing", "Request", "Undo", "Unwinding", "Wait"]
 
 
-@dataclass(frozen=True, slots=True)
 class Wait:
     """Go on in so many seconds.  Answered with None, or with what interrupted the wait."""
 
-    seconds: float
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
-@dataclass(slots=True)
 class Await:
     """Await this.  Answered with None, or with what it raised.
 
@@ -35,12 +35,14 @@ class Await:
         result: what it returned.
     """
 
-    awaitable: Awaitable[object]
-    name: str
-    result: Any = None
+    __slots__ = ("awaitable", "name", "result")
+
+    def __init__(self, awaitable: Awaitable[object], name: str) -> None:
+        self.awaitable = awaitable
+        self.name = name
+        self.result: Any = None
 
 
-@dataclass(slots=True)
 class Call:
     """Call this, which may block: async code lets a worker thread do it.  Answered with None, or with what it raised.
 
@@ -51,8 +53,11 @@ class Call:
         interrupted: what has interrupted it, to be raised by whoever has made the request.
     """
 
-    function: Callable[[], object]
-    interrupted: BaseException | None = field(default=None, init=False)
+    __slots__ = ("function", "interrupted")
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.interrupted: BaseException | None = None
 
 
 #: What an interceptor may ask for.
@@ -68,12 +73,14 @@ Probing: TypeAlias = Generator[Await, BaseException | None, bool]
 Unwinding: TypeAlias = Generator[Wait | Request, BaseException | None, None]
 
 
-@dataclass(frozen=True, slots=True)
 class Undo:
     """Run an unwinding, outside any block, and without letting anything cut it short.  Answered with None."""
 
-    rollback: Rollback
-    unwind: Callable[[], Unwinding]
+    __slots__ = ("rollback", "unwind")
+
+    def __init__(self, rollback: Rollback, unwind: Callable[[], Unwinding]) -> None:
+        self.rollback = rollback
+        self.unwind = unwind
 
 
 #: What handles a step that has raised; returns a decision.

@@ -180,7 +180,7 @@ def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed
     """
     asked: float | None = None
     if isinstance(error, ActionRetryException):
-        asked = _sleepable(error.ms_backoff / 1000, "ActionRetryException asks for a wait in seconds of")
+        asked = _milliseconds(error.ms_backoff)
     wait = asked if policy is None else _granted(policy, attempt, error, asked)
     limit = _timeout(policy)
     return None if wait is None or elapsed + wait > limit else wait
@@ -206,6 +206,14 @@ def _timeout(policy: Policy | None) -> float:
     if isinstance(policy, _Bounded):
         return min(inf if policy.timeout is None else policy.timeout, _timeout(policy.policy))
     return policy.timeout if isinstance(policy, Retry) and policy.timeout is not None else inf
+
+
+def _milliseconds(asked: float) -> float:
+    try:
+        wait = asked / 1000
+    except TypeError:
+        wait = asked  # which is no number
+    return _sleepable(wait, "ActionRetryException asks for a wait in seconds of")
 
 
 def _sleepable(wait: object, what: str) -> float:

@@ -14,8 +14,9 @@ from .attempts import Attempts
 from .cancelling import in_scope
 from .concurrency import in_greenlet, in_trio
 from .drivers import drive, drive_async, pause, pause_async
-from .engine import Rollback, failing
+from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
+from .failing import failing
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
 from .owner import current
@@ -38,6 +39,7 @@ from .step import (
     Step,
     step_at,
 )
+from .telling import first_of
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
@@ -76,7 +78,8 @@ class Runner(Placing):
             self._start(step, drive(ask(self.interceptor.starting, step)))
         step.move(StepState.RUNNING)
         step.attempts = 1
-        step.tries = Attempts(step.definition.retry)
+        if step.definition.retry is not None:
+            step.tries = Attempts(step.definition.retry)
         log = self.log
         place = len(log)
         try:
@@ -100,7 +103,7 @@ class Runner(Placing):
 
     @staticmethod
     def _allow(asked: tuple[BaseException | None, BaseException | None]) -> None:
-        error = asked[0] or asked[1]
+        error = first_of(*asked)
         if error is not None:
             raise error
 
@@ -133,7 +136,7 @@ class Runner(Placing):
             if step.suspends:
                 yield from rollback.unwind_step(self, place, whole=whole)
                 return
-            yield from rollback.unwind_lanes(step)
+            yield from rollback.unwind_lanes(step.lanes)
             yield from rollback.unwind(self, end - step.size if whole else end, end, thread)
 
         made = bool(step.lanes) or (not step.suspends and (len(log) > end or self.lanes is not None))
@@ -234,7 +237,9 @@ class Runner(Placing):
             return again
         if not self.awaits:
             raise self.refusal(entry[-1].name)
-        return self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
+        step = self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
+        step.__qualname__ = entry[-1].frame.__qualname__  # what Python calls it if it is never awaited
+        return step
 
     async def in_scope(self, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a step so that whoever ends the block can cancel it, if that takes a scope."""

@@ -165,6 +165,8 @@ class Transaction(Block):
 
         Raises:
             BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
         queue = self._queue
@@ -184,6 +186,7 @@ class Transaction(Block):
         Raises:
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
+            IllegalOperation: if a step is running here, or another thread has entered it.
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
@@ -195,7 +198,13 @@ class Transaction(Block):
         self._raise_problems()
 
     def savepoint(self, name: str | None = None) -> Transaction:
-        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it."""
+        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it.
+
+        Raises:
+            TypeError: if the name is no string.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered.
+        """
         return savepoint_of(self, name)
 
     async def __aenter__(self) -> AsyncTransaction:
@@ -238,9 +247,11 @@ class _Savepoint(Transaction):
     __enter__ = Transaction._enter_slowly
 
 
-def savepoint_of(outer: Block, name: str | None) -> Transaction:
+def savepoint_of(outer: Block, name: Any) -> Transaction:
     """A savepoint in `outer`, to be entered."""
     outer._must_be_open("savepoint()")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"savepoint() takes a name, not {name!r}")
     inner = _Savepoint()
     inner.name = name or "savepoint"
     inner.outer = outer

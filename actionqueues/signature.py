@@ -39,6 +39,21 @@ class Parameters:
         """How many are passed by position."""
         return self.shape.positional_only + self.shape.positional
 
+    def __str__(self) -> str:
+        names, keyword_only = list(self.names), self.shape.keyword_only
+        shown = names[: self.positional]
+        rest = names[self.positional + keyword_only :]
+        if self.shape.positional_only:
+            shown.insert(self.shape.positional_only, "/")
+        if self.shape.var_positional:
+            shown.append(f"*{rest[0]}")
+        elif keyword_only:
+            shown.append("*")
+        shown += names[self.positional :][:keyword_only]
+        if self.shape.var_keyword:
+            shown.append(f"**{rest[-1]}")
+        return ", ".join(shown)
+
     def offered(self) -> list[str]:
         """The names of all parameters whose value in a call can be told."""
         declared = () if self.declared is None else self.declared.parameters

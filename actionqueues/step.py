@@ -100,6 +100,10 @@ NO_LOG: Log = [CLOSED, 0, None, False]
 OUTCOME: Final = -2
 
 
+_QUEUED: Final = StepState.QUEUED
+_RARE: Final = frozenset({"_key", "error", "lanes", "saved", "suspends", "tries"})
+
+
 class _Pending:
     """The outcome of a step that has none: it is queued or running, or it failed."""
 
@@ -125,6 +129,7 @@ class Step(Generic[R_co]):
     """
 
     __module__ = "actionqueues"
+
     __slots__ = (
         "__weakref__",
         "_key",
@@ -144,22 +149,34 @@ class Step(Generic[R_co]):
         "within",
     )
 
+    error: BaseException | None
+    saved: dict[str, Any]
+    tries: Attempts | None
+    lanes: list[Any] | None  # of what its body has made, where others start steps as well
+    suspends: bool | None  # whether others may start steps while it runs, in its thread: a sync one in a greenlet
+    _key: str | None
+    _log: Log | None
+    _place: int
+
     def __init__(self, definition: Definition, entry: Entry, state: StepState) -> None:
         self.definition = definition
         self.entry = entry
         self.size = 2  # of its record
-        self.suspends = False  # whether others may start steps while it runs, in its thread: a sync one in a greenlet
-        self._log: Log | None = None
-        self._place = 0
-        self._state = state
-        self.error: BaseException | None = None
-        self.attempts = 0 if state is StepState.QUEUED else 1
-        self.saved: dict[str, Any] = {}
-        self.tries: Attempts | None = None
-        self.within: tuple[Step[Any], int] | None = None  # the step that has queued it, and in which attempt
         self.quick = None
-        self.lanes: list[Any] | None = None  # of what its body has made, where others start steps as well
-        self._key: str | None = None
+        self.within: tuple[Step[Any], int] | None = None  # the step that has queued it, and in which attempt
+        self.attempts = 0 if state is _QUEUED else 1
+        self._state = state
+        self._log = None
+
+    if not TYPE_CHECKING:  # pragma: no branch - a `__getattr__` would let any name pass
+
+        def __getattr__(self, name):
+            """Give an attribute that most steps never need its first value."""
+            if name not in _RARE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = {} if name == "saved" else None
+            setattr(self, name, value)
+            return value
 
     @property
     def state(self) -> StepState:
@@ -265,10 +282,12 @@ class Step(Generic[R_co]):
         """Take over what has become of a running step: the frame that made the call knows nothing but its record."""
         if self._state is not StepState.RUNNING:
             return
-        log, place = self._log, self._place
-        if log is not None and len(log) > place + 1 and log[place + 1] is self and log[place] is not PENDING:
-            self.entry[OUTCOME] = log[place]
-            self._log = None
+        log = self._log
+        if log is not None:
+            place = self._place
+            if len(log) > place + 1 and log[place + 1] is self and log[place] is not PENDING:
+                self.entry[OUTCOME] = log[place]
+                self._log = None
         if self.entry[OUTCOME] is not PENDING:
             self._state = StepState.DONE
 
@@ -279,7 +298,8 @@ class Step(Generic[R_co]):
 
     def move(self, state: StepState) -> None:
         """Change the state, if the table of transitions allows it."""
-        check_transition(STEP_TRANSITIONS, self.state, state, f"the step {self.name}")
+        if state not in STEP_TRANSITIONS[self.state]:  # looked up here, since the text of an error takes longer
+            check_transition(STEP_TRANSITIONS, self._state, state, f"the step {self.name}")
         self._state = state
 
     def __repr__(self) -> str:

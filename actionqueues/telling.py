@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["add_note", "log_error", "shown"]
+__all__ = ["add_note", "first_of", "log_error", "shown"]
+
+
+def first_of(*errors: BaseException | None) -> BaseException | None:
+    """The first that there is; an exception of the user's may be false, by its `__bool__` or `__len__`."""
+    return next((error for error in errors if error is not None), None)
 
 
 def shown(error: BaseException) -> str:
-    """The `repr` of an exception of the user's, whatever that does."""
+    """The `repr` of an exception of the user's, in one line, whatever that does."""
     try:
-        return repr(error)
+        return " ".join(line.strip() for line in repr(error).splitlines())
     except Exception:
         return f"<{type(error).__qualname__}, whose repr() fails>"
 

@@ -137,6 +137,13 @@ class Turns:
         """Let the next one go on."""
         if turn is None:
             return
+        try:
+            self._leave(turn)
+        except BaseException:  # pragma: no cover - a signal handler of the program's own has raised, unseen by a tracer
+            self._leave(turn)  # or the others would wait for ever
+            raise
+
+    def _leave(self, turn: Turn) -> None:
         with self.lock:
             for turns in (self._having, self._waiting):
                 if turn in turns:

@@ -10,7 +10,7 @@ from typing import Any
 from actionqueues import action, current_transaction, transaction
 
 from .async_library import Hung
-from .sweeping import World, flaky, hopeless, make, put
+from .swept_world import World, flaky, hopeless, make, put
 
 Program = Callable[[World], Coroutine[Any, Any, None]]
 

@@ -178,15 +178,15 @@ def test_a_representation_tells_that_it_is_an_action_and_how_it_is_undone() -> N
     @action
     def make(a: int, *, b: int) -> None: ...
 
-    assert repr(make) == str(make) == "<action make(a, b), no rollback handler>"
+    assert repr(make) == str(make) == "<action make(a, *, b), no rollback handler>"
 
     @make.rollback
     def unmake() -> None: ...
 
-    assert repr(make) == "<action make(a, b), undone by unmake>"
+    assert repr(make) == "<action make(a, *, b), undone by unmake>"
     assert repr(Shop.buy) == "<action Shop.buy(self, n), no rollback handler>"
     assert repr(async_level) == "<async action async_level(x), no rollback handler>"
-    assert repr(action(irreversible=True)(bare)) == "<action bare(a, b, key, rest, more), irreversible>"
+    assert repr(action(irreversible=True)(bare)) == "<action bare(a, /, b, *rest, key, **more), irreversible>"
 
 
 def test_attributes_are_set_and_deleted_on_the_function() -> None:

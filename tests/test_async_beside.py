@@ -127,6 +127,76 @@ def test_a_savepoint_that_has_gone_on_elsewhere_is_undone_as_a_whole(library: Li
     assert stage.told == "+a +b +c +d +e -e -d -b -a -c"
 
 
+@everywhere
+def test_a_step_of_a_savepoint_that_has_gone_on_elsewhere_goes_on_elsewhere_itself(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        first, second, third, fourth = (library.event() for _ in range(4))
+
+        async def inside() -> None:
+            third.set()
+            await fourth.wait()
+            await put(stage, "e")
+
+        async def one() -> None:
+            with pytest.raises(Boom):
+                async with transaction("one"):
+                    await put(stage, "a")
+                    first.set()
+                    await second.wait()
+                    await nest(stage, "c", inside)
+                    raise Boom
+
+        async with transaction() as q:
+            async with library.group() as start:
+                start(one)
+                await first.wait()
+                mark(stage, "b")
+                second.set()
+                await third.wait()
+                mark(stage, "d")
+                fourth.set()
+            assert stage.present == {"b", "d"}
+            await q.rollback()
+
+    library.run(main)
+    assert stage.told == "+a +b +c +d +e -e -c -a -d -b"
+
+
+@everywhere
+def test_a_savepoint_of_a_step_that_goes_on_behind_what_another_task_has_started_is_undone_with_that_step(
+    library: Library,
+) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        first, second = library.event(), library.event()
+
+        async def inside() -> None:
+            async with transaction("of the step"):
+                mark(stage, "b")
+                first.set()
+                await second.wait()
+                mark(stage, "d")
+
+        async def one() -> None:
+            with pytest.raises(Boom):
+                await nest(stage, "a", inside, boom())
+
+        async with transaction() as q:
+            async with library.group() as start:
+                start(one)
+                await first.wait()
+                mark(stage, "c")
+                second.set()
+            assert stage.present == {"c"}
+            await q.rollback()
+
+    library.run(main)
+    assert stage.told == "+a +b +c +d -d -b -a -c"
+
+
 @in_asyncio
 def test_queued_steps_keep_their_order_though_two_tasks_execute_them(library: Library) -> None:
     stage = Stage(library)

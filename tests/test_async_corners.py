@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from typing import Any
 
 import pytest
 
-from actionqueues import IllegalOperation, NestedTransaction, TransactionState, handle_signals, transaction
+from actionqueues import (
+    IllegalOperation,
+    NestedTransaction,
+    TransactionState,
+    action,
+    handle_signals,
+    interrupts,
+    transaction,
+)
 
 from .async_library import Library, everywhere, in_asyncio, outcome_of
-from .async_stage import Boom, Stage, put
+from .async_stage import Boom, Stage, Stop, put
 
 
 @everywhere
@@ -139,3 +148,108 @@ def test_a_coroutine_that_is_closed_while_its_block_rolls_back_leaves_that_to_go
 
     library.run(main)
     assert stage.told == "+a +b -b -a"
+
+
+@in_asyncio
+def test_a_coroutine_that_is_closed_while_another_task_rolls_its_block_back_leaves_that_to_go_on(
+    library: Library,
+) -> None:
+    stage = Stage(library)
+    q = transaction()
+
+    async def main() -> None:
+        wait, there, go_on = stage.waiting()
+        stage.undoing["b"] = wait
+
+        async def block() -> None:
+            async with q:
+                await put(stage, "a")
+                await put(stage, "b")
+                await library.forever()
+
+        coroutine = block()
+        while "+b" not in stage.trail or q.state is TransactionState.NEW:
+            coroutine.send(None)
+        opened: Any = q
+        task = asyncio.create_task(opened.rollback())
+        await there.wait()
+        coroutine.close()
+        assert q.state is TransactionState.ROLLING_BACK
+        go_on.set()
+        await task
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+    assert q.state is TransactionState.ROLLED_BACK
+
+
+def stops(attempt: int, error: BaseException) -> float:
+    raise Stop("policy")
+
+
+@action
+async def brittle(stage: Stage, name: str) -> None:
+    stage.say(f"+{name}")
+
+
+@brittle.rollback(retry=stops)
+async def unbrittle(stage: Stage, name: str) -> None:
+    stage.say(f"-{name}")
+    raise OSError("stuck")
+
+
+@everywhere
+def test_what_interrupts_the_retry_policy_of_an_undo_comes_out_once_everything_is_undone(library: Library) -> None:
+    stage = Stage(library)
+    q = transaction()
+
+    async def main() -> None:
+        with pytest.raises(Stop) as caught:
+            async with q:
+                await put(stage, "a")
+                await brittle(stage, "b")
+                raise Boom
+        assert isinstance(caught.value.__context__, Boom)
+        assert caught.value.__notes__ == [
+            "actionqueues: it came out of a retry policy that was asked about OSError('stuck')",
+            "actionqueues: the undo of brittle failed: Stop('policy')",
+        ]
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+def test_an_interrupt_that_comes_while_ctrl_c_is_given_back_cancels_the_main_task_as_asyncio_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(Library())
+    pressed: list[int] = []
+    q = transaction()
+
+    def late(number: int, handler: Any) -> Any:
+        if handler is not interrupts._pressed and not pressed:
+            pressed.append(number)
+            signal.raise_signal(signal.SIGINT)
+        return signal.signal(number, handler)
+
+    async def main() -> None:
+        async with q:
+            await put(stage, "a")
+            raise Boom
+
+    async def outer() -> None:
+        with pytest.raises(Boom):
+            await main()
+        await asyncio.sleep(0)
+        raise AssertionError("the main task has not been cancelled")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr("actionqueues.interrupts.set_handler", late)
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(outer())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == [signal.SIGINT]
+    assert stage.told == "+a -a"

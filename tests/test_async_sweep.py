@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from functools import cache
 
@@ -10,7 +11,9 @@ import pytest
 
 from .async_library import raised_together, watched
 from .async_sweeping import PROGRAMS, Program, as_scenario, cancelled_run
-from .sweeping import Outcome, Place, World, reference_of, run
+from .sweeping import CallTracer, Outcome, Place, SignalHandler, reference_of, run, run_with
+from .swept_world import World
+from .test_interrupt_sweep import _raise_interrupt, _raise_stop
 
 #: What pure Python cannot close, since the interrupt comes before the code that could do something about it.
 GAPS = {
@@ -86,3 +89,23 @@ def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(pr
 @pytest.mark.parametrize("place", GAPS, ids=lambda place: f"{place.function} {place.text}")
 def test_each_known_gap_is_one(place: Place) -> None:
     assert any(o.wrong for program in PROGRAMS for o in sweep(program) if place in o.places)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("own", [_raise_interrupt, _raise_stop])
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_a_handler_of_the_programs_own_that_raises_at_any_call_costs_at_most_the_undo_that_it_hits(
+    program: Program, own: SignalHandler
+) -> None:
+    scenario, moment, wrong = as_scenario(program), 1, list[str]()
+    while True:
+        with watched(4):
+            outcome = run_with(own, scenario, moment, kind=CallTracer)
+        if not outcome.places:
+            break
+        if outcome.wrong:
+            wrong.append(f"{outcome.places[0].function}: {outcome.places[0].text} -> {'; '.join(outcome.wrong)}")
+        moment += 1
+    gc.collect()  # the coroutine of an undo that was hit before it was awaited, while that is no error
+    assert moment > 40
+    assert wrong == []

@@ -359,7 +359,7 @@ def test_an_async_block_that_is_refused_in_a_sync_one_leaves_the_savepoints_of_t
     with pytest.raises(Boom), transaction("sync") as q:
         with q.savepoint():
             w.define("a")()
-        with pytest.raises(AsyncActionInSyncBlock, match="the transaction 'sync' cannot await it"):
+        with pytest.raises(AsyncActionInSyncBlock, match="'sync' cannot await it; enter that by `async with` too"):
             asyncio.run(enter(transaction()))
         w.define("b")()
         raise Boom("body")

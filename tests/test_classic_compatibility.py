@@ -213,7 +213,6 @@ def test_an_action_object_is_refused_arguments() -> None:
         (SimpleNamespace(execute=print), "rollback()"),
         (SimpleNamespace(rollback=print), "execute()"),
         (SimpleNamespace(execute=None, rollback=print), "execute()"),
-        (None, "execute() and rollback()"),
     ],
 )
 def test_something_that_is_no_action_is_refused_with_what_it_lacks(half: Any, missing: str) -> None:

@@ -78,6 +78,12 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
         RuntimeError,
     ),
     (
+        AsyncActionInSyncBlock("`async with transaction()`", "the order", "enter that by `async with` too"),
+        "`async with transaction()` is async, and the order cannot await it; enter that by `async with` too",
+        {"name": "`async with transaction()`", "where": "the order", "advice": "enter that by `async with` too"},
+        TypeError,
+    ),
+    (
         AsyncActionInSyncBlock("send", "this action queue"),
         "send is async, and this action queue cannot await it; use `async with transaction():`",
         {"name": "send", "where": "this action queue"},
@@ -117,6 +123,15 @@ def test_an_error_says_what_happened_and_what_to_do(
     error: Exception, text: str, data: dict[str, Any], base: type[Exception]
 ) -> None:
     assert str(error) == text
+
+
+def test_the_repr_of_an_error_is_what_it_says_since_reports_and_notes_show_that() -> None:
+    assert repr(TransactionClosed("charge", "the order", "rolled back")) == (
+        "TransactionClosed('charge came too late: the order is rolled back, and nothing was run; call it before the "
+        "block ends, or in a transaction of its own')"
+    )
+    assert repr(RollbackFailed("the order", [OSError("a")])) == "RollbackFailed('the order', [OSError('a')])"
+    assert repr(CommitHookFailed("the order", [OSError("a")])) == "CommitHookFailed('the order', [OSError('a')])"
 
 
 @each_error

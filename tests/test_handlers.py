@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actionqueues import Retry, Step, StepState, TransactionDoomed, action, transaction
+from actionqueues import Retry, Step, StepState, TransactionDoomed, action, current_step, transaction
 
 
 class Boom(Exception):
@@ -260,11 +260,32 @@ def tell(trail: Trail, /, result: str, hotel: str, *, extra: int = 0) -> None:
     trail.append((result, hotel))
 
 
+class Unhashable(Undo):
+    """As a dataclass is."""
+
+    def __eq__(self, other: object) -> bool:  # without `__hash__`
+        return self is other
+
+
+class Slotted:
+    """Nothing can refer to it weakly."""
+
+    __slots__ = ("trail",)
+
+    def __init__(self, trail: Trail) -> None:
+        self.trail = trail
+
+    def __call__(self, result: str, hotel: str) -> None:
+        self.trail.append((result, hotel))
+
+
 HANDLERS: dict[str, Callable[[Trail], Any]] = {
     "lambda": lambda trail: eval("lambda result, hotel: trail.append((result, hotel))", {"trail": trail}),
     "partial": lambda trail: functools.partial(tell, trail),
     "partial with a keyword": lambda trail: functools.partial(tell, trail, extra=1),
     "callable object": Undo,
+    "unhashable object": Unhashable,
+    "object without weak references": Slotted,
     "bound method": lambda trail: Undo(trail).method,
     "static method": lambda trail: staticmethod(Undo(trail).method),
     "action": lambda trail: action(Undo(trail).method),
@@ -336,3 +357,16 @@ def test_a_handler_that_raises_dooms_a_transaction_whose_code_goes_on(booking: a
         booking("full")
     assert [(failure.step.name, str(failure.error)) for failure in q.report.failures] == [("book", "no connection")]
     assert [str(error) for error in doomed.value.failures] == ["no connection"]
+
+
+def test_a_step_that_its_handler_asks_for_and_keeps_ends_as_undone(booking: action[..., Any]) -> None:
+    kept: list[Step] = []
+
+    @booking.rollback
+    def unbook() -> None:
+        kept.append(current_step())
+        assert kept[0].state == "done"
+
+    q = roll_back(booking, "Ritz")
+    assert [step.state for step in kept] == [StepState.UNDONE]
+    assert q.report.undone == ["book"]

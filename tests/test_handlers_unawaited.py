@@ -58,7 +58,7 @@ def booking(handler: Callable[..., object], **options: Any) -> Callable[[str], s
 
     book.__qualname__ = "book"
     made: Any = book
-    made.rollback(**options)(handler)
+    made.rollback(retry=options.get("retry"))(handler)
     return book
 
 

@@ -44,6 +44,7 @@ ORDER = [
     "running",
     "probing",
     "engine",
+    "failing",
     "hooks",
     "drivers",
     "placing",

@@ -174,6 +174,21 @@ def test_the_end_of_the_handling_leaves_alone_what_somebody_else_has_installed_s
     assert signal.signal(signal.SIGTERM, before) is theirs
 
 
+def test_a_signal_that_is_named_twice_is_given_back_all_the_same(nothing_handled: None) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with handle_signals(signal.SIGTERM, signal.SIGTERM):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_if_one_of_the_signals_cannot_be_handled_none_of_them_is(nothing_handled: None) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(OSError, match="Invalid argument"):
+        handle_signals(signal.SIGTERM, signal.SIGKILL)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_a_thread_that_passes_for_the_main_one_and_is_sent_no_signals_rolls_back_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,26 +14,8 @@ import pytest
 
 from actionqueues import Action, ActionQueue, IllegalOperation, current_transaction, transaction
 
-from .sweeping import (
-    Corner,
-    Outcome,
-    Place,
-    Scenario,
-    SignalHandler,
-    Stop,
-    World,
-    contested,
-    fail,
-    flaky,
-    hopeless,
-    make,
-    nest,
-    put,
-    reference_of,
-    run,
-    run_with,
-    stubborn,
-)
+from .sweeping import Outcome, Place, Scenario, SignalHandler, Stop, reference_of, run, run_with
+from .swept_world import Corner, World, contested, fail, flaky, hopeless, make, nest, put, stubborn
 
 #: What pure Python cannot close, since the interrupt comes before the code that could do something about it.
 GAPS = {

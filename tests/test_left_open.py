@@ -135,7 +135,7 @@ put()
     assert "neither committed nor undone: put;" in done.stderr
 
 
-def test_a_block_that_was_forgotten_in_the_main_thread_is_told_of_when_the_program_ends() -> None:
+def test_a_block_that_was_forgotten_in_the_main_thread_is_told_of_as_all_blocks_around_it_are() -> None:
     context = copy_context()
     outer, inner = transaction("outer"), transaction("inner", independent=True)
     context.run(outer.__enter__)

@@ -223,7 +223,7 @@ INSIDE: list[tuple[Callable[[Transaction], object], type[Exception], str]] = [
         # Wrong on purpose:
         lambda q: q.add(Nothing()),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownLambdaType]
         TypeError,
-        "<nothing> cannot be added: it is neither callable nor an action object; it has no execute() and rollback()",
+        "<nothing> cannot be added: it is neither callable nor an action object; add the function, not its result",
     ),
     (lambda q: q.add(Tool), TypeError, "Tool is a class; add an object of it: add(Tool(...))"),
     (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from actionqueues import transaction
+from actionqueues import ActionRetryException, Step, action, transaction
 
 from .world import Boom, World
 
@@ -110,3 +111,30 @@ def test_an_undo_by_hand_in_a_block_that_shares_nothing_belongs_to_the_block_tha
         assert w.trail == ["+b", "-b", "!Boom"]
         raise Boom("outer")
     assert w.trail == ["+b", "-b", "!Boom", "by hand"]
+
+
+@pytest.mark.parametrize("asks_for", ["nothing", "an argument", "the step"])
+def test_an_undo_that_asks_for_another_attempt_is_called_again_whatever_it_is_given(asks_for: str) -> None:
+    calls: list[str] = []
+
+    @action
+    def make(name: str) -> None: ...
+
+    def undo() -> None:
+        calls.append(asks_for)
+        if len(calls) < 3:
+            raise ActionRetryException
+
+    def undo_of(name: str) -> None:
+        undo()
+
+    def undo_with(step: Step) -> None:
+        undo()
+
+    handlers: dict[str, Callable[..., None]] = {"nothing": undo, "an argument": undo_of, "the step": undo_with}
+    make.rollback(handlers[asks_for])
+    with pytest.raises(Boom), transaction() as q:
+        make("a")
+        raise Boom
+    assert calls == [asks_for] * 3
+    assert q.report.undone == ["make"]

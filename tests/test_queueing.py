@@ -228,6 +228,16 @@ def test_a_step_without_a_result_cannot_stand_for_it(state: str, w: World) -> No
     )
 
 
+def test_a_step_that_has_been_undone_does_not_stand_for_its_result_any_more(w: World) -> None:
+    with pytest.raises(IllegalOperation, match="the result of a, which is undone"), transaction() as q:
+        with pytest.raises(Boom), q.savepoint() as inner:
+            step = inner.add(w.define("a"))
+            inner.execute()
+            raise Boom
+        q.add(print, step)
+    assert step.state == "undone"
+
+
 @pytest.mark.parametrize("dropped", [False, True])
 def test_the_result_of_a_step_that_has_not_run_cannot_be_read(dropped: bool, w: World) -> None:
     with transaction() as q:

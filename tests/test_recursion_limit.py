@@ -188,6 +188,10 @@ def test_a_block_with_little_room_undoes_nothing_twice_and_nothing_in_the_wrong_
             near_the_limit(room, block)
         current.set(None)  # where there was no room to call `__exit__`, nobody could
         undoing.set(None)
+        if q.state == "open":
+            ends.add("open")
+            q._disown()  # or it would warn of that, whenever it is let go of
+            continue
         assert world.undone == sorted(set(world.undone), reverse=True), room
         if q.state == "committed":
             assert world.undone == []

