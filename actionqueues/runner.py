@@ -237,9 +237,9 @@ class Runner(Placing):
             return again
         if not self.awaits:
             raise self.refusal(entry[-1].name)
-        step = self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
+        step: Any = self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
         step.__qualname__ = entry[-1].frame.__qualname__  # what Python calls it if it is never awaited
-        return step
+        return step  # type: ignore[no-any-return] # a coroutine, whose name mypy does not let be set
 
     async def in_scope(self, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a step so that whoever ends the block can cancel it, if that takes a scope."""
