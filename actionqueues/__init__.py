@@ -19,10 +19,10 @@ from .errors import TransactionDoomed as TransactionDoomed
 from .exceptionfactory import DoublingBackoffExceptionFactory as DoublingBackoffExceptionFactory
 from .interrupts import SignalHandling as SignalHandling
 from .interrupts import handle_signals as handle_signals
-from .owner import current_step as current_step
 from .report import Report as Report
 from .retry import Retry as Retry
 from .retry import bounded as bounded
+from .running import current_step as current_step
 from .shells import Transaction as Transaction
 from .states import StepState as StepState
 from .states import TransactionState as TransactionState

@@ -7,10 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .block import Block
-from .concurrency import Signal, cancel_steps, is_closing, running_loop, running_task, shielded
+from .cancelling import cancel_steps
+from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
-from .owner import close, current, running_step
+from .owner import Owner, close, current
 from .queueing import fill_in
+from .running import running_step
 from .shells import Transaction, savepoint_of
 from .states import TransactionState
 from .step import Step
@@ -19,6 +21,9 @@ __all__ = ["AsyncTransaction"]
 
 _OPEN, _ROLLING_BACK = TransactionState.OPEN, TransactionState.ROLLING_BACK
 _set_current = current.set
+
+#: Seconds between two looks at those that a block waits for.
+_LOOK = 0.1
 
 
 class AsyncTransaction(Block):
@@ -58,6 +63,8 @@ class AsyncTransaction(Block):
                 if exc is not None:
                     await self._roll_back(exc, closing=is_closing(exc))
                 elif self._state is _OPEN:
+                    if self.lanes:
+                        self.leaver = running_task()
                     self._check_commit()
                     await self.execute()
                     self._check_commit()
@@ -109,7 +116,19 @@ class AsyncTransaction(Block):
         while self.busy:
             self._ended = Signal()
             if self.busy:  # pragma: no branch - a thread may have ended one meanwhile
-                await self._ended.wait()
+                await self._ended.wait(_LOOK)  # a task may have ended without having left its savepoint
+
+    def _tasks_inside(self) -> set[object]:
+        """The other tasks that are in savepoints in it, and are not undoing them."""
+        tasks: set[object] = set()
+        owners: list[Owner] = [self]
+        while owners:
+            owner = owners.pop()
+            if isinstance(owner, Block) and owner.state is _OPEN and owner.runs_beside(self.leaver):
+                tasks.add(owner.task)
+            owners += owner.lanes or ()
+            owners += owner.parts or ()
+        return tasks
 
     async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended.
@@ -124,17 +143,18 @@ class AsyncTransaction(Block):
             if not closing:
                 await shielded(self._undone.wait)
             return
+        self.leaver = None if in_trio() else running_task()  # there, who is in a savepoint cannot be cancelled
         rollback = self._begin_rollback()
         if closing and isinstance(error, GeneratorExit):
             if self.busy and running_loop() is not None:
-                cancel_steps(self.holds)
+                cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
             try:
                 roll_back(rollback, lambda: rollback.unwind_block(self, error))
             finally:
                 self._finish_rollback(rollback, error)
             return
         if self.busy:
-            cancel_steps(self.holds)
+            cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
         turns = None if self.outer is None else self.turn
         self._undone, self._undoer = Signal(), running_task()
         try:
@@ -188,7 +208,8 @@ class AsyncTransaction(Block):
             raise owner.refusal(definition.name)
         step = queue.popleft()
         if definition.is_async or definition.frame is None or definition.retry is not None:
-            await owner.run_here_async(step)  # a sync one with a policy too, so that its waits can be interrupted
+            # A sync one with a policy too, so that its waits can be interrupted.
+            await owner.in_scope(step.name, lambda: owner.run_here_async(step))
         else:
             owner.run_here(step)
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable, Sequence
+from sys import modules
 from typing import ClassVar
 
 from .blockstate import BlockState
+from .concurrency import running_task
 from .engine import Rollback
 from .errors import (
     AsyncActionInSyncBlock,
@@ -24,11 +26,14 @@ from .owner import close, current, get_current
 from .report import UndoFailure
 from .runner import Runner
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import BARRIER, FIRST, OWNER, SAVEPOINT, SPLIT, THREAD, WATCHED, Log
+from .step import BARRIER, FIRST, OWNER, SAVEPOINT, SPLIT, SUSPENDS, THREAD, WATCHED, Log
 
 __all__ = ["Block"]
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
+
+#: Once one of these is imported, sync code that a task calls may suspend; the second one imports the first when needed.
+_GREENLETS = frozenset({"greenlet", "sqlalchemy.ext.asyncio"})
 
 
 class Block(BlockState):
@@ -45,13 +50,17 @@ class Block(BlockState):
     #: Makes the interceptor of every transaction, given the one that it has already: set by `observed` alone.
     observe: ClassVar[Callable[[Block, Interceptor | None], Interceptor | None] | None] = None
 
-    def _enter(self, *, awaits: bool) -> None:
+    def _enter(self, *, awaits: int) -> None:
         if self._state is not _NEW:
             again = "a transaction object serves one block; make another one for the next"
             raise IllegalOperation(f"enter {self.label}", f"it is {self._state}", again)
-        self.log = log = [0, get_ident(), self, awaits]
+        suspends = awaits and not _GREENLETS.isdisjoint(modules)
+        self.log = log = [SUSPENDS if suspends else 0, get_ident(), self, awaits]
         try:
-            self.surrounding = surrounding = get_current()
+            surrounding = get_current()
+            while surrounding is not None and surrounding[OWNER].forget():
+                surrounding = get_current()
+            self.surrounding = surrounding
             if surrounding is not None or self.outer is not None:
                 self.plain = False
                 self._nest(surrounding)
@@ -78,17 +87,23 @@ class Block(BlockState):
                 raise NestedTransaction(self.label, around.label)
             if around.block is not None and not self._independent:
                 self.outer = around
-        outer = self.outer
-        if outer is not None and outer.block is not None:
-            if self.awaits and not outer.block.awaits:
+        if self.outer is not None and self.outer.block is not None:
+            parent = self.outer.block
+            if self.awaits and not parent.awaits:
                 advice = "enter that by `async with` too, or share nothing with it: transaction(independent=True)"
-                raise AsyncActionInSyncBlock("`async with transaction()`", outer.block.label, advice)
+                raise AsyncActionInSyncBlock("`async with transaction()`", parent.label, advice)
             if self.awaits:
-                outer.block.check_loop(self.label)
-            self._parent = outer.block
-            if outer.awaits and outer.log[THREAD] == self.log[THREAD]:
-                outer = self.outer = outer.writer()
+                parent.check_loop(self.label)
+            self._parent = parent
+            outer = self.outer = self.outer.writer()
+            if outer.log[THREAD] != self.log[THREAD]:
+                self.log[BARRIER] += SPLIT
+            elif outer.awaits:
                 self._enter_beside(outer)
+            elif outer.block is outer and not outer.log[BARRIER] & SPLIT:
+                outer.ahead = self
+            else:
+                self.log[BARRIER] += SPLIT
             outer.enter_lane(self)
             outer.check_open(self.label)  # after it has been entered: who closes the log then looks for lanes
 
@@ -113,20 +128,27 @@ class Block(BlockState):
     def _enter_beside(self, outer: Runner) -> None:
         """Be open in the log of an async block, which other tasks may write to, or be in other savepoints of."""
         outer.split()
-        crowded = outer.runs_async or outer.log[BARRIER] & SPLIT or outer.log[BARRIER] & (SPLIT - 1) >= SAVEPOINT
+        crowded = (
+            outer.runs_async
+            or outer.outermost.shared
+            or outer.log[BARRIER] & SPLIT
+            or outer.log[BARRIER] & (SUSPENDS - 1) >= SAVEPOINT
+        )
         if not crowded and outer.block is outer:
             outer.ahead = self
         else:
             self.log[BARRIER] += SPLIT
         outer.log[BARRIER] += SAVEPOINT
         self._beside = True
+        self.task = running_task()
 
     def _leave_beside(self) -> None:
-        if self._beside and self.outer is not None:
+        outer = self.outer
+        if outer is not None and outer.ahead is self:
+            outer.ahead = None
+        if self._beside and outer is not None:
             self._beside = False
-            self.outer.log[BARRIER] -= SAVEPOINT
-            if self.outer.ahead is self:
-                self.outer.ahead = None
+            outer.log[BARRIER] -= SAVEPOINT
 
     def _detach(self) -> None:
         """Make the surrounding block the current one again."""
@@ -142,11 +164,30 @@ class Block(BlockState):
                 log = get_current()
                 if log is not None and log[OWNER] is self:
                     current.set(self.surrounding)
+                self._lost = token
             self._token = None
             if self._when_ended is not None:
                 self.__class__ = self._when_ended
             if self.surrounding is not None:
                 self._skip_left()
+
+    def forget(self) -> bool:
+        """Be the current one here no longer, if it has been left in another context than it was entered in, this one.
+
+        So are the blocks in async generators that are never finished: they are closed in a task of their own.
+        """
+        if self._lost is None:
+            return False
+        try:
+            current.reset(self._lost)
+        except (
+            ValueError,
+            RuntimeError,
+        ):  # another context, of a task or thread that has outlived it
+            return False
+        self._lost = None
+        self._skip_left()
+        return True
 
     def _skip_left(self) -> None:
         """If blocks around this one have been left before it, make the innermost that has not the current one."""
@@ -166,7 +207,7 @@ class Block(BlockState):
     def _check_commit(self) -> None:
         """Raise what keeps a block that was left normally from committing."""
         for lane in self.lanes or ():
-            if isinstance(lane, Block) and lane._state is _OPEN and not lane.runs_elsewhere:
+            if isinstance(lane, Block) and lane._state is _OPEN and not lane.runs_beside(self.leaver):
                 advice = "leave the inner block first, as `with` does"
                 raise IllegalOperation(f"commit {self.label}", f"{lane.label} inside it is still open", advice)
         doom = self.root._doom
@@ -233,11 +274,13 @@ class Block(BlockState):
         return self._ending or (self.outer is not None and self.outer.ending)
 
     def _left_to_outer(self) -> bool:
-        """Whether a block around it is being rolled back, which undoes this one with it."""
+        """Leave it, if a block around it is being rolled back, which undoes this one with it."""
         outer = self.outer
-        if self._rollback is not None or outer is None or outer.log[THREAD] != self.log[THREAD]:
+        if self._rollback is not None or outer is None or outer.log[THREAD] != self.log[THREAD] or not outer.ending:
             return False
-        return outer.ending
+        self._detach()
+        outer.ended()
+        return True
 
     def _begin_rollback(self) -> Rollback:
         """Close to steps; may be called again to go on with a rollback that was interrupted."""

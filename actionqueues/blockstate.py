@@ -7,22 +7,25 @@ import os
 from _thread import get_ident
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Token
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
-from .concurrency import running_loop
+from .concurrency import has_ended, running_loop
 from .drivers import asked
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .hooks import Durable, Hook
-from .owner import current, get_current, running_step, undoing
+from .lanes import Lane
+from .owner import current, get_current, undoing
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
 from .retry import Policy
-from .runner import Lane, Runner
+from .runner import Runner
+from .running import running_step
 from .signature import display_name, is_async
 from .states import StepState, TransactionState
-from .step import BARRIER, OWNER, SPLIT, THREAD, Entry, Log, Step
+from .step import BARRIER, CLOSED, NO_LOG, OWNER, SPLIT, THREAD, Entry, Log, Step
 
 __all__ = ["BlockState"]
 
@@ -66,6 +69,7 @@ class BlockState(Runner, Adding):
     _undoing = False  # whether it is being rolled back by itself right now
     _beside = False
     _loop: object = None
+    _lost: Token[Log | None] | None = None  # what makes it current no longer in the context that it was entered in
 
     def __init__(self) -> None:
         self._state = _NEW
@@ -210,20 +214,32 @@ class BlockState(Runner, Adding):
         finally:
             current.reset(token)
 
-    @property
-    def runs_elsewhere(self) -> bool:
-        """Whether it is a savepoint that another thread is in, or that is being rolled back by itself."""
+    def runs_beside(self, leaver: object) -> bool:
+        """Whether it is a savepoint that another thread or task is in, or that is being rolled back by itself."""
         if self.outer is None:
             return False
         foreign = self.log[THREAD] != self.outer.log[THREAD]
         if self._undoing:
             return foreign or self.awaits
-        return self._state is _OPEN and foreign
+        if foreign or self._state is not _OPEN:
+            return self._state is _OPEN
+        others = None not in (leaver, self.task, self._token) and leaver is not self.task
+        return others and not has_ended(self.task)
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
-        self.log[BARRIER] |= SPLIT
+        log = self.log
+        if log is not NO_LOG:
+            log[BARRIER] |= SPLIT
+            if self._state is not _OPEN and log[BARRIER] < CLOSED:  # its own thread has closed it at the same time
+                log[BARRIER] += CLOSED  # pragma: no cover - as rare as that
         self.split()  # the savepoints in it as well
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Let its event loop call something."""
+        loop: Any = self.root._loop
+        with suppress(RuntimeError):  # it has ended
+            (loop.run_sync_soon if hasattr(loop, "run_sync_soon") else loop.call_soon_threadsafe)(function)
 
     def writer(self) -> Runner:
         """Whose log takes what is to be recorded now."""
@@ -231,12 +247,14 @@ class BlockState(Runner, Adding):
 
     def continued_in(self, owner: Runner) -> Lane:
         """The lane of `owner` in which it goes on."""
-        return owner.lane_of(None, self)
+        return owner.lane_of(None, self, self)
 
-    def keep(self, lane: Lane) -> None:
-        """Remember that what is in this lane, which is another owner's, goes with it."""
-        if lane not in (self.parts or ()):
-            self.parts = [*(self.parts or ()), lane]
+    def remember(self, lane: Lane) -> None:
+        """Remember that what is in this lane goes with it."""
+        if self.parts is None:
+            self.parts = []
+        if self.parts[-1:] != [lane]:
+            self.parts.append(lane)
 
     def check_loop(self, what: str) -> None:
         """Refuse what would run in another event loop than it was entered in."""

@@ -1,30 +1,26 @@
-"""What asyncio and trio do differently: sleeping, shielding, waiting for others and cancelling them.
+"""What asyncio and trio do differently: sleeping, shielding, waiting for others.
 
 Imports neither; only a program that already runs one of them gets here.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
-from bisect import insort
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import wraps
 from inspect import CO_ASYNC_GENERATOR
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FrameType
+from typing import Any, TypeVar
 
-from .frames import ASYNC_STEPS
 from .telling import first_of
-
-if TYPE_CHECKING:
-    from .step import Log
 
 __all__ = [
     "Signal",
-    "Turns",
-    "cancel_steps",
     "frame_of_task",
+    "frames_of_task",
+    "has_ended",
+    "in_greenlet",
     "in_trio",
     "in_worker_thread",
     "is_closing",
@@ -130,62 +126,23 @@ class Signal:
         """Let whoever waits go on."""
         self.soon(self._event.set)
 
-    async def wait(self) -> None:
-        """Wait until it is set."""
-        await self._event.wait()
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, or for so many seconds; returns whether it is set."""
+        if seconds is None:
+            await self._event.wait()
+        elif in_trio():
+            import trio
 
+            with trio.move_on_after(seconds):
+                await self._event.wait()
+        else:
+            import asyncio
 
-def cancel_steps(belongs: Callable[[Log], bool]) -> None:
-    """Cancel the asyncio tasks that run a step whose log `belongs`; trio cancels only what is in its scopes."""
-    if in_trio():
-        return
-    import asyncio
-
-    for task in asyncio.all_tasks():
-        if _runs_step(task.get_coro(), belongs):
-            task.cancel()
-
-
-def _runs_step(awaited: object, belongs: Callable[[Log], bool]) -> bool:
-    """Look for the frame of a step along what a coroutine is awaiting."""
-    seen = 0
-    while awaited is not None and seen < _DEEP:
-        seen += 1
-        frame = next((f for name in _FRAMES if (f := getattr(awaited, name, None)) is not None), None)
-        if frame is not None and frame.f_code in ASYNC_STEPS and belongs(frame.f_locals["log"]):
-            return True
-        awaited = _awaited_by(awaited)
-    return False
-
-
-_FRAMES = "cr_frame", "gi_frame", "ag_frame"
-_DEEP = 10_000  # nobody awaits so deeply; what refers to itself must not be followed for ever
-
-
-def _awaited_by(waiting: Any) -> Any:
-    """What a coroutine, a generator or what either awaits is waiting for."""
-    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
-        if hasattr(waiting, name):
-            return getattr(waiting, name)
-    # What awaits an async generator, or a coroutine by its `__await__`, has no attribute that leads there.
-    referents: list[Any] = gc.get_referents(waiting)
-    return next((each for each in referents if isinstance(each, _Awaiting)), None)
-
-
-async def _generate() -> AsyncGenerator[None, None]:
-    yield  # pragma: no cover - made for its type, and never run
-
-
-def _kinds() -> tuple[type[Any], ...]:
-    """The types of what can stand between a coroutine and what it waits for."""
-    made = _generate()
-    steps = made.asend(None), made.aclose()
-    for step in steps:
-        step.close()
-    return (CoroutineType, GeneratorType, AsyncGeneratorType, *map(type, steps))
-
-
-_Awaiting = _kinds()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
+        set_: bool = self._event.is_set()
+        return set_
 
 
 def frame_of_task() -> FrameType | None:
@@ -207,14 +164,44 @@ def frame_of_task() -> FrameType | None:
 
 
 def running_task() -> object:
-    """The task that the calling coroutine runs in."""
+    """The task that the calling coroutine runs in; None where nothing runs it, as while it is closed."""
     if in_trio():
         import trio
 
         return trio.lowlevel.current_task()
     import asyncio
 
-    return asyncio.current_task()
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop is running
+        return None
+
+
+def has_ended(task: Any) -> bool:
+    """Whether a task has come to its end."""
+    done: Callable[[], bool] | None = getattr(task, "done", None)  # trio's tasks do not tell
+    return task.coro.cr_frame is None if done is None else done()
+
+
+def in_greenlet() -> bool:
+    """Whether the calling code runs in a greenlet, which may suspend sync code, as that of SQLAlchemy does."""
+    greenlet: Any = sys.modules.get("greenlet")
+    return greenlet is not None and greenlet.getcurrent().parent is not None
+
+
+def frames_of_task(frame: FrameType) -> Iterator[FrameType]:
+    """The frames from this one on outwards, as far as they are the running task's; those of its greenlets are."""
+    first = frame_of_task()
+    outer: FrameType | None = frame
+    greenlet: Any = getattr(sys.modules.get("greenlet"), "getcurrent", object)()
+    while outer is not None:
+        yield outer
+        if outer is first:
+            return  # an eager task begins on the stack of the one that makes it
+        outer = outer.f_back
+        greenlet = getattr(greenlet, "parent", None) if outer is None else greenlet
+        if outer is None and greenlet is not None:
+            outer = greenlet.gr_frame
 
 
 def running_loop() -> object:
@@ -232,41 +219,6 @@ def is_closing(error: BaseException) -> bool:
     if not isinstance(error, GeneratorExit) or error.__traceback__ is None:
         return False
     return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
-
-
-class Turns:
-    """Lets one at a time of those that wait for it go on, the highest rank first.
-
-    Nobody goes on at once: those that are cancelled together ask for their turns one after the other.
-    """
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._waiting: list[tuple[tuple[int, ...], Signal]] = []
-
-    async def take(self, rank: tuple[int, ...]) -> None:
-        """Wait until it is this one's turn."""
-        signal = Signal()
-        insort(self._waiting, (rank, signal), key=lambda waiting: waiting[0])
-        if not self._taken:
-            self._taken = True
-            signal.soon(self.leave)
-        await signal.wait()
-
-    def leave(self) -> None:
-        """Let the next one go on."""
-        try:
-            self._wake()
-        except BaseException:  # pragma: no cover - a signal handler of the program's own has raised, unseen by a tracer
-            self._wake()  # or the others would wait for ever
-            raise
-
-    def _wake(self) -> None:
-        if self._waiting:
-            self._waiting[-1][1].set()  # again, if this has been interrupted, is once
-            del self._waiting[-1]
-        else:
-            self._taken = False
 
 
 def limited(function: Callable[..., Awaitable[Any]], seconds: float) -> Callable[..., Awaitable[Any]]:

@@ -129,6 +129,11 @@ class Definition:
         self.frame = call
         return call
 
+    def call_again(self, entry: Entry) -> Any:
+        """Make the call of an entry once more, now that the block around it is another one, or there is none."""
+        assert self.frame is not None  # noqa: S101 - it was called
+        return self.frame(*self.args(entry), **self.kwargs(entry))
+
     def undo_with(self, handler: Handler) -> None:
         """Make `handler` the rollback handler."""
         self.check_async(handler)

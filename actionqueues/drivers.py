@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from time import sleep
 from typing import Any, TypeVar, cast
 
-from .concurrency import Turns, in_worker_thread, pause_async, shielded
+from .concurrency import in_worker_thread, pause_async, running_task, shielded
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
@@ -16,6 +16,7 @@ from .owner import current, undoing
 from .requests import Await, Call, Request, Undo, Unwinding, Wait
 from .step import PENDING, Step
 from .telling import first_of
+from .turns import Rank, Turn, Turns
 
 __all__ = [
     "asked",
@@ -32,8 +33,18 @@ __all__ = [
 T = TypeVar("T")
 
 
-def drive(generator: Generator[Wait | Await | Call | Undo, BaseException | None, T]) -> T:
-    """Run a generator of requests to its end, blocking this thread while it waits."""
+def drive(
+    generator: Generator[Wait | Await | Call | Undo, BaseException | None, T],
+    turns: Turns | None = None,
+    rank: Rank = (),
+) -> T:
+    """Run a generator of requests to its end, blocking this thread while it waits.
+
+    Args:
+        generator: the generator.
+        turns: lets one undoing at a time go on.
+        rank: among those that wait for their turn, the highest comes first.
+    """
     answer: BaseException | None = None
     while True:
         try:
@@ -44,7 +55,7 @@ def drive(generator: Generator[Wait | Await | Call | Undo, BaseException | None,
         if isinstance(request, Undo):
             answer = None
             try:
-                roll_back(request.rollback, request.unwind)
+                roll_back(request.rollback, request.unwind, turns=turns, rank=rank)
             except BaseException as interrupt:  # raised by the generator, once it has told what could not be undone
                 request.rollback.interrupts.append(interrupt)
         elif isinstance(request, Wait):
@@ -117,7 +128,7 @@ def _call(request: Call) -> BaseException | None:
 async def drive_async(
     generator: Generator[Wait | Await | Call | Undo, BaseException | None, T],
     turns: Turns | None = None,
-    rank: tuple[int, ...] = (),
+    rank: Rank = (),
 ) -> T:
     """Run a generator of requests to its end, suspending this task while it waits.
 
@@ -174,14 +185,24 @@ def pause(seconds: float) -> None:
     sleep(seconds)
 
 
-def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Callable[[], None] | None = None) -> None:
+def roll_back(
+    rollback: Rollback,
+    unwind: Callable[[], Unwinding],
+    before: Callable[[], None] | None = None,
+    *,
+    turns: Turns | None = None,
+    rank: Rank = (),
+) -> None:
     """Run an unwinding to its end, outside any block, and without being cut short by Ctrl-C.
 
     Args:
         rollback: the rollback.
         unwind: its unwinding.
         before: is called first, under the same protection.
+        turns: lets one undoing at a time go on, if other threads take part.
+        rank: among those that wait for their turn, the highest comes first.
     """
+    turn: Turn | None = None
     try:
         rollback.guard.begin()  # first, so that nothing can come between the lines that follow
         outside = current.set(None)
@@ -191,6 +212,8 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Calla
                 before()
             while True:
                 try:
+                    if turns is not None and turn is None:
+                        turn = turns.take(rank, lambda: (rollback.owner, rollback.end))
                     return drive(unwind())
                 except KeyboardInterrupt as interrupt:
                     rollback.cut = interrupt
@@ -200,6 +223,8 @@ def roll_back(rollback: Rollback, unwind: Callable[[], Unwinding], before: Calla
                     rollback.interrupted(error)
                     raise
         finally:
+            if turns is not None:
+                turns.leave(turn)
             undoing.reset(inside)
             current.reset(outside)
     finally:
@@ -212,7 +237,7 @@ async def roll_back_async(
     before: Callable[[], Coroutine[Any, Any, None]] | None = None,
     *,
     turns: Turns | None = None,
-    rank: tuple[int, ...] = (),
+    rank: Rank = (),
 ) -> None:
     """Run an unwinding to its end, outside any block, and without being cut short by Ctrl-C or by a cancellation.
 
@@ -245,15 +270,16 @@ async def roll_back_async(
             if turns is None:
                 await unwound()
                 return
-            await turns.take(rank)
+            turn = await turns.take_async(rank, lambda: (rollback.owner, rollback.end), caller)
             try:
                 await unwound()
             finally:
-                turns.leave()
+                turns.leave(turn)
         finally:
             undoing.reset(inside)
             current.reset(outside)
 
+    caller = None if turns is None else running_task()
     try:
         rollback.guard.begin()  # first, so that nothing can come between this and the waiting
         await shielded(protected)

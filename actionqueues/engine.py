@@ -128,8 +128,7 @@ class Rollback:
                 end = place
                 if lanes:
                     lane = lane_after(lanes, max(end, lanes_from), thread if len(stack) == 1 else None)
-            owner.finished = FIRST, FIRST
-            del log[end:]
+            owner.cut_back(end)
             self.owner = self.end = None
             if lane is not None:
                 lane.begin_unwinding()
@@ -145,8 +144,7 @@ class Rollback:
         self.settle()
         owner, end = self.owner, self.end
         if owner is not None and end is not None and not self.alone and len(owner.log) >= end:
-            owner.finished = FIRST, FIRST
-            del owner.log[end - owner.log[end - 1].size :]
+            owner.cut_back(end - owner.log[end - 1].size)
         self.owner = self.end = None
         self.alone = False
 
@@ -155,19 +153,22 @@ class Rollback:
 
         Its record stays in the log, since others may write behind it.
         """
-        step = step_at(owner.log, place + 2)
-        while step.lanes:
-            lane: Owner = step.lanes[-1]
-            yield from self.unwind(lane)
-            step.lanes.pop()
-            lane.outer.leave_lane(lane)
-            lane.release()
+        yield from self.unwind_lanes(step_at(owner.log, place + 2).lanes)
         if whole:
             self.alone = True
             self.owner, self.end = owner, place + 2
             yield from self._undo(step_at(owner.log, place + 2), watch=owner.interceptor)
             self.owner = self.end = None
             self.alone = False
+
+    def unwind_lanes(self, lanes: list[Any] | None) -> Unwinding:
+        """Undo what a step or a savepoint has made where others started steps as well."""
+        while lanes:
+            lane: Owner = lanes[-1]
+            yield from self.unwind(lane)
+            del lanes[-1]
+            lane.outer.leave_lane(lane)
+            lane.release()
 
     def _undo_by_a_call(self, step: Step[Any], watch: Interceptor | None) -> Unwinding | None:
         """Undo one step, if that takes no more than calling its handler; returns what is left to be done."""
@@ -224,12 +225,7 @@ class Rollback:
         if watch is not None and not self.told:
             self.told = True
             yield from self.tell(watch.rolling_back, owner, error)
-        while owner.parts:
-            part = owner.parts[-1]
-            yield from self.unwind(part)
-            owner.parts.pop()
-            part.outer.leave_lane(part)
-            part.release()
+        yield from self.unwind_lanes(owner.parts)
         yield from self.unwind(owner)
         if watch is not None:
             yield from self.tell(watch.rolled_back, owner)

@@ -117,21 +117,28 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
     the block: a callback, a thread, a task.  Do the work before the block ends, or open a transaction of its own
     for it.
 
+    In trio it is also what the caller of a step sees that was running in another task while the block failed.  That
+    step has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.
+
     Attributes:
         what: the step or call that came too late.
         transaction: the transaction.
         state: how that transaction ended, or that it is ending.
+        cancelled: whether it was running, and was cancelled.
     """
 
     __module__ = "actionqueues"
 
-    def __init__(self, what: str, transaction: str, state: str) -> None:
-        super().__init__(what, transaction, state)
+    def __init__(self, what: str, transaction: str, state: str, cancelled: bool = False) -> None:
+        super().__init__(what, transaction, state, cancelled)
         self.what = what
         self.transaction = transaction
         self.state = state
+        self.cancelled = cancelled
 
     def __str__(self) -> str:
+        if self.cancelled:
+            return f"{self.what} was cancelled: {self.transaction} is {self.state}, and it is undone with that"
         return (
             f"{self.what} came too late: {self.transaction} is {self.state}, and nothing was run; call it before the "
             "block ends, or in a transaction of its own"

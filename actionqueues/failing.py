@@ -7,6 +7,7 @@ from typing import Any
 
 from .engine import Rollback
 from .owner import Owner
+from .report import UndoFailure
 from .requests import Failing, Undo, Unwinding
 from .states import StepState
 from .step import Step
@@ -40,23 +41,25 @@ def failing(
     step.error = error
     assert step.tries is not None  # noqa: S101 - the caller knows when it was started
     again = not waiting and not owner.ending and step.tries.another(error)
-    if again and (not made or (yield from _undoing(owner, error, lambda rollback: unwind(rollback, False)))):
+    if again and (not made or (yield from _undoing(owner, step, error, lambda rollback: unwind(rollback, False)))):
         return False
     timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
     step.move(StepState.UNKNOWN if timed_out else StepState.FAILED)
     if owner.undo_at_once and not owner.ending:
-        yield from _undoing(owner, error, lambda rollback: unwind(rollback, True))
+        yield from _undoing(owner, step, error, lambda rollback: unwind(rollback, True))
     return True
 
 
-def _undoing(owner: Owner, error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
+def _undoing(owner: Owner, step: Step[Any], error: BaseException, unwind: Callable[[Rollback], Unwinding]) -> Failing:
     rollback = Rollback(owner.report)
     yield Undo(rollback, lambda: unwind(rollback))
     try:
         rollback.settle()
     except BaseException as no_room:  # pragma: no cover - the last few frames of the stack, which a tracer takes
         rollback.interrupts.append(no_room)
-    if rollback.problems or rollback.cut is not None:
+    if rollback.guard.broken is not None and not rollback.problems:  # cut short before anything was undone
+        owner.doom([UndoFailure(step, rollback.guard.broken)])
+    elif rollback.problems or rollback.cut is not None:
         rollback.note_on(error)
         owner.doom(rollback.problems)
     interrupt = rollback.interrupt()

@@ -55,6 +55,7 @@ def call({parameters}):
 """
 
 # The frame of every async step, in two parts, so that a call in a sync block is refused before there is a coroutine.
+# - `log[3]` is true if all that has to be done with the coroutine is to await it.
 # - Its record is made when it is awaited: a call that is not awaited is no step.
 # - `log[0]` counts the async steps that are running: the end of the block waits for them.  While there is one, what is
 #   called is made by it or runs beside it; finding out which takes a look at the stack, so that is left to the owner.
@@ -65,8 +66,8 @@ def call({parameters}):
     log = current()
     if log is None:
         return outside({arguments})
-    if not log[3]:
-        raise log[2].refusal(definition.name)
+    if log[3] is not True:
+        return log[2].otherwise(log, [{values}PENDING, definition])
     return step(log{passed})
 
 async def step(log{passed}):

@@ -1,4 +1,4 @@
-"""Who owns a log, what works beside it, and which step is running here.
+"""Who owns a log, what works beside it, and which step of it is running here.
 
 A log (see `step.py`) has one writer.  What works beside it has a log of its own, a *lane*, which remembers how long the
 log was when it began: a savepoint, and a step in another thread.  Going backwards through a log and its lanes by these
@@ -10,18 +10,18 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 from collections.abc import Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
-from types import FrameType
 from typing import Any, Final, Protocol
 
-from .concurrency import Turns, frame_of_task
+from .concurrency import frames_of_task
 from .definition import Definition
-from .errors import NoTransaction
 from .frames import ASYNC_STEPS
 from .interceptor import Interceptor
 from .report import Report, UndoFailure
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .step import AWAITS, BARRIER, CLOSED, FIRST, NO_LOG, OWNER, PENDING, RUNNING, THREAD, Log, Step, step_at
+from .turns import Turns
 
 __all__ = [
     "Owner",
@@ -29,10 +29,8 @@ __all__ = [
     "calling_step",
     "close",
     "current",
-    "current_step",
     "get_current",
     "lane_after",
-    "running_step",
     "undoing",
 ]
 
@@ -72,7 +70,7 @@ class Owner:
         position: as a lane of another owner, how long the log of that was when it began.
         outer: as a lane, whose lane it is.
         report: where outcomes go.
-        shared: whether other threads may enter and leave lanes.
+        shared: whether other threads may enter and leave lanes, here or further in.
         finished: two places of the log between which no step is running: what need not be searched again.
         surrounding: the log that was current when it began, or None.
         plain: whether it has nothing but records in its log.
@@ -81,6 +79,9 @@ class Owner:
         awaits: whether async steps can be run in it.
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
+        scopes: what cancels the steps that run in trio, in the outermost owner, and their logs.
+        task: as a savepoint in async code, the task that has entered it.
+        leaver: the task that leaves it.
         ahead: the only savepoint that is open in it, while that may record without looking around.
         interceptor: what stands between it and its steps, or None.
     """
@@ -103,6 +104,9 @@ class Owner:
     plain: bool
     interceptor: Interceptor | None = None
     turns: Turns | None = None
+    scopes: dict[Any, Log] | None = None
+    task: object = None
+    leaver: object = None
     ahead: Owner | None = None
     _links: list[Step[Any]] | None = None
 
@@ -112,9 +116,18 @@ class Owner:
         raise AssertionError  # pragma: no cover - abstract
 
     @property
+    def block(self) -> Owner | None:
+        """The innermost transaction that it belongs to, or is; None for a classic queue."""
+        return None  # pragma: no cover - abstract
+
+    @property
     def label(self) -> str:
         """What messages call it."""
         return self.name  # pragma: no cover - abstract
+
+    def forget(self) -> bool:
+        """Be current here no longer, if it has been left in another context than it was entered in, this one."""
+        return False
 
     def link(self, step: Step[Any]) -> None:
         """Remember a step that still has to be told what became of it."""
@@ -138,12 +151,41 @@ class Owner:
             if owner.log is not NO_LOG:
                 owner.finished = FIRST, FIRST
                 del owner.log[FIRST:]
+                owner.log[AWAITS] = False  # a call in a context that still has it is looked at when it is made
                 owner.log = NO_LOG
 
     def enter_lane(self, lane: Owner) -> None:
         """Let something work beside the log, from its end on."""
         self.plain = False
-        self.shared = self.shared or lane.log[THREAD] != self.log[THREAD]
+        if lane.log[THREAD] != self.log[THREAD]:
+            owner: Owner | None = self
+            while owner is not None:
+                owner.shared = True
+                owner = owner.outer
+            self.split_for_thread()
+        if not self.shared:
+            self._append_lane(lane)
+            return
+        with self.turn.lock:  # so that the places of lanes never go back
+            self._append_lane(lane)
+
+    def cut_back(self, end: int) -> None:
+        """Take what is behind `end` out of the log.  The lanes that began there stay behind everything before it."""
+        self.finished = FIRST, FIRST
+        if self.lanes is None:
+            del self.log[end:]
+            return
+        with self.turn.lock if self.shared else nullcontext():
+            del self.log[end:]
+            for lane in reversed(self.lanes or ()):
+                if lane.position <= end:
+                    break
+                lane.position = end
+
+    def split_for_thread(self) -> None:
+        """Another thread is about to start something: savepoints that others are in go on in lanes behind it."""
+
+    def _append_lane(self, lane: Owner) -> None:
         if self.lanes is None:
             self.lanes = []
         lane.position = len(self.log)
@@ -151,7 +193,7 @@ class Owner:
 
     @property
     def runs_async(self) -> bool:
-        """Whether an async step of it is running."""
+        """Whether an async step of it is running, or one that suspends."""
         if self.log[BARRIER] & RUNNING:
             return True
         return self.parts is not None and any(part.log[BARRIER] & RUNNING for part in self.parts)
@@ -162,15 +204,14 @@ class Owner:
         owners: list[Owner] = [self]
         while owners:
             owner = owners.pop()
-            if owner.log[BARRIER] & RUNNING or (owner is not self and owner.runs_elsewhere):
+            if owner.log[BARRIER] & RUNNING or (owner is not self and owner.runs_beside(self.leaver)):
                 return True
             owners += owner.lanes or ()
             owners += owner.parts or ()
         return False
 
-    @property
-    def runs_elsewhere(self) -> bool:
-        """Whether it is the lane of a step that is running in another thread."""
+    def runs_beside(self, leaver: object) -> bool:  # noqa: ARG002 - abstract
+        """Whether the end of a block, which this task leaves, has to wait for it, for all that its log tells."""
         return False  # pragma: no cover - abstract
 
     def leave_lane(self, lane: Owner) -> None:
@@ -230,6 +271,20 @@ class Owner:
         called_by = calling_step(log)
         return None if called_by is None else step_at(called_by[0], called_by[1] + 2)
 
+    def running_sync_steps(self) -> list[Step[Any]]:
+        """The steps of its own log whose bodies are running in this thread."""
+        log = self.log
+        found: list[Step[Any]] = []
+        if log[THREAD] != get_ident() or self._running_sync_step() is None:
+            return found
+        place = len(log)
+        while place > FIRST:
+            owner = log[place - 1]
+            if log[place - 2] is PENDING and not _definition(owner).is_async and not step_at(log, place).suspends:
+                found.append(step_at(log, place))
+            place -= owner.size
+        return found
+
     def _running_sync_step(self) -> Step[Any] | None:
         log = self.log
         place = end = len(log)
@@ -241,7 +296,7 @@ class Owner:
             owner = log[place - 1]
             if log[place - 2] is PENDING and not _definition(owner).is_async:
                 step = step_at(log, place)
-                if step.state is StepState.RUNNING:
+                if step.state is StepState.RUNNING and not step.suspends:
                     if end - place >= top - floor:  # otherwise the longer stretch is worth more
                         self.finished = place, end
                     return step
@@ -250,45 +305,21 @@ class Owner:
         return None
 
     @property
-    def latest(self) -> bool:
-        """Whether nothing else in its transaction has been started since the last record of this log."""
+    def outermost(self) -> Owner:
+        """The owner that all the others in its transaction are lanes of."""
         owner: Owner = self
         while owner.outer is not None:
-            outer: Owner = owner.outer
-            if outer.log[THREAD] == owner.log[THREAD] and (
-                not outer.lanes or outer.lanes[-1] is not owner or owner.position < len(outer.log)
-            ):
-                return False
-            owner = outer
-        return True
-
-    def split(self) -> None:
-        """Something is about to be recorded here: savepoints that other tasks are in go on in lanes behind it."""
-        if self.ahead is not None:
-            self.ahead.go_on_behind()
-            self.ahead = None
-
-    def go_on_behind(self) -> None:
-        """Something else is about to be started: what is recorded here later has to be undone before that."""
-
-    def rank(self, place: int) -> tuple[int, ...]:
-        """Where the step whose outcome belongs at `place` stands among those that have been started."""
-        rank = [place]
-        owner: Owner = self
-        while owner.outer is not None:
-            rank.insert(0, owner.position)
             owner = owner.outer
-        return tuple(rank)
+        return owner
 
     @property
     def turn(self) -> Turns:
         """Lets one undoing at a time go on in a transaction."""
-        owner: Owner = self
-        while owner.outer is not None:
-            owner = owner.outer
+        owner = self.outermost
         if owner.turns is None:
-            owner.turns = Turns()
-        return owner.turns
+            owner.__dict__.setdefault("turns", Turns())  # other threads may be doing the same
+        turns: Turns = owner.__dict__["turns"]
+        return turns
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""
@@ -306,10 +337,11 @@ def close(owner: Owner, *, spare_others: bool = False) -> None:
         if owner.log[BARRIER] < CLOSED:
             owner.log[BARRIER] += CLOSED
         return
-    owners = [owner]
+    owners, leaver = [owner], owner.leaver
     while owners:
         owner = owners.pop()
-        if owner.log[BARRIER] < CLOSED and not (spare_others and owner.runs_elsewhere and owner.is_block):
+        block = owner.block if spare_others else None
+        if owner.log[BARRIER] < CLOSED and not (block is not None and block.runs_beside(leaver)):
             owner.log[BARRIER] += CLOSED
             owners += owner.lanes or ()
             owners += owner.parts or ()
@@ -332,17 +364,12 @@ def calling_step(log: Log) -> tuple[Log, int] | None:
     by its frame on the stack of the task, and so only by what runs in the same task; a task or thread that it has
     started works beside it.
     """
-    frame: FrameType | None = sys._getframe(1)
-    first = frame_of_task()
-    while frame is not None:
+    for frame in frames_of_task(sys._getframe(1)):
         if frame.f_code in ASYNC_STEPS:
             variables = frame.f_locals
             found: Log = variables["log"]
             if _is_within(found, log) and "place" in variables:
                 return found, variables["place"]
-        if frame is first:
-            return None  # an eager task begins on the stack of the one that makes it
-        frame = frame.f_back
     return None
 
 
@@ -354,33 +381,3 @@ def _is_within(inner: Log, log: Log) -> bool:
             return True
         owner = owner.of or owner.outer
     return False
-
-
-def running_step(within: Owner | None = None) -> Step[Any] | None:
-    """The innermost step whose body is running here, or None; only of the transaction of `within`, if that is given."""
-    log = get_current() if within is None else None
-    owner: Owner | None = within if log is None else log[OWNER]
-    while owner is not None:
-        step = owner.running()
-        if step is not None:
-            return step
-        around = owner.surrounding
-        owner = owner.outer if within is not None else None if around is None else around[OWNER]
-    return None
-
-
-def current_step() -> Step[Any]:
-    """The step whose body or rollback handler is running: the innermost one.
-
-    Raises:
-        NoTransaction: if none is, as in an action that was called outside any block.
-    """
-    step = running_step()
-    if step is not None:
-        return step
-    rollback = undoing.get()
-    step = None if rollback is None else rollback.step
-    if step is None:
-        advice = "call it in the body or the rollback handler of an action that is called inside `with transaction():`"
-        raise NoTransaction("current_step()", advice, "step")
-    return step

@@ -5,33 +5,59 @@ The sync and the async half do the same, one blocking and the other one suspendi
 
 from __future__ import annotations
 
-from _thread import get_ident
-from collections.abc import Sequence
+from _thread import _count, get_ident
+from collections.abc import Callable, Coroutine
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .attempts import Attempts
+from .cancelling import in_scope
+from .concurrency import in_greenlet, in_trio
 from .drivers import asked, attempted, drive, drive_async, pause, pause_async
 from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .failing import failing
 from .frames import ASYNC_STEPS
 from .interceptor import Attempt, ask, attempt
-from .owner import Owner, calling_step, current
-from .report import Report, UndoFailure
+from .owner import current
+from .placing import Placing
+from .report import UndoFailure
 from .requests import Unwinding
 from .states import StepState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG, OUTCOME, OWNER, PENDING, THREAD, WATCHED, Entry, Log, Step, step_at
+from .step import (
+    AWAITS,
+    BARRIER,
+    CLOSED,
+    FIRST,
+    NO_LOG,
+    OUTCOME,
+    PENDING,
+    SCOPED,
+    THREAD,
+    Entry,
+    Log,
+    Step,
+    step_at,
+)
 from .telling import first_of
 
 if TYPE_CHECKING:
     from .blockstate import BlockState
+    from .lanes import Lane
 
-__all__ = ["Lane", "Runner"]
+__all__ = ["Runner"]
 
 
-class Runner(Owner):
+class Runner(Placing):
     """The owner of a log of steps."""
+
+    #: What its lanes are, see `lanes.py`.
+    _lane: ClassVar[type[Lane]]
+
+    @classmethod
+    def use_lanes(cls, lane: type[Lane]) -> None:
+        """What its lanes are."""
+        cls._lane = lane
 
     @property
     def block(self) -> BlockState | None:
@@ -107,10 +133,15 @@ class Runner(Owner):
         thread = get_ident()
 
         def unwind(rollback: Rollback, whole: bool) -> Unwinding:
-            return rollback.unwind(self, end - step.size if whole else end, end, thread)
+            if step.suspends:
+                yield from rollback.unwind_step(self, place, whole=whole)
+                return
+            yield from rollback.unwind_lanes(step.lanes)
+            yield from rollback.unwind(self, end - step.size if whole else end, end, thread)
 
-        made = len(log) > end or self.lanes is not None
-        return drive(failing(self, step, error, unwind, made=made, waiting=waiting))
+        made = bool(step.lanes) or (not step.suspends and (len(log) > end or self.lanes is not None))
+        failed = failing(self, step, error, unwind, made=made, waiting=waiting)
+        return drive(failed, self.turn, self.rank(place)) if _count() else drive(failed)
 
     def _check_ended_inside(self, error: BaseException) -> None:
         """Explain what the frame of a step raises if its body has ended the block: there is no place for its result."""
@@ -137,20 +168,39 @@ class Runner(Owner):
                 step.error = None
                 return result
 
+    def run_suspending(self, step: Step[Any]) -> Any:
+        """Run a sync step in a greenlet: while it is suspended, other tasks start steps, as beside an async one."""
+        log = self.log
+        self.split()
+        log[BARRIER] += 1
+        step.suspends = True
+        try:
+            place = len(log)  # noqa: F841 # pyright: ignore[reportUnusedVariable] - `calling_step` looks for it here
+            return self.run_here(step)
+        finally:
+            log[BARRIER] -= 1
+            if log[BARRIER]:
+                self.ended()
+
     def elsewhere(self, log: Log, entry: Entry) -> Any:
         """Run a step that the frame could not record: `log` is closed, another thread's, or shared with async steps."""
+        if self.forget():
+            return entry[-1].call_again(entry)
         step: Step[Any] = Step(entry[-1], entry, StepState.QUEUED)
         if log[THREAD] == get_ident() and log[BARRIER] < CLOSED:
             owner = self.owner_here()
+            run = owner.run_suspending if owner.awaits and in_greenlet() else owner.run_here
             if owner is self:
-                return self.run_here(step)
+                return run(step)
             token = current.set(owner.log)
             try:
-                return owner.run_here(step)
+                return run(step)
             finally:
                 current.reset(token)
-        lane = Lane(self, step)
-        self.enter_lane(lane)
+        outer = self.writer() if log[BARRIER] < CLOSED else self
+        lane = outer.new_lane(step)
+        lane.at_work = True
+        outer.enter_lane(lane)
         try:
             self.check_open(step.name)  # after it has been entered: who closes the log then looks for lanes
             token = current.set(lane.log)
@@ -159,58 +209,14 @@ class Runner(Owner):
             finally:
                 current.reset(token)
         finally:
-            lane.foreign = False  # only now: what it did may have been undone at once
+            lane.at_work = False  # only now: what it did may have been undone at once
             if len(lane.log) == FIRST:
-                self.leave_lane(lane)
+                outer.leave_lane(lane)
             self.ended()
 
-    def owner_here(self) -> Runner:
-        """To whom a step that is called here belongs: the async step that calls it, if there is one, or else this."""
-        called_by = calling_step(self.log) if self.awaits and self.runs_async else None
-        if called_by is None:
-            return self.writer()
-        log, place = called_by
-        owner: Runner = log[OWNER]
-        return owner.writer().lane_of(step_at(log, place + 2))
-
-    def lane_of(self, step: Step[Any] | None, of: Runner | None = None) -> Lane:
-        """A lane, behind everything that has been started so far, for what an async step makes.
-
-        What was started before is undone after it, so a step has another lane whenever something else has been started
-        in the meantime.  So has a savepoint, `of`.
-        """
-        last = self.lanes[-1] if self.lanes else None
-        if isinstance(last, Lane) and last.position == len(self.log) and last.step is step and last.of is of:
-            return last
-        lane = Lane(self, step, of)
-        self.enter_lane(lane)
-        if step is not None:
-            step.lanes = [*(step.lanes or ()), lane]
-        return lane
-
-    def writer(self) -> Runner:
-        """Whose log takes what is to be recorded now for this one: its own, or that of a later lane.
-
-        If something else has been started since its last record, that is a lane behind all of it.
-        """
-        if self.outer is None or self.latest:
-            return self
-        passed: list[Runner] = [self]
-        owner: Runner = self.outer
-        while not owner.latest:
-            passed.append(owner)
-            owner = owner.outer
-        lane = self.continued_in(owner)
-        for each in passed:
-            each.keep(lane)
-        return lane
-
-    def continued_in(self, owner: Runner) -> Lane:  # noqa: ARG002 - abstract
-        """The lane of `owner` in which it goes on."""
-        raise AssertionError  # pragma: no cover - abstract
-
-    def keep(self, lane: Lane) -> None:
-        """Remember that what is in this lane, which is another owner's, goes with it."""
+    def new_lane(self, step: Step[Any] | None, of: Runner | None = None, block: BlockState | None = None) -> Lane:
+        """Another lane of it, to be entered."""
+        return self._lane(self, step, of, block)
 
     def check_open(self, what: str) -> None:
         """Refuse what comes too late."""
@@ -223,6 +229,30 @@ class Runner(Owner):
     def refusal(self, name: str) -> AsyncActionInSyncBlock:
         """What is raised for an async action that nothing here can await."""
         return AsyncActionInSyncBlock(name, self.label)
+
+    def otherwise(self, log: Log, entry: Entry) -> Coroutine[Any, Any, Any]:
+        """Call an async action where it takes more than to await its step."""
+        if self.forget():
+            again: Coroutine[Any, Any, Any] = entry[-1].call_again(entry)
+            return again
+        if not self.awaits:
+            raise self.refusal(entry[-1].name)
+        step: Any = self.in_scope(entry[-1].name, lambda: self.elsewhere_async(log, entry))
+        step.__qualname__ = entry[-1].frame.__qualname__  # what Python calls it if it is never awaited
+        return step  # type: ignore[no-any-return] # a coroutine, whose name mypy does not let be set
+
+    async def in_scope(self, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a step so that whoever ends the block can cancel it, if that takes a scope."""
+        if self.log[AWAITS] is not SCOPED or not in_trio():  # otherwise it is about to be refused
+            return await step()
+        owner = self.outermost
+        if owner.scopes is None:
+            owner.scopes = {}
+
+        def cancelled() -> TransactionClosed:
+            return TransactionClosed(name, self.label, self.state, cancelled=True)
+
+        return await in_scope(owner.scopes, self.log, step, cancelled)
 
     def ended(self) -> None:
         """A step that ran beside the others has ended after the log was closed."""
@@ -318,78 +348,4 @@ class Runner(Owner):
 
 
 # How a task that runs a step is found, and the step that a frame belongs to.
-ASYNC_STEPS.add(Runner.run_here_async.__code__)
-
-
-class Lane(Runner):
-    """The log of what one step makes while other steps write the log of its block."""
-
-    outer: Runner
-
-    def __init__(self, outer: Runner, step: Step[Any] | None, of: Runner | None = None) -> None:
-        self.outer = outer
-        self.of = of  # the savepoint that it goes on with
-        self.foreign = outer.log[THREAD] != get_ident()
-        self.step = step
-        self.name = outer.name
-        self.log = [0 if outer.interceptor is None else WATCHED, get_ident(), self, outer.awaits]
-        self.plain = True
-        self.awaits = outer.awaits
-        self.interceptor = outer.interceptor
-        self.surrounding = outer.log
-        self.undo_at_once = outer.undo_at_once
-
-    @property
-    def report(self) -> Report:
-        """Where outcomes go."""
-        return self.outer.report
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.outer.label
-
-    @property
-    def state(self) -> str:
-        """How far it has come."""
-        return self.outer.state
-
-    @property
-    def block(self) -> BlockState | None:
-        """The transaction that it belongs to."""
-        return self.outer.block
-
-    @property
-    def runs_elsewhere(self) -> bool:
-        """Whether its step is running in another thread; one in a task is counted by the outer log."""
-        return self.foreign and self.step is not None
-
-    def continued_in(self, owner: Runner) -> Lane:
-        """The lane of `owner` in which it goes on."""
-        return owner.lane_of(self.step, self.of)
-
-    def keep(self, lane: Lane) -> None:
-        """Remember that what is in this lane, which is another owner's, goes with it."""
-        if self.step is not None and lane not in (self.step.lanes or ()):
-            self.step.lanes = [*(self.step.lanes or ()), lane]
-        if self.of is not None:
-            self.of.keep(lane)
-
-    def end_unwinding(self, *, failed: bool) -> None:  # noqa: ARG002 - told to blocks
-        """All its steps have been undone."""
-        if self.step is not None and self.step.lanes:
-            self.step.lanes = [lane for lane in self.step.lanes if lane is not self]
-        self.release()
-
-    def ended(self) -> None:
-        """A step has ended after the log was closed."""
-        self.outer.ended()
-
-    @property
-    def ending(self) -> bool:  # type: ignore[override] # that of its block
-        """Whether everything in its block is about to be undone."""
-        return self.outer.ending
-
-    def doom(self, problems: Sequence[UndoFailure]) -> None:
-        """Undos have failed in a transaction that goes on."""
-        self.outer.doom(problems)
+ASYNC_STEPS.update(run.__code__ for run in (Runner.run_here_async, Runner.run_suspending))

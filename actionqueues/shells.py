@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
+from _thread import _count, get_ident
 from collections.abc import Callable, Coroutine
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .block import Block
-from .concurrency import running_loop
+from .concurrency import in_trio, running_loop
 from .decorated import in_transaction
 from .drivers import drive, roll_back
 from .errors import IllegalOperation
 from .owner import close, current, get_current
 from .queueing import fill_in
 from .states import TransactionState
-from .step import BARRIER, CLOSED, FIRST, NO_LOG
+from .step import BARRIER, CLOSED, FIRST, NO_LOG, SCOPED, THREAD
 
 if TYPE_CHECKING:
     from .asyncshell import AsyncTransaction
@@ -89,6 +89,7 @@ class Transaction(Block):
                 if exc is not None:
                     self._roll_back(exc)
                 elif self._state is _OPEN:
+                    self.log[THREAD] = get_ident()  # a generator may be left in another thread than it was begun in
                     self._check_commit()
                     self.execute()
                     self._check_commit()
@@ -148,10 +149,12 @@ class Transaction(Block):
             return
         if self._left_to_outer():
             return
+        self._undoing = True  # before it is no longer open: another thread may wait for it
         rollback = self._begin_rollback()
+        turns = self.turn if self.outer is not None and _count() else None
+        rank = () if turns is None else self.rank(len(self.log))
         try:
-            self._undoing = True
-            roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait)
+            roll_back(rollback, lambda: rollback.unwind_block(self, error), self._wait, turns=turns, rank=rank)
         finally:
             self._undoing = False
             self._finish_rollback(rollback, error)
@@ -211,7 +214,7 @@ class Transaction(Block):
         this: Any = self
         this.__class__ = self._async_class
         this._loop = running_loop()
-        this._enter(awaits=True)
+        this._enter(awaits=SCOPED if in_trio() else True)
         return this  # type: ignore[no-any-return] # its class has just been set
 
     def __aexit__(

@@ -6,8 +6,8 @@ Calls are recorded in a *log*, a flat list with one writer::
 
 `barrier` is 0 while calls may be recorded directly: it counts the async steps that are running, has `WATCHED` added to
 it if there is an interceptor, and `CLOSED` once the log takes no more records.  `thread` identifies the writer, `owner`
-is the block that the log belongs to, and `awaits` says whether that can run async steps.  A record is made before the
-body starts::
+is the block that the log belongs to, and `awaits` says whether that can run async steps: `SCOPED` if each in a scope of
+its own.  A record is made before the body starts::
 
     *values, outcome, definition
 
@@ -41,6 +41,7 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 __all__ = [
+    "AWAITS",
     "BARRIER",
     "CLOSED",
     "FIRST",
@@ -50,7 +51,9 @@ __all__ = [
     "PENDING",
     "RUNNING",
     "SAVEPOINT",
+    "SCOPED",
     "SPLIT",
+    "SUSPENDS",
     "THREAD",
     "WATCHED",
     "Entry",
@@ -66,6 +69,7 @@ Log: TypeAlias = list[Any]
 BARRIER: Final = 0
 THREAD: Final = 1
 OWNER: Final = 2
+AWAITS: Final = 3
 FIRST: Final = 4
 
 #: In the barrier of a log: it takes no more records.
@@ -73,6 +77,9 @@ CLOSED: Final = 1 << 60
 
 #: In the barrier of a log: no call may be recorded directly, since an interceptor has to know of it.
 WATCHED: Final = 1 << 59
+
+#: In the barrier of an async log: sync steps may suspend, in greenlets, so each call is looked at.
+SUSPENDS: Final = 1 << 57
 
 #: In the barrier of a log: other tasks start steps as well, so that each record has to find its place among theirs.
 SPLIT: Final = 1 << 58
@@ -83,6 +90,9 @@ SAVEPOINT: Final = 1 << 32
 #: The part of the barrier that is the number of async steps that are running.
 RUNNING: Final = SAVEPOINT - 1
 
+#: Whether async steps can be run, in trio: in a cancel scope each, so that a block can cancel those in other nurseries.
+SCOPED: Final = 2
+
 #: What the owner of a log has instead, once it has ended: a log refers to its owner, so the owner lets go of it.
 NO_LOG: Log = [CLOSED, 0, None, False]
 
@@ -91,7 +101,7 @@ OUTCOME: Final = -2
 
 
 _QUEUED: Final = StepState.QUEUED
-_RARE: Final = frozenset({"_key", "error", "lanes", "saved", "tries"})
+_RARE: Final = frozenset({"_key", "error", "lanes", "saved", "suspends", "tries"})
 
 
 class _Pending:
@@ -134,6 +144,7 @@ class Step(Generic[R_co]):
         "quick",
         "saved",
         "size",
+        "suspends",
         "tries",
         "within",
     )
@@ -141,7 +152,8 @@ class Step(Generic[R_co]):
     error: BaseException | None
     saved: dict[str, Any]
     tries: Attempts | None
-    lanes: list[Any] | None  # of what its body has made, if it is async
+    lanes: list[Any] | None  # of what its body has made, where others start steps as well
+    suspends: bool | None  # whether others may start steps while it runs, in its thread: a sync one in a greenlet
     _key: str | None
     _log: Log | None
     _place: int
@@ -258,6 +270,13 @@ class Step(Generic[R_co]):
         """Seconds until the next attempt, which has been granted."""
         assert self.tries is not None  # noqa: S101 - the one that granted it
         return self.tries.wait
+
+    def keep(self, lane: Any) -> None:
+        """Remember that what is in this lane goes with it."""
+        if self.lanes is None:
+            self.lanes = []
+        if self.lanes[-1:] != [lane]:
+            self.lanes.append(lane)
 
     def settle(self) -> None:
         """Take over what has become of a running step: the frame that made the call knows nothing but its record."""

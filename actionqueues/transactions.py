@@ -136,6 +136,8 @@ def current_transaction() -> Transaction | AsyncTransaction:
         NoTransaction: outside any block.
     """
     log = get_current()
+    while log is not None and log[OWNER].forget():
+        log = get_current()
     block: Any = None if log is None else log[OWNER].block
     if block is None:
         raise NoTransaction("current_transaction()")

@@ -9,12 +9,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
 
 import actionqueues
 from actionqueues import Transaction, action, transaction
+from actionqueues.blockstate import _warn_at_exit
 
 PACKAGE = str(Path(actionqueues.__file__).parent.parent)
 
@@ -131,3 +133,21 @@ put()
     assert done.returncode == 0
     assert "ResourceWarning: the transaction 'to the end' was never left" in done.stderr
     assert "neither committed nor undone: put;" in done.stderr
+
+
+def test_a_block_that_was_forgotten_in_the_main_thread_is_told_of_as_all_blocks_around_it_are() -> None:
+    context = copy_context()
+    outer, inner = transaction("outer"), transaction("inner", independent=True)
+    context.run(outer.__enter__)
+    context.run(inner.__enter__)
+    with pytest.warns(ResourceWarning) as told:
+        context.run(_warn_at_exit)
+    assert [str(each.message).partition(" was never left")[0] for each in told] == [
+        "the transaction 'inner'",
+        "the transaction 'outer'",
+    ]
+    context.run(inner.__exit__, None, None, None)
+    context.run(outer.__exit__, None, None, None)
+    with transaction("gone"):
+        copied = copy_context()
+    copied.run(_warn_at_exit)

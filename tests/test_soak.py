@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 
-from actionqueues import IllegalOperation, Retry, TransactionClosed, TransactionState, action, transaction
+from actionqueues import Retry, TransactionClosed, TransactionState, action, transaction
 
 from .async_library import Library, raised_together
 
@@ -175,9 +175,9 @@ async def one_transaction(seed: str) -> str | None:
 
 def wrong(account: Account, state: TransactionState, error: BaseException | None) -> str | None:
     """What is not as it must be."""
-    # A savepoint that is still open in another task keeps a block from committing: an `IllegalOperation`.
+
     leaves = raised_together(error)
-    if any(not isinstance(leaf, Fault | asyncio.CancelledError | IllegalOperation | None) for leaf in leaves):
+    if any(not isinstance(leaf, Fault | asyncio.CancelledError | None) for leaf in leaves):
         return f"it raised {error!r}"
     if any(times > 1 for times in account.undone.values()):
         return f"undone more than once: {account.undone}"

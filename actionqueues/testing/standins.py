@@ -10,8 +10,8 @@ from actionqueues.definition import Definition, definition_behind
 from actionqueues.handler import Handler
 from actionqueues.hooks import Hook
 from actionqueues.interceptor import Interceptor
-from actionqueues.owner import running_step
 from actionqueues.requests import Request
+from actionqueues.running import running_step
 from actionqueues.signature import display_name
 from actionqueues.states import StepState
 from actionqueues.step import OUTCOME, Step
