@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +11,7 @@ from .block import Block
 from .cancelling import cancel_steps
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
+from .errors import IllegalOperation
 from .owner import Owner, close, current
 from .queueing import fill_in
 from .running import running_step
@@ -40,6 +42,7 @@ class AsyncTransaction(Block):
     _undone: Signal
     _undoer: object = None
     _executing: Signal | None = None
+    _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
 
@@ -81,6 +84,14 @@ class AsyncTransaction(Block):
         except BaseException as error:
             await self._recover(error)
             raise
+
+    def _check_commit(self) -> None:
+        """Raise what keeps a block that was left normally from committing."""
+        forgotten, self._asked_for = self._asked_for, None
+        if forgotten is not None:
+            advice = "write `await q.rollback()`"
+            raise IllegalOperation(f"commit {self.label}", "its rollback() was called, but not awaited", advice)
+        super()._check_commit()
 
     async def _recover(self, error: BaseException) -> None:
         try:
@@ -213,8 +224,10 @@ class AsyncTransaction(Block):
         else:
             owner.run_here(step)
 
-    async def rollback(self) -> None:
+    def rollback(self) -> Coroutine[Any, Any, None]:
         """Undo everything now and close the transaction; the block then ends without an exception.
+
+        To be awaited: a block in which that was forgotten does not commit.
 
         Raises:
             RollbackFailed: after all undos have run, if any failed.
@@ -223,6 +236,11 @@ class AsyncTransaction(Block):
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
+        self._asked_for = self._roll_back_explicitly()
+        return self._asked_for
+
+    async def _roll_back_explicitly(self) -> None:
+        self._asked_for = None
         try:
             await self._roll_back(None)
         except BaseException as interrupt:

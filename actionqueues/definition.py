@@ -144,6 +144,7 @@ class Definition:
         self.awaits_undo = handler.is_async
         if _is_method_of_same_class(self.function, handler.function):
             self._overrides = WeakKeyDictionary()
+            self._undo_name: str = handler.function.__name__
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
 
     @property
@@ -204,7 +205,11 @@ class Definition:
         self.run = checked
 
     def _undo_by_class(self, log: Log, place: int) -> object:
-        handler = self.handler_of(log[place : place + 1])
+        handler, owner = self.handler, log[place]
+        cls = owner if isinstance(owner, type) else type(owner)
+        # Mostly it is not overridden, which a look at the class tells sooner than a dictionary of classes.
+        if handler is None or getattr(cls, self._undo_name, None) is not handler.function:
+            handler = self.handler_of((owner,))
         assert handler is not None  # noqa: S101 - `undo_with` has set it
         if handler.quick is not None:
             return handler.quick(log, place)

@@ -253,3 +253,21 @@ def test_an_interrupt_that_comes_while_ctrl_c_is_given_back_cancels_the_main_tas
         signal.signal(signal.SIGINT, before)
     assert pressed == [signal.SIGINT]
     assert stage.told == "+a -a"
+
+
+@everywhere
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")  # as Python tells, besides
+def test_a_rollback_that_is_called_and_not_awaited_keeps_the_block_from_committing(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        with pytest.raises(IllegalOperation) as caught:
+            async with transaction() as q:
+                await put(stage, "a")
+                q.rollback()  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine] - the mistake
+        assert "its rollback() was called, but not awaited" in str(caught.value)
+        assert "await q.rollback()" in str(caught.value)
+        assert q.state == "rolled back"
+
+    library.run(main)
+    assert stage.told == "+a -a"
