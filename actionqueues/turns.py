@@ -159,21 +159,23 @@ class Turns:
 
     def _grant(self) -> None:
         while self._waiting and not self._having:
-            turn = self._waiting.pop()
+            turn = self._waiting[-1]  # it stays there until it has been woken: an interrupt here must not lose it
             turn.begin()
             try:
                 turn.wake()
             except RuntimeError:  # its event loop has ended
-                continue
-            self._having.append(turn)
+                pass
+            else:
+                self._having.append(turn)
+            self._waiting.remove(turn)
 
     def _goes_beside(self, turn: Turn) -> bool:
         """Whether it is this one's turn although others still have theirs, since they wait themselves."""
         with self.lock:
             if self._waiting[-1:] == [turn] and all(having.waits(self._waiting) for having in self._having):
-                self._waiting.pop()
                 turn.begin()
                 self._having.append(turn)
+                self._waiting.remove(turn)
             return turn in self._having  # it may just have been let go on
 
 

@@ -49,9 +49,11 @@ def place_of(frame: FrameType) -> Place:
 
 def is_uninterruptible(frame: FrameType) -> bool:
     """Whether no signal can arrive at a line: the interpreter looks for them only at calls and where loops go back."""
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    if line.startswith("with ") and ".lock" in line:
+        return True  # this line is come to again at the end of the block, where a lock is released
     if frame.f_code not in ASYNC_STEPS:
         return False
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
     return line in ("try:", "log[0] -= 1", "log[BARRIER] -= 1")
 
 
@@ -110,7 +112,9 @@ class CallTracer(Tracer):
     It leaves the trace function alone, and with it what is measured through that.
     """
 
-    def __call__(self, frame: FrameType, event: str, _arg: object) -> Any:
+    def __call__(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "c_call" and getattr(arg, "__name__", None) == "__exit__":
+            return  # between the last line of a `with` and this it looks for none, so that a lock is always released
         if event in ("c_call", "c_return") and is_own(frame):
             self._reached(frame)
 

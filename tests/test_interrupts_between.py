@@ -179,6 +179,9 @@ class Shop:
 class OddShop(Shop, metaclass=Odd):
     """Has undos that cannot be found."""
 
+    def take_back(self, trail: list[str]) -> None:
+        trail.append("take back in my own way")
+
 
 def test_a_step_whose_handler_cannot_be_found_is_reported_and_the_others_are_undone(world: World) -> None:
     trail: list[str] = []
