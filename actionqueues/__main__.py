@@ -6,5 +6,5 @@ from .cli import main
 
 __all__: list[str] = []
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - in processes of its own
     sys.exit(main())

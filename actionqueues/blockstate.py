@@ -229,7 +229,7 @@ class BlockState(Runner, Adding):
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
         log = self.log
-        if log is not NO_LOG:
+        if log is not NO_LOG:  # pragma: no branch - unless another thread ends it at the same time
             log[BARRIER] |= SPLIT
             if self._state is not _OPEN and log[BARRIER] < CLOSED:  # its own thread has closed it at the same time
                 log[BARRIER] += CLOSED  # pragma: no cover - as rare as that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import runpy
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,12 +167,13 @@ assert str(pickle.loads(pickle.dumps(TransactionClosed("a", "b", "c")))) == str(
     assert fresh(code) == ""
 
 
-def test_the_package_run_as_a_module_is_the_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delitem(sys.modules, "actionqueues.__main__", raising=False)  # a test imports every module
-    monkeypatch.setattr(sys, "argv", ["actionqueues", "--help"])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_module("actionqueues", run_name="__main__")
-    assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: actionqueues ")
+def test_the_package_run_as_a_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "actionqueues", "--help"],
+        env={**os.environ, "PYTHONPATH": str(Path(actionqueues.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.startswith("usage: actionqueues ")

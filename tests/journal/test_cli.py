@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import runpy
 import sqlite3
 import subprocess
 import sys
@@ -243,16 +242,21 @@ def test_a_reader_that_has_gone_is_no_error_in_this_process_either(path: str, mo
         assert cli.main(["list", path]) == 0
 
 
-def test_python_dash_m_is_the_command(
-    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_python_dash_m_is_the_command(path: str) -> None:
+    import actionqueues
+
     left(path, "a")
-    monkeypatch.setattr(sys, "argv", ["actionqueues", "list", path])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("actionqueues", run_name="__main__")
-    assert ended.value.code == 1
     importlib.import_module("actionqueues.__main__")  # does nothing
-    assert "open" in capsys.readouterr().out
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "actionqueues", "list", path],
+        env={**os.environ, "PYTHONPATH": str(Path(actionqueues.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "open" in done.stdout
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(path: str) -> None:

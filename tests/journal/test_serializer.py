@@ -169,6 +169,12 @@ def test_the_second_of_two_hours_when_the_clock_is_put_back_stays_the_second(val
     assert (again, again.fold, again.tzinfo) == (value, 1, None)
 
 
+@pytest.mark.parametrize("zone", [ZoneInfo("Europe/Zurich"), UTC, timezone(timedelta(hours=2))], ids=str)
+def test_a_time_zone_comes_back(zone: Any) -> None:
+    for value in (zone, datetime(2026, 10, 25, 2, 30, tzinfo=zone), time(2, 30, tzinfo=zone)):
+        assert shape(there_and_back(value)) == shape(value)
+
+
 def test_the_data_read_well() -> None:
     value = {"who": "Zoë", "when": date(2026, 1, 2), "what": (1, b"x"), "id": UUID(int=1), "ratio": Fraction(1, 3)}
     assert to_json(Serializer().encode(value)) == (
