@@ -15,6 +15,7 @@ from tests.benchmarks import __main__ as command
 from tests.benchmarks import gates
 from tests.benchmarks.by_hand import ASYNC_STEP, STEP, Owner, context
 from tests.benchmarks.rows import ROWS, Figure, Row
+from tests.benchmarks.shapes import SHAPES, Shape, works_of
 from tests.benchmarks.timing import Effort
 
 ROOT = Path(__file__).parent.parent
@@ -101,3 +102,9 @@ def test_the_table_of_the_readme_has_every_row_and_no_other() -> None:
 def test_the_anatomy_in_the_readme_names_every_part() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     assert [part.adds for part in (*STEP, *ASYNC_STEP) if part.adds not in readme] == []
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_every_shape_of_a_step_runs_on_either_side(shape: Shape) -> None:
+    for work in works_of(shape).values():
+        work(range(3))

@@ -15,6 +15,7 @@ from tests.benchmarks.gates import gates, tried
 from tests.benchmarks.machine import described
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.rows import Row, chosen
+from tests.benchmarks.shapes import shapes
 from tests.benchmarks.table import amount, ratio, rendered
 from tests.benchmarks.timing import FULL, QUICK, Effort
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missed = []
     if not options.only_peers:
         missed = _print_rows(chosen(options.rows), effort, options.markdown)
+    if not options.only_peers and not options.rows:
+        _print_shapes(effort, options.markdown)
     if options.peers and not options.rows:
         _print_peers(options.peers, effort, options.markdown)
     if missed and options.check:
@@ -80,6 +83,14 @@ def _print_anatomy(effort: Effort, markdown: bool) -> None:
             [f"+ {part.adds}" if i else part.adds, ratio(part.added), ratio(part.ratio)] for i, part in enumerate(parts)
         ]
         print(rendered([what, "adds", "in all"], body, markdown=markdown), end="\n\n")
+
+
+def _print_shapes(effort: Effort, markdown: bool) -> None:
+    head = ["a step, 1000 in a block", "baseline", "committed", "undone"]
+    body = [
+        [each.name, amount(each.baseline, "ns"), ratio(each.committed), ratio(each.undone)] for each in shapes(effort)
+    ]
+    print(rendered(head, body, markdown=markdown), end="\n\n")
 
 
 def _print_peers(names: Sequence[str], effort: Effort, markdown: bool) -> None:
