@@ -27,7 +27,9 @@ class Shape(NamedTuple):
     var_keyword: bool
 
 
-# The frame of every step.  What each line is for:
+# The frame of every step.  What each line is for, and what it costs on CPython 3.11 where calling the body takes 20 ns
+# (`python -m tests.benchmarks --anatomy` measures it): the proxy in front of it 24 ns, the frame 20, `current` 11, the
+# barrier 4, other threads 14, the record 32, its result and the `try` 29.
 # - `current` is the bound `get` of a ContextVar: the log of the block around the call, or None.
 # - `log[0]` is not 0 while an async step is running, and once the log takes no more records; other threads are only
 #   looked for if there are any at all, since that costs half of asking which one this is.
