@@ -42,6 +42,7 @@ class AsyncTransaction(Block):
     _undone: Signal
     _undoer: object = None
     _executing: Signal | None = None
+    _committing = False
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
@@ -73,8 +74,11 @@ class AsyncTransaction(Block):
                     self._check_commit()
                     close(self, spare_others=True)
                     await self._wait()
-                    self._check_commit()
-                    await self._end_well()
+                    if self._state is _OPEN:
+                        self._check_commit()
+                        await self._end_well()
+                    else:  # another task has called `q.rollback()` meanwhile
+                        await self._roll_back(None)
                 else:
                     await self._roll_back(None)  # if another task is in it, wait for that
                 self._detach()
@@ -102,6 +106,7 @@ class AsyncTransaction(Block):
 
     async def _end_well(self) -> None:
         """Commit, and then call the hooks: no interrupt comes between them."""
+        self._committing = True  # other tasks run while an interceptor is asked
         late = None if self.interceptor is None else self._allowed(await drive_async(self._ask()))
         if late is None and (self._hooks is None or self.outer is not None):
             self._commit()
@@ -232,7 +237,7 @@ class AsyncTransaction(Block):
         Raises:
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
-            IllegalOperation: if a step is running here, or another thread has entered it.
+            IllegalOperation: if a step is running here, another thread has entered it, or it is being committed.
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
@@ -241,6 +246,9 @@ class AsyncTransaction(Block):
 
     async def _roll_back_explicitly(self) -> None:
         self._asked_for = None
+        if self._committing and self._state is _OPEN:
+            advice = "do it before the block ends, or raise an exception in the block"
+            raise IllegalOperation(f"roll back {self.label}", "it is being committed", advice)
         try:
             await self._roll_back(None)
         except BaseException as interrupt:

@@ -251,12 +251,12 @@ def test_a_block_does_not_wait_for_a_savepoint_that_a_thread_has_never_left(fail
         left[0].__enter__()
         record(trail, "forgotten")
 
-    with watched(8), pytest.raises(Boom if fails else IllegalOperation, match="body" if fails else "still open"):
-        with transaction() as q:
-            thread = threading.Thread(target=q.run, args=(beside,))
-            thread.start()
-            thread.join()
-            if fails:
-                raise Boom("body")
+    expected, told = (Boom, "body") if fails else (IllegalOperation, "still open")
+    with watched(8), pytest.raises(expected, match=told), transaction() as q:
+        thread = threading.Thread(target=q.run, args=(beside,))
+        thread.start()
+        thread.join()
+        if fails:
+            raise Boom("body")
     assert trail == ["do forgotten", "undo forgotten"]
     assert (q.state, left[0].state) == ("rolled back", "rolled back")
