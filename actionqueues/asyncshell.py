@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .block import Block
-from .cancelling import cancel_steps
+from .cancelling import awaits, cancel_steps
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
@@ -42,6 +42,7 @@ class AsyncTransaction(Block):
     _undone: Signal
     _undoer: object = None
     _executing: Signal | None = None
+    _executor: object = None  # the task that executes the queue
     _committing = False
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
@@ -202,19 +203,24 @@ class AsyncTransaction(Block):
             IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
-        while self._executing is not None and running_step(self._here()) is None:
-            await self._executing.wait()  # another task executes them
+        beside = False
+        while self._executing is not None and not beside and running_step(self._here()) is None:
+            # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
+            beside = not await self._executing.wait(_LOOK) and awaits(self._executor, running_task())
         if not self._queue:
             return
-        outer, self._executing = self._executing, Signal()
+        outer, ended = (self._executing, self._executor), Signal()
+        if not beside:
+            self._executing, self._executor = ended, running_task()
         token = _set_current(self._here().log)  # likewise
         try:
             while self._drop_undone():
                 await self._execute(self._queue)
         finally:
             current.reset(token)
-            self._executing.set()
-            self._executing = outer
+            ended.set()
+            if not beside:
+                self._executing, self._executor = outer
 
     async def _execute(self, queue: deque[Step[Any]]) -> None:
         fill_in(queue[0])
