@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .block import Block
-from .cancelling import cancel_steps
+from .cancelling import awaits, cancel_steps
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
@@ -42,6 +42,8 @@ class AsyncTransaction(Block):
     _undone: Signal
     _undoer: object = None
     _executing: Signal | None = None
+    _executor: object = None  # the task that executes the queue
+    _committing = False
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
@@ -73,8 +75,11 @@ class AsyncTransaction(Block):
                     self._check_commit()
                     close(self, spare_others=True)
                     await self._wait()
-                    self._check_commit()
-                    await self._end_well()
+                    if self._state is _OPEN:
+                        self._check_commit()
+                        await self._end_well()
+                    else:  # another task has called `q.rollback()` meanwhile
+                        await self._roll_back(None)
                 else:
                     await self._roll_back(None)  # if another task is in it, wait for that
                 self._detach()
@@ -102,6 +107,7 @@ class AsyncTransaction(Block):
 
     async def _end_well(self) -> None:
         """Commit, and then call the hooks: no interrupt comes between them."""
+        self._committing = True  # other tasks run while an interceptor is asked
         late = None if self.interceptor is None else self._allowed(await drive_async(self._ask()))
         if late is None and (self._hooks is None or self.outer is not None):
             self._commit()
@@ -197,19 +203,24 @@ class AsyncTransaction(Block):
             IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
-        while self._executing is not None and running_step(self._here()) is None:
-            await self._executing.wait()  # another task executes them
+        beside = False
+        while self._executing is not None and not beside and running_step(self._here()) is None:
+            # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
+            beside = not await self._executing.wait(_LOOK) and awaits(self._executor, running_task())
         if not self._queue:
             return
-        outer, self._executing = self._executing, Signal()
+        outer, ended = (self._executing, self._executor), Signal()
+        if not beside:
+            self._executing, self._executor = ended, running_task()
         token = _set_current(self._here().log)  # likewise
         try:
             while self._drop_undone():
                 await self._execute(self._queue)
         finally:
             current.reset(token)
-            self._executing.set()
-            self._executing = outer
+            ended.set()
+            if not beside:
+                self._executing, self._executor = outer
 
     async def _execute(self, queue: deque[Step[Any]]) -> None:
         fill_in(queue[0])
@@ -232,7 +243,7 @@ class AsyncTransaction(Block):
         Raises:
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
-            IllegalOperation: if a step is running here, or another thread has entered it.
+            IllegalOperation: if a step is running here, another thread has entered it, or it is being committed.
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
@@ -241,6 +252,9 @@ class AsyncTransaction(Block):
 
     async def _roll_back_explicitly(self) -> None:
         self._asked_for = None
+        if self._committing and self._state is _OPEN:
+            advice = "do it before the block ends, or raise an exception in the block"
+            raise IllegalOperation(f"roll back {self.label}", "it is being committed", advice)
         try:
             await self._roll_back(None)
         except BaseException as interrupt:

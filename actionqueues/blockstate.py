@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from _thread import get_ident
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -221,8 +222,10 @@ class BlockState(Runner, Adding):
         foreign = self.log[THREAD] != self.outer.log[THREAD]
         if self._undoing:
             return foreign or self.awaits
-        if foreign or self._state is not _OPEN:
-            return self._state is _OPEN
+        if self._state is not _OPEN:
+            return False
+        if foreign:
+            return self.log[THREAD] in sys._current_frames()  # otherwise its thread has ended without leaving it
         others = None not in (leaver, self.task, self._token) and leaver is not self.task
         return others and not has_ended(self.task)
 

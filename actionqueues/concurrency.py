@@ -85,10 +85,18 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         except GeneratorExit:
             raise  # nothing can be awaited any more
         except BaseException as error:
-            interrupt = first_of(interrupt, error)
+            # Python 3.12 keeps a cancellation that a task group has taken back, if its tasks begin at once.
+            if not isinstance(error, asyncio.CancelledError) or _is_cancelling(asyncio.current_task()):
+                interrupt = first_of(interrupt, error)
     if interrupt is not None and (task.cancelled() or task.exception() is None):
         raise interrupt
     return task.result()
+
+
+def _is_cancelling(task: Any) -> bool:
+    """Whether somebody wants a task of asyncio's to be cancelled; True for a task of a kind that does not tell."""
+    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
+    return cancelling is None or cancelling() > 0
 
 
 async def in_worker_thread(function: Callable[[], None]) -> None:

@@ -29,6 +29,9 @@ _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, Transa
 _COMMITTED = TransactionState.COMMITTED
 _set_current, _reset_current = current.set, current.reset
 
+#: Seconds between two looks at those that a block waits for.
+_LOOK = 0.1
+
 
 class Transaction(Block):
     """One block of sync code whose steps are undone if it fails.  Made by `transaction()`; serves one block."""
@@ -133,7 +136,7 @@ class Transaction(Block):
         if self.busy:
             self._ended = Event()
             while self.busy:
-                self._ended.wait()
+                self._ended.wait(_LOOK)  # a thread may have ended without having left its savepoint
                 self._ended.clear()
 
     def ended(self) -> None:

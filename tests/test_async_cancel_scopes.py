@@ -13,7 +13,7 @@ from actionqueues import (
 )
 
 from .async_library import Library, in_asyncio, in_trio
-from .async_stage import Boom, Moment, Stage, put
+from .async_stage import Boom, Moment, Stage, mark, put
 
 
 @in_asyncio
@@ -118,3 +118,26 @@ def test_cancel_scopes_around_the_block_and_around_a_rollback_end_as_ever(librar
     library.run(main)
     assert stage.told.startswith("+a +b -b -a")
     assert "never" not in stage.trail
+
+
+@in_asyncio
+def test_a_cancellation_that_a_task_group_has_taken_back_does_not_replace_its_error(library: Library) -> None:
+    stage = Stage(library)
+
+    def fail() -> None:
+        raise Boom("b")
+
+    async def job() -> None:
+        mark(stage, "b", fail)  # as an eager task, it fails and cancels its parent while that is running
+
+    async def main() -> None:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with transaction():
+                await put(stage, "a")
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(job())
+        assert str(caught.value.exceptions[0]) == "b"
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+    assert stage.wrong() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from actionqueues import (
@@ -12,8 +14,8 @@ from actionqueues import (
     transaction,
 )
 
-from .async_library import Library, everywhere
-from .async_stage import Boom, Stage, boom, mark, put, work
+from .async_library import Library, everywhere, in_asyncio
+from .async_stage import Boom, Stage, boom, mark, nest, put, work
 
 
 @everywhere
@@ -58,6 +60,31 @@ def test_a_queued_step_that_fails_drops_the_ones_after_it(library: Library) -> N
 
     library.run(main)
     assert stage.told == "+a +b -b -a"
+
+
+@in_asyncio
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_queued_step_may_wait_for_a_task_that_executes_the_queue(library: Library, grouped: bool) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        async with transaction() as q:
+
+            async def inside() -> None:
+                q.add(put, stage, "b")
+                if not grouped:
+                    await asyncio.gather(q.execute())
+                    return
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(q.execute())
+
+            q.add(nest, stage, "a", inside)
+            q.add(put, stage, "c")
+            await q.execute()
+            q.add(put, stage, "d")
+
+    library.run(main)
+    assert stage.told == "+a +c +b +d"
 
 
 class Work(Action):

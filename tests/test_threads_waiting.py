@@ -9,7 +9,7 @@ from contextvars import copy_context
 
 import pytest
 
-from actionqueues import Transaction, TransactionClosed, TransactionDoomed, action, transaction
+from actionqueues import IllegalOperation, Transaction, TransactionClosed, TransactionDoomed, action, transaction
 
 from .async_library import watched
 from .world import Boom
@@ -239,3 +239,24 @@ def test_a_block_that_is_doomed_while_it_waits_for_a_savepoint_in_another_thread
     assert slow_block.trail == [*started, "undo first", "waiting", "undo after", "undo before"]
     assert [type(error) for error in slow_block.raised] == [TransactionDoomed]
     assert q.state == "rolled back with failures"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_block_does_not_wait_for_a_savepoint_that_a_thread_has_never_left(fails: bool) -> None:
+    trail: list[str] = []
+    left: list[Transaction] = []
+
+    def beside() -> None:
+        left.append(q.savepoint("forgotten"))
+        left[0].__enter__()
+        record(trail, "forgotten")
+
+    expected, told = (Boom, "body") if fails else (IllegalOperation, "still open")
+    with watched(8), pytest.raises(expected, match=told), transaction() as q:
+        thread = threading.Thread(target=q.run, args=(beside,))
+        thread.start()
+        thread.join()
+        if fails:
+            raise Boom("body")
+    assert trail == ["do forgotten", "undo forgotten"]
+    assert (q.state, left[0].state) == ("rolled back", "rolled back")
