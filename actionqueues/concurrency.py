@@ -86,7 +86,8 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
             raise  # nothing can be awaited any more
         except BaseException as error:
             # Python 3.12 keeps a cancellation that a task group has taken back, if its tasks begin at once.
-            if not isinstance(error, asyncio.CancelledError) or _is_cancelling(asyncio.current_task()):
+            wanted = not isinstance(error, asyncio.CancelledError) or _is_cancelling(asyncio.current_task())
+            if wanted:  # pragma: no branch - always so before that
                 interrupt = first_of(interrupt, error)
     if interrupt is not None and (task.cancelled() or task.exception() is None):
         raise interrupt

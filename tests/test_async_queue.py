@@ -121,3 +121,21 @@ def test_action_objects_may_have_async_methods_in_an_async_block_only(library: L
 
     library.run(main)
     assert stage.told == "+a +b -b -a"
+
+
+@in_asyncio
+def test_a_task_that_a_queued_step_waits_for_executes_the_rest_of_the_queue(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        async with transaction() as q:
+
+            async def inside() -> None:
+                await asyncio.create_task(q.execute())
+
+            q.add(nest, stage, "a", inside)
+            q.add(put, stage, "b")
+            await q.execute()
+
+    library.run(main)
+    assert stage.told == "+a +b"

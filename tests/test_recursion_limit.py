@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
@@ -19,6 +20,16 @@ from actionqueues.owner import current, undoing
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is logged is kept by pytest, with its traceback."""
     monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
+
+
+@pytest.fixture(autouse=True)
+def no_room_for_finalizers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Down there a finalizer has no room, whoever's it is, and what tells of that has none either."""
+    gc.collect()
+    gc.disable()
+    monkeypatch.setattr(sys, "unraisablehook", list[object]().append)
+    yield
+    gc.enable()
 
 
 @dataclass
@@ -170,8 +181,6 @@ BODIES = pytest.mark.parametrize("body", [commits, fails, undoes_at_once, savepo
 
 
 @BODIES
-# A transaction that has no room to be entered has none for its finalizer either, as Python then tells.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_block_with_little_room_undoes_nothing_twice_and_nothing_in_the_wrong_order(
     body: Callable[[World], None],
 ) -> None:
