@@ -185,7 +185,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     ) -> action[P, R]: ...
     # A class method, through the class or an instance.
     @overload
-    def __get__(  # type: ignore[misc] # likewise
+    def __get__(  # type: ignore[misc] # mypy wants `self` to be an action here too
         self: Callable[Concatenate[type[T], P2], R2], instance: object, owner: type[T], /
     ) -> Callable[P2, R2]: ...
     # Anything through the class: the action itself.

@@ -15,7 +15,7 @@ from .errors import IllegalOperation
 from .owner import Owner, close, current
 from .queueing import fill_in
 from .running import running_step
-from .shells import Transaction, savepoint_of
+from .shells import LOOK, Transaction, savepoint_of
 from .states import TransactionState
 from .step import Step
 
@@ -23,9 +23,6 @@ __all__ = ["AsyncTransaction"]
 
 _OPEN, _ROLLING_BACK = TransactionState.OPEN, TransactionState.ROLLING_BACK
 _set_current = current.set
-
-#: Seconds between two looks at those that a block waits for.
-_LOOK = 0.1
 
 
 class AsyncTransaction(Block):
@@ -133,7 +130,7 @@ class AsyncTransaction(Block):
         while self.busy:
             self._ended = Signal()
             if self.busy:  # pragma: no branch - a thread may have ended one meanwhile
-                await self._ended.wait(_LOOK)  # a task may have ended without having left its savepoint
+                await self._ended.wait(LOOK)  # a task may have ended without having left its savepoint
 
     def _tasks_inside(self) -> set[object]:
         """The other tasks that are in savepoints in it, and are not undoing them."""
@@ -206,7 +203,7 @@ class AsyncTransaction(Block):
         beside = False
         while self._executing is not None and not beside and running_step(self._here()) is None:
             # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
-            beside = not await self._executing.wait(_LOOK) and awaits(self._executor, running_task())
+            beside = not await self._executing.wait(LOOK) and awaits(self._executor, running_task())
         if not self._queue:
             return
         outer, ended = (self._executing, self._executor), Signal()

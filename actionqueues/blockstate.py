@@ -235,7 +235,7 @@ class BlockState(Runner, Adding):
         if log is not NO_LOG:  # pragma: no branch - unless another thread ends it at the same time
             log[BARRIER] |= SPLIT
             if self._state is not _OPEN and log[BARRIER] < CLOSED:  # its own thread has closed it at the same time
-                log[BARRIER] += CLOSED  # pragma: no cover - as rare as that
+                log[BARRIER] += CLOSED  # pragma: no cover - two threads at one instruction, in no order of a test
         self.split()  # the savepoints in it as well
 
     def call_soon(self, function: Callable[[], object]) -> None:
@@ -353,7 +353,7 @@ def _forked() -> None:
             owner._disown()
         log = owner.surrounding
     current.set(None)
-    if isinstance(rollback, Rollback):  # pragma: no cover - a child process, forked by a handler
+    if isinstance(rollback, Rollback):  # pragma: no cover - in a child process that a handler forks, see test_forks.py
         rollback.disowned = True
         outer = rollback.owner
         while outer is not None:

@@ -84,7 +84,7 @@ def asked(method: Callable[..., Request | None], *args: object) -> tuple[BaseExc
 
 
 def attempted(watch: Interceptor, step: Step[Any]) -> Attempt:
-    """``drive(attempt(watch, step))`` of a sync body, likewise."""
+    """``drive(attempt(watch, step))`` of a sync body without its generators: the path of a journaled step."""
     error, interrupted = asked(watch.attempting, step)
     if error is not None or interrupted is not None:
         return Attempt(PENDING, first_of(error, interrupted))

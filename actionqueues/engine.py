@@ -277,7 +277,7 @@ class Rollback:
                 return
             broken = self.guard.broken
             if self.disowned:
-                raise error  # pragma: no cover - in a child process
+                raise error  # pragma: no cover - in a child process, where no tracer looks
             if broken is not None and error is broken:
                 self._failed(step, broken)
                 raise broken
@@ -334,7 +334,7 @@ class Rollback:
         That is the work of a signal handler that is not the guard's.  The second Ctrl-C through one gets out at once.
         """
         if self.disowned:
-            raise interrupt  # pragma: no cover - likewise
+            raise interrupt  # pragma: no cover - in a child process, where no tracer looks
         second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
         self._resume()
         if self.guard.broken is None and second and isinstance(interrupt, KeyboardInterrupt):

@@ -21,7 +21,7 @@ from .step import BARRIER, CLOSED, FIRST, NO_LOG, SCOPED, THREAD
 if TYPE_CHECKING:
     from .asyncshell import AsyncTransaction
 
-__all__ = ["Transaction", "savepoint_of"]
+__all__ = ["LOOK", "Transaction", "savepoint_of"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -30,7 +30,7 @@ _COMMITTED = TransactionState.COMMITTED
 _set_current, _reset_current = current.set, current.reset
 
 #: Seconds between two looks at those that a block waits for.
-_LOOK = 0.1
+LOOK = 0.1
 
 
 class Transaction(Block):
@@ -136,7 +136,7 @@ class Transaction(Block):
         if self.busy:
             self._ended = Event()
             while self.busy:
-                self._ended.wait(_LOOK)  # a thread may have ended without having left its savepoint
+                self._ended.wait(LOOK)  # a thread may have ended without having left its savepoint
                 self._ended.clear()
 
     def ended(self) -> None:
