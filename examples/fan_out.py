@@ -98,7 +98,8 @@ async def import_all(sources: list[Path], books: Books) -> None:
             for source in sources:
                 group.create_task(import_one(source, books, places))
     finally:
-        print(f"  {q.state}: {len(q.report.undone)} steps undone")
+        undone = len(q.report.undone)
+        print(f"  {q.state}" + (f": {undone} steps undone" if undone else ""))
 
 
 # ---------------------------------------------------------------- the program
