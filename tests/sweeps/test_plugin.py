@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ NEWER = int(pytest.__version__.partition(".")[0]) >= 9
 subtests = pytest.mark.skipif(not NEWER, reason="this pytest has no subtests")
 #: The plugin, from the checkout, whether or not the package is installed.
 PLUGIN = ["-p", "no:cacheprovider", "-p", "no:actionqueues", "-p", "_actionqueues_pytest"]
+#: What pytest prints depends on these, so they do not reach the runs within a test.
+HOST = ["PYTEST_ADDOPTS", "CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "COLUMNS"]
 
 SHOP = """
 from actionqueues import action, transaction
@@ -63,7 +66,8 @@ def test_bad(rollback_sweep):
 @pytest.fixture
 def shop(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder with a module of actions, and tests of them."""
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    for name in HOST:
+        monkeypatch.delenv(name, raising=False)
     pytester.syspathinsert(ENTRY_POINT)
     pytester.syspathinsert(ROOT)
     pytester.makepyfile(shop=SHOP, test_shop=TESTS)
@@ -79,7 +83,7 @@ def here(shop: pytest.Pytester) -> Callable[..., pytest.RunResult]:
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in a process of its own, which finds modules of the folder only where pytest itself does."""
     command = [sys.executable, "-P", "-m", "pytest", *PLUGIN, *options]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV", *HOST))}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, ENTRY_POINT]))
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -109,7 +113,11 @@ def test_a_fault_is_run_alone_by_its_id(here: Here) -> None:
 
 
 @subtests
-def test_a_command_that_is_shown_works_whatever_is_in_a_name(shop: pytest.Pytester, here: Here) -> None:
+@pytest.mark.parametrize("ci", ["", "true"])  # where it is set, pytest shows each message once more, at the end
+def test_a_command_that_is_shown_works_whatever_is_in_a_name(
+    shop: pytest.Pytester, here: Here, monkeypatch: pytest.MonkeyPatch, ci: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
     shop.makepyfile(
         test_odd="""
         import pytest, shop
@@ -126,9 +134,8 @@ def test_a_command_that_is_shown_works_whatever_is_in_a_name(shop: pytest.Pytest
         """
     )
     text = here("test_odd.py").stdout.str()
-    commands = [line.partition("again, alone: pytest ")[2] for line in text.splitlines() if "again, alone" in line]
+    commands = {line.partition("again, alone: pytest ")[2] for line in text.splitlines() if "again, alone" in line}
     assert len(commands) == 6
-    import shlex
 
     for command in commands:
         again = here(*shlex.split(command))
