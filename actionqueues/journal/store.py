@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -22,6 +21,7 @@ from actionqueues.drivers import asked
 from actionqueues.requests import Call
 
 from .errors import JournalError
+from .forking import close_inherited, waited_for
 from .opening import connect, damaged, explained
 from .ownership import OwnerLocks
 
@@ -49,12 +49,6 @@ T = TypeVar("T")
 
 _OFF, _NORMAL, _FULL = 0, 1, 2
 _LEVELS: Final = tuple(f"PRAGMA synchronous = {level}" for level in (_OFF, _NORMAL, _FULL))
-
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-#: Connections of a parent process: a child must not even close them.
-_inherited: Final[list[Any]] = []
-
 
 _latest: tuple[int, str] = (-1, "")
 
@@ -97,25 +91,31 @@ class Store:
         self.path = path
         self.durable = durable
         self.busy_timeout = busy_timeout
-        _stores.add(self)
         self._forget()
+        waited_for(self)
 
     def _forget(self) -> None:
-        self._opening = Lock()
+        self._opening, self._writing, self._reading = RLock(), RLock(), RLock()
         self._mutex = Lock()
         self._queue: list[_Ticket] = []
         self.late: list[Work] = []  # what could not be recorded when it happened
         self._led = False
         self._db: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []  # that nobody is using
+        self._reader: sqlite3.Connection | None = None
         self._synchronous = -1
-        self._file: tuple[int, ...] = ()
+        self._files: list[tuple[str, str, tuple[int, ...]]] = []
         self._locks: OwnerLocks | None = None
         self._owner: int | None = None
 
+    @property
+    def in_use(self) -> tuple[Any, ...]:
+        """What is held while a connection is made, written with, and read with."""
+        return self._opening, self._writing, self._reading
+
     def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
-        _inherited.append((self._db, self._readers))
+        close_inherited(self._writing, self._db)
+        close_inherited(self._reading, self._reader)
         if self._locks is not None:
             self._locks.close()
         self._forget()
@@ -139,7 +139,8 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
-        self._file = os.stat(self.path)[1:3]
+        named = (("", self.path), (f"its log, {self.path + '-wal'!r}, ", f"{self.path}-wal"))
+        self._files = [(what, path, os.stat(path)[1:3]) for what, path in named]
         return db
 
     def close(self) -> None:
@@ -153,10 +154,9 @@ class Store:
         self._close()
 
     def _close(self) -> None:
-        for db in self._readers:
-            db.close()
-        if self._db is not None:
-            self._db.close()
+        for db in (self._reader, self._db):
+            if db is not None:
+                db.close()
         if self._locks is not None:
             self._locks.close()
 
@@ -289,22 +289,24 @@ class Store:
 
     def _commit(self, works: Sequence[Work], sync: bool) -> None:
         db = self._db or self.open()
-        if sync:
-            self._check_place()
-        level = _OFF if not self.durable else _FULL if sync else _NORMAL
-        if level != self._synchronous:
-            db.execute(_LEVELS[level])
-            self._synchronous = level
-        first = works[0]
-        if isinstance(first, Statement) and len(works) == 1 and not self.late:
-            db.execute(first.text, first.row)
-            return
+        with self._writing:
+            if sync:
+                self._check_place()
+            level = _OFF if not self.durable else _FULL if sync else _NORMAL
+            if level != self._synchronous:
+                db.execute(_LEVELS[level])
+                self._synchronous = level
+            first = works[0]
+            if isinstance(first, Statement) and len(works) == 1 and not self.late:
+                db.execute(first.text, first.row)
+            else:
+                self._commit_many(db, works)
+
+    def _commit_many(self, db: sqlite3.Connection, works: Sequence[Work]) -> None:
         db.execute("BEGIN IMMEDIATE")
         try:
             late = len(self.late)
-            for work in self.late[:late]:
-                work(db)
-            for work in works:
+            for work in (*self.late[:late], *works):
                 work(db)
             db.execute("COMMIT")
             if late:
@@ -316,37 +318,39 @@ class Store:
 
     def _check_place(self) -> None:
         """Refuse a file that nobody else will find."""
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            raise JournalError(self.path, "has been removed while it was in use; nothing more is recorded") from None
-        if found[1:3] != self._file:  # its numbers, and those of its device
-            raise JournalError(self.path, "has been replaced by another file while it was in use")
+        for what, path, known in self._files:
+            try:
+                found = os.stat(path)
+            except OSError:
+                raise JournalError(
+                    self.path,
+                    f"{what}has been removed while it was in use; nothing is recorded until the program starts again",
+                ) from None
+            if found[1:3] != known:  # its numbers, and those of its device
+                raise JournalError(self.path, f"{what}has been replaced by another file while it was in use")
         if self._locks is not None and not self._locks.in_place():
             raise JournalError(self.path, f"its file of locks, {self._locks.path!r}, has been removed or replaced")
 
     # -- reading
 
     def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """The rows of a query, through a connection that nobody else uses meanwhile, so that nobody has to wait."""
+        """The rows of a query, through a connection of its own, so that no step has to wait."""
 
         def rows() -> list[Any]:
             self.open()
-            self._check_place()
-            try:
-                db = self._readers.pop()
-            except IndexError:
-                # Not by its path alone, which would make a new file if it has vanished.
-                there = f"{Path(self.path).as_uri()}?mode=rw"
-                options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
-                db = sqlite3.connect(there, timeout=self.busy_timeout, **options)
-            try:
-                found = db.execute(statement, parameters).fetchall()
-            except BaseException:
-                db.close()
-                raise
-            self._readers.append(db)
-            return found
+            with self._reading:
+                self._check_place()
+                if self._reader is None:
+                    # Not by its path alone, which would make a new file if it has vanished.
+                    there = f"{Path(self.path).as_uri()}?mode=rw"
+                    options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
+                    self._reader = sqlite3.connect(there, timeout=self.busy_timeout, **options)
+                try:
+                    return self._reader.execute(statement, parameters).fetchall()
+                except BaseException:
+                    self._reader.close()
+                    self._reader = None
+                    raise
 
         return self._wrapped(rows)
 
@@ -368,12 +372,3 @@ class Store:
 
     def _explained(self, error: sqlite3.Error | OSError) -> JournalError:
         return explained(self.path, error, self.busy_timeout)
-
-
-def _forked() -> None:  # pragma: no cover - in a child process
-    for store in list(_stores):
-        store.forked()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=_forked)

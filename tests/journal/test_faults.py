@@ -157,6 +157,14 @@ def test_a_file_that_is_replaced_stops_the_step(path: Path) -> None:
     assert trail == ["+a", "-a"]
 
 
+def test_a_log_that_somebody_removes_stops_the_step(path: Path) -> None:
+    with pytest.raises(JournalError, match=r"its log, .*-wal', has been removed"), transaction(journal=path):
+        put("a")
+        path.with_name("actions.db-wal").unlink()
+        put("b")
+    assert trail == ["+a", "-a"]
+
+
 READ_ONLY = """
 import datetime, os, sqlite3, sys
 from tests.journal import faulty
