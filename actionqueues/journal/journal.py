@@ -29,7 +29,7 @@ _journals: WeakValueDictionary[str, Journal] = WeakValueDictionary()
 _shared: dict[str, Journal] = {}
 _mutex = Lock()
 
-#: How many transactions end between two looks for what is to be pruned.
+#: Each transaction whose number is a multiple of this, whichever process has made it, looks for what is to be pruned.
 _EVERY: Final = 1000
 
 
@@ -99,7 +99,6 @@ class Journal:
             _journals[self.path] = self
         self.store = store
         self.values = Values(self.path, serializer or Serializer(), dict(resources or {}), redact)
-        self._finished = 0
         if recover_on_open:
             self.recover()
 
@@ -189,19 +188,25 @@ class Journal:
             How many.
         """
         age = older_than if isinstance(older_than, timedelta) else timedelta(seconds=older_than)
-        return prune(self.store, datetime.now(UTC) - age)
+        return prune(self.store, _ago(age), self.store.write_guarded)
 
-    def finished(self) -> None:
-        """A transaction is about to end: now and then, forget those that ended long ago."""
-        self._finished += 1
-        if self.keep is not None and self._finished % _EVERY == 0:
+    def finished(self, transaction: int) -> None:
+        """A transaction has ended: now and then, forget those that ended long ago.  Part of a `Call`."""
+        if self.keep is not None and transaction % _EVERY == 0:
             try:
-                self.prune(self.keep)
+                prune(self.store, _ago(self.keep), self.store.write)
             except JournalError:
                 pass  # the file says what is wrong with it when something has to be recorded
 
     def __repr__(self) -> str:
         return f"<Journal {self.path!r}>"
+
+
+def _ago(age: timedelta) -> datetime:
+    try:
+        return datetime.now(UTC) - age
+    except OverflowError:  # longer ago than there are dates: nothing has ended then
+        return datetime.min
 
 
 def shared_journal(path: object) -> Journal:

@@ -231,7 +231,7 @@ class Recording(Interceptor):
 
         self.store.write(work, sync=True)
         self.tx = made[-1]
-        self.journal.finished()
+        self.journal.finished(self.tx)
 
     def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
         if self.tx is None:
@@ -276,8 +276,11 @@ class Recording(Interceptor):
             never_run(db, tx, list(self._intended))
             finish(db, tx)
 
-        self.journal.finished()
-        return self._fact(work, sync=True)
+        def end() -> None:
+            self._try(work, sync=True)
+            self.journal.finished(tx)
+
+        return Call(end)
 
     def abandoned(self, block: BlockState) -> None:
         row = ("a third Ctrl-C has cut the rollback short", self.tx)
