@@ -27,6 +27,7 @@ __all__ = [
     "pause_async",
     "roll_back",
     "roll_back_async",
+    "run_hooks",
     "run_hooks_async",
 ]
 
@@ -288,6 +289,17 @@ async def roll_back_async(
         raise
     finally:
         rollback.guard.end()
+
+
+def run_hooks(run: HookRun, commit: Callable[[], None]) -> None:
+    """Commit, call the commit hooks, all of them, and raise what they raised."""
+    try:
+        run.guard.begin()
+        commit()
+        drive(run.calls())
+    finally:
+        run.guard.end()
+    run.result()
 
 
 async def run_hooks_async(run: HookRun, commit: Callable[[], None]) -> None:

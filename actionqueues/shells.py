@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 from .block import Block
 from .concurrency import in_trio, running_loop
 from .decorated import in_transaction
-from .drivers import drive, roll_back
+from .drivers import drive, roll_back, run_hooks
 from .errors import IllegalOperation
 from .owner import close, current, get_current
 from .queueing import fill_in
@@ -115,15 +115,13 @@ class Transaction(Block):
             self._commit()
             return
         run = self._hook_run(late)
-        try:
-            run.guard.begin()
+
+        def commit() -> None:
             run.hooks = self._due_hooks()
             self._commit()
             self._detach()
-            drive(run.calls())
-        finally:
-            run.guard.end()
-        run.result()
+
+        run_hooks(run, commit)
 
     def _recover(self, error: BaseException) -> None:
         try:

@@ -67,7 +67,11 @@ def test_ctrl_c_while_a_commit_forgets_what_is_old_does_not_undo_the_commit(
 
     def interrupted(store: Any, before: Any, write: Any) -> Any:
         def writing(work: Any, *, sync: bool) -> None:
-            write(lambda db: (os.kill(os.getpid(), signal.SIGINT), work(db)), sync=sync)
+            def pressed(db: Any) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+                work(db)
+
+            write(pressed, sync=sync)
 
         return prune(store, before, writing)
 
@@ -85,7 +89,11 @@ def test_an_event_loop_goes_on_while_what_is_old_is_forgotten(path: Path, monkey
 
     monkeypatch.setattr("actionqueues.journal.journal._EVERY", 1)
     threads: list[threading.Thread] = []
-    monkeypatch.setattr("actionqueues.journal.journal.prune", lambda *_: threads.append(threading.current_thread()))
+
+    def forget(*_: object) -> None:
+        threads.append(threading.current_thread())
+
+    monkeypatch.setattr("actionqueues.journal.journal.prune", forget)
 
     async def main(journal: Journal) -> None:
         async with transaction(journal=journal):
