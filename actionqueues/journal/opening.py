@@ -136,7 +136,9 @@ def explained(path: str, error: sqlite3.Error | OSError, busy_timeout: float) ->
     if isinstance(error, OSError):
         return JournalError(path, f"cannot be used: {error}")
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if primary == sqlite3.SQLITE_NOTADB:
+        return JournalCorrupt(path, f"is no SQLite file, or its beginning is damaged ({error}); nothing was changed")
+    if primary == sqlite3.SQLITE_CORRUPT:
         return damaged(path, error)
     advice = {
         sqlite3.SQLITE_BUSY: f"another process has kept it locked for {busy_timeout:g} s",
