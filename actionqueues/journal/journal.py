@@ -116,14 +116,19 @@ class Journal:
         return self
 
     def close(self) -> None:
-        """Close the file.  It is opened again when it is used again.  Only once all transactions have ended."""
+        """Close the file.  It is opened again when it is used again.
+
+        Raises:
+            IllegalOperation: if a transaction of this process is under way.
+        """
         self.store.close()
 
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _type: object, error: object, _traceback: object) -> None:
+        if error is None or not self.store.unfinished:  # which is no news, and the error is
+            self.close()
 
     def recover(self, *transactions: int) -> list[Recovered]:
         """Undo what dead processes have left, and call the durable hooks that they have not called.
@@ -213,7 +218,7 @@ def shared_journal(path: object) -> Journal:
     """The journal of a path: the one that the program has made, or one with default options."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"transaction(journal=...) takes a Journal or the path of one, not {path!r}")
-    real = os.path.realpath(path)
+    real = os.path.realpath(os.fsdecode(path))
     journal = _journals.get(real)
     if journal is None:
         journal = Journal(real)

@@ -35,7 +35,14 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
     except FileExistsError:
         if os.path.isdir(path):
             raise JournalError(path, "is a folder; a journal takes the name of a file") from None
-        size = os.stat(path).st_size
+        found = os.stat(path)
+        if found.st_nlink > 1:
+            raise JournalError(
+                path,
+                f"has {found.st_nlink} names (hard links); SQLite's log, and the file that says which processes live, go "
+                "by the name, so programs that use another one would damage it: delete the other names, or make a copy",
+            ) from None
+        size = found.st_size
         if 0 < size < 512:
             raise JournalCorrupt(
                 path, f"is no SQLite file, or was cut off after {size} bytes; nothing was changed"

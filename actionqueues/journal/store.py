@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, RLock
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from actionqueues.drivers import asked
+from actionqueues.errors import IllegalOperation
 from actionqueues.requests import Call
 
 from .errors import JournalError
@@ -106,6 +108,7 @@ class Store:
         self._files: list[tuple[str, str, tuple[int, ...]]] = []
         self._locks: OwnerLocks | None = None
         self._owner: int | None = None
+        self.unfinished: set[int] = set()  # the transactions of this process that go on
 
     @property
     def in_use(self) -> tuple[Any, ...]:
@@ -144,7 +147,20 @@ class Store:
         return db
 
     def close(self) -> None:
-        """Close the file, and let go of the ownership.  It is opened again when it is needed."""
+        """Close the file, and let go of the ownership.  It is opened again when it is needed.
+
+        Raises:
+            IllegalOperation: if a transaction is under way, which somebody else would then take for that of the dead.
+        """
+        if self.unfinished:
+            raise IllegalOperation(
+                f"close the journal {self.path!r}",
+                f"transaction {min(self.unfinished)} of this process is under way",
+                "close it once all of them have ended",
+            )
+        if self.late:
+            with suppress(JournalError):  # the reports of those whom it concerns have told of it
+                self.write_guarded(lambda _: None, sync=True)
         with self._opening:
             self._close()
             self._forget()
