@@ -39,8 +39,8 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
         if found.st_nlink > 1:
             raise JournalError(
                 path,
-                f"has {found.st_nlink} names (hard links); SQLite's log, and the file that says which processes live, go "
-                "by the name, so programs that use another one would damage it: delete the other names, or make a copy",
+                f"has {found.st_nlink} names (hard links); SQLite's log, and the file that says which processes live, "
+                "go by the name, so that programs under two names would damage it: delete one of them, or make a copy",
             ) from None
         size = found.st_size
         if 0 < size < 512:
