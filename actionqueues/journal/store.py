@@ -105,7 +105,7 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._synchronous = -1
-        self._files: list[tuple[str, str, tuple[int, ...]]] = []
+        self._files: dict[str, tuple[int, ...]] = {}  # their numbers, and those of their devices
         self._locks: OwnerLocks | None = None
         self._owner: int | None = None
         self.unfinished: set[int] = set()  # the transactions of this process that go on
@@ -142,8 +142,7 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
-        named = (("", self.path), (f"its log, {self.path + '-wal'!r}, ", f"{self.path}-wal"))
-        self._files = [(what, path, os.stat(path)[1:3]) for what, path in named]
+        self._files = {path: os.stat(path)[1:3] for path in (self.path, f"{self.path}-wal")}
         return db
 
     def close(self) -> None:
@@ -185,7 +184,9 @@ class Store:
             self.open()
             with self._opening:
                 if self._locks is None:  # pragma: no branch - likewise
-                    self._locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
+                    locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
+                    self._files = {**self._files, locks.path: locks.file}
+                    self._locks = locks
         return self._locks
 
     @property
@@ -333,19 +334,18 @@ class Store:
             raise
 
     def _check_place(self) -> None:
-        """Refuse a file that nobody else will find."""
-        for what, path, known in self._files:
-            try:
-                found = os.stat(path)
-            except OSError:
-                raise JournalError(
-                    self.path,
-                    f"{what}has been removed while it was in use; nothing is recorded until the program starts again",
-                ) from None
-            if found[1:3] != known:  # its numbers, and those of its device
-                raise JournalError(self.path, f"{what}has been replaced by another file while it was in use")
-        if self._locks is not None and not self._locks.in_place():
-            raise JournalError(self.path, f"its file of locks, {self._locks.path!r}, has been removed or replaced")
+        """Refuse a file that nobody else will find; its log and its file of locks belong to it."""
+        try:
+            for path, known in self._files.items():
+                if os.stat(path)[1:3] != known:
+                    raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
+        except OSError:
+            reason = "has been removed while it was in use; nothing is recorded until the program starts again"
+            raise JournalError(self.path, f"{self._called(path)}{reason}") from None
+
+    def _called(self, path: str) -> str:
+        which = {f"{self.path}-wal": "its log", f"{self.path}-owners": "its file of locks"}
+        return f"{which[path]}, {path!r}, " if path in which else ""
 
     # -- reading
 

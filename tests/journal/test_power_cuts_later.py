@@ -84,18 +84,15 @@ def lost(seen: list[str], journal: Journal) -> list[str]:
     tried = found["tries again"]
     (step,) = tried.steps
     saved = journal.values.read_saved(step.saved).get("attempt")
-    for attempt in (1, 2):
-        if f"saved {attempt}" in seen and saved not in (attempt, 2):
-            wrong.append(f"what attempt {attempt} has saved")
+    wrong += [f"what attempt {n} has saved" for n in (1, 2) if f"saved {n}" in seen and saved not in (n, 2)]
     if "attempt 2" in seen and (step.attempts, step.state) not in ((2, "running"), (2, "done")):
         wrong.append("that it is tried again")
     if "hook" in seen and (tried.state, tried.hooks[0].attempts) != ("committed", 1):
         wrong.append("that the hook is called")
     left = found.get("left")
     undone = {step.number: step.undo for step in left.steps} if left is not None else {}
-    for number in (2, 1):
-        if f"undo {number}" in seen and (left is None or left.state == "open" or undos.get(number) != 1):
-            wrong.append(f"that step {number} is undone")
+    begun = [number for number in (2, 1) if f"undo {number}" in seen]
+    wrong += [f"that step {n} is undone" for n in begun if left is None or left.state == "open" or undos.get(n) != 1]
     if "undo 1" in seen and undone.get(2) != "undone":
         wrong.append("that step 2 has been undone")
     if "recovered" in seen and (left is None or (left.state, undone[1]) != ("rolled back", "undone")):
