@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sqlite3
 from _thread import get_ident
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,13 +141,14 @@ class Recovery:
         self.store = journal.store
         self.awaits = awaits
         self.made: dict[str, Any] = {}
+        self.taken: list[int] = []
         self._open = ExitStack()
         self.restoring = Restoring(journal.values, self.made)
 
     # -- whose it is
 
-    def claim(self, only: Iterable[int]) -> list[int]:
-        """Take over what nobody works on; returns the numbers of the transactions, in order."""
+    def claim(self, only: Iterable[int]) -> None:
+        """Take over what nobody works on: `taken` then has the numbers of the transactions, in order."""
         self.store.check()
         mine = self.store.owner
         wanted = set(only)
@@ -160,13 +161,13 @@ class Recovery:
                 if self.store.locks.hold(owner):
                     held.append(owner)
                     free.add(owner)
-            return self._take([row for row in rows if row[1] in free], mine)
+            self._take([row for row in rows if row[1] in free], mine)
         finally:
             for owner in held:
                 self.store.locks.release(owner)
 
     def _take(self, rows: list[tuple[int, int | None]], mine: int) -> list[int]:
-        taken: list[int] = []
+        taken = self.taken  # known even if an interrupt comes out of the writing
 
         def work(db: sqlite3.Connection) -> None:
             taken.clear()
@@ -179,13 +180,13 @@ class Recovery:
             self.store.write_guarded(work, sync=True)
         return taken
 
-    def close(self, numbers: Sequence[int]) -> None:
+    def close(self) -> None:
         """Leave the resources, and to others what this run has not come to."""
         try:
             self._open.close()
         finally:
-            if numbers:
-                left = [(number, self.store.owner) for number in numbers]
+            if self.taken:
+                left = [(number, self.store.owner) for number in self.taken]
                 statement = "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL"
                 self.store.write_guarded(lambda db: db.executemany(statement, left), sync=False)
 
@@ -193,36 +194,35 @@ class Recovery:
 
     def run(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, blocking this thread."""
-        numbers = self.claim(only)
         done: list[Recovered] = []
         try:
+            self.claim(only)
             for name, make in self.journal.values.resources.items():
                 self._supply(name, make)
-            for number in numbers:
+            for number in self.taken:
                 one = self._begin(number)
                 if one.reason is None:
                     self._recover(one)
                 done.append(self._end(one))
         finally:
-            self.close(numbers)
+            self.close()
         return done
 
     async def run_async(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, suspending this task."""
-        numbers: list[int] = []
         done: list[Recovered] = []
         try:
-            await shielded(lambda: in_worker_thread(lambda: numbers.extend(self.claim(only))))
+            await shielded(lambda: in_worker_thread(lambda: self.claim(only)))
             for name, make in self.journal.values.resources.items():
                 self._supply(name, make)
                 if inspect.isawaitable(self.made.get(name)):
                     self.made[name] = await self.made[name]
-            for number in numbers:
+            for number in self.taken:
                 one = self._begin(number)
                 await self._recover_async(one)
                 done.append(self._end(one))
         finally:
-            self.close(numbers)
+            self.close()
         return done
 
     def _supply(self, name: str, make: Callable[[], Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,10 +141,30 @@ def test_ctrl_c_while_a_hook_is_called_comes_once_all_have_been_called(path: Pat
 
 @durable
 def presses(_: str) -> None:
-    import signal
-
     os.kill(os.getpid(), signal.SIGINT)
     note("pressed")
+
+
+def test_ctrl_c_while_a_recovery_takes_over_keeps_nothing_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(path, lambda q: actions.put("a"))
+    journal = Journal(path)
+    assert journal.store.owner == 2
+    write = journal.store.write
+
+    def pressed(work: Any, *, sync: bool) -> None:
+        monkeypatch.undo()
+
+        def press(db: Any) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            work(db)
+
+        write(press, sync=sync)
+
+    monkeypatch.setattr(journal.store, "write", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        journal.recover()
+    assert [entry.owner for entry in journal.transactions()] == [None]
+    assert ([one.state for one in journal.recover()], trail) == (["rolled back"], ["-a"])
 
 
 @pytest.mark.parametrize("turns", range(6))
