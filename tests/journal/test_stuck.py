@@ -38,6 +38,15 @@ def test_the_count_of_a_retry_goes_on(path: Path) -> None:
     assert trail == ["-a", "-a"]
 
 
+@pytest.mark.parametrize(("began", "expected"), [("2026-01-01 00:00:00", 1), ("2999-01-01 00:00:00", 20)])
+def test_the_time_of_a_retry_goes_on_unless_the_clock_has_jumped_back(began: str, expected: int, path: Path) -> None:
+    leave(path, lambda q: actions.patient("a"))
+    edit(path, "INSERT INTO undos (tx, number, attempt, started) VALUES (1, 1, 1, ?)", began)
+    failing["-a"] = ConnectionError()
+    assert recovered(path).state == "stuck"
+    assert trail == ["-a"] * expected
+
+
 def test_a_conflict_waits_for_a_person(path: Path) -> None:
     leave(path, lambda q: (actions.put("a"), actions.contested("b")))
     assert recovered(path).state == "stuck"
