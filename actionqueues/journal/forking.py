@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from threading import RLock
-from typing import Any, Final, Protocol
+from _thread import get_ident
+from typing import Final, Protocol
 from weakref import WeakSet
+
+from actionqueues.locks import Lock
 
 __all__ = ["Forked", "close_inherited", "waited_for"]
 
@@ -21,7 +23,7 @@ class Forked(Protocol):
     """Something that has connections, each of them with a lock that is held while it is in use."""
 
     @property
-    def in_use(self) -> tuple[Any, ...]:
+    def in_use(self) -> tuple[Lock, ...]:
         """The locks, in the order in which they are to be taken."""
         ...
 
@@ -31,9 +33,9 @@ class Forked(Protocol):
 
 _all: Final[WeakSet[Forked]] = WeakSet()
 
-#: Held by the thread that forks, one at a time; with the locks that it has taken.
-_forks = RLock()
-_taken: Final[list[Any]] = []
+#: Held by the thread that forks, one at a time; and the locks that each thread has taken.
+_forks = Lock()
+_taken: Final[dict[int, list[Lock]]] = {}
 
 #: Connections that a child must not even close.
 _inherited: Final[list[sqlite3.Connection]] = []
@@ -44,30 +46,30 @@ def waited_for(thing: Forked) -> None:
     _all.add(thing)
 
 
-def close_inherited(lock: Any, db: sqlite3.Connection | None) -> None:  # pragma: no cover - in a child process
+def close_inherited(lock: Lock, db: sqlite3.Connection | None) -> None:  # pragma: no cover - in a child process
     """In a child process: close a connection of the parent.
 
     Its log stays: it is deleted only by who can lock the file, and whoever else has it open has a lock on it.
     """
     if db is None:
         return
-    if lock.acquire(blocking=False) and not db.in_transaction:
+    if lock.taken_at_once() and not db.in_transaction:
         db.close()
     else:  # forked by a signal handler in the middle of a commit, or by something that does not tell Python before
         _inherited.append(db)
 
 
 def _before() -> None:
-    _forks.acquire()
-    _taken.append(_forks)
+    taken = _taken[get_ident()] = [_forks]
+    _forks.__enter__()
     for lock in [lock for thing in list(_all) for lock in thing.in_use]:
-        lock.acquire()
-        _taken.append(lock)
+        taken.append(lock)  # first: an interrupt leaves none held
+        lock.__enter__()
 
 
 def _in_parent() -> None:
-    while _taken:
-        _taken.pop().release()
+    for lock in reversed(_taken.pop(get_ident(), [])):
+        lock.give_back()
 
 
 def _in_child() -> None:  # pragma: no cover - in a child process
@@ -75,7 +77,7 @@ def _in_child() -> None:  # pragma: no cover - in a child process
     for thing in list(_all):
         thing.forked()
     _taken.clear()
-    _forks = RLock()
+    _forks = Lock()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, RLock
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from actionqueues.drivers import asked
 from actionqueues.errors import IllegalOperation
+from actionqueues.locks import Lock
 from actionqueues.requests import Call
 
 from .errors import JournalError
@@ -76,7 +77,7 @@ class _Ticket:
         self.sync = sync
         self.done = False
         self.error: BaseException | None = None
-        self.gate = Lock()
+        self.gate = threading.Lock()
         self.gate.acquire()
 
 
@@ -97,7 +98,7 @@ class Store:
         waited_for(self)
 
     def _forget(self) -> None:
-        self._opening, self._writing, self._reading = RLock(), RLock(), RLock()
+        self._opening, self._writing, self._reading = Lock(), Lock(), Lock()
         self._mutex = Lock()
         self._queue: list[_Ticket] = []
         self.late: list[Work] = []  # what could not be recorded when it happened
@@ -111,7 +112,7 @@ class Store:
         self.unfinished: set[int] = set()  # the transactions of this process that go on
 
     @property
-    def in_use(self) -> tuple[Any, ...]:
+    def in_use(self) -> tuple[Lock, ...]:
         """What is held while a connection is made, written with, and read with."""
         return self._opening, self._writing, self._reading
 
@@ -335,13 +336,14 @@ class Store:
 
     def _check_place(self) -> None:
         """Refuse a file that nobody else will find; its log and its file of locks belong to it."""
-        try:
-            for path, known in self._files.items():
-                if os.stat(path)[1:3] != known:
-                    raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
-        except OSError:
-            reason = "has been removed while it was in use; nothing is recorded until the program starts again"
-            raise JournalError(self.path, f"{self._called(path)}{reason}") from None
+        for path, known in self._files.items():
+            try:
+                found = os.stat(path)[1:3]
+            except OSError:
+                reason = "has been removed while it was in use; nothing is recorded until the program starts again"
+                raise JournalError(self.path, f"{self._called(path)}{reason}") from None
+            if found != known:
+                raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
 
     def _called(self, path: str) -> str:
         which = {f"{self.path}-wal": "its log", f"{self.path}-owners": "its file of locks"}
