@@ -123,6 +123,7 @@ def test_a_file_that_is_full_stops_the_step_and_the_rollback_goes_on_from_memory
     assert "not recorded" in str(q.report)
     assert all(isinstance(error, JournalError) for error in q.report.journal_failures)
     steps(path, "c")  # with room again, what was missing is recorded
+    assert Journal(path).store.late == [], "and only once"
     assert [entry.state for entry in Journal(path).transactions()] == ["rolled back", "committed"]
 
 
