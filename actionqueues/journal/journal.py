@@ -45,14 +45,16 @@ class Journal:
             ``-shm``, and ``-owners``, which says which processes live.
         resources: live objects, such as connections, that are never recorded: by the name of the parameter, a function
             without arguments that makes one again for recovery.  One made by `contextlib.contextmanager` is left again
-            at the end of the recovery.
+            at the end of the recovery; what an undo does has to be done when the undo returns, and not only then, since
+            it is recorded as undone.
         redact: names of parameters that are kept out of the file.  A handler that asks for one cannot be called by
             recovery.
         durability: ``"power"`` waits for the disk before each step, so that nothing is lost in a power cut either;
             ``"process"`` leaves that to the operating system, and survives the death of processes only.
         serializer: what turns values into JSON data and back; a `Serializer` that knows more types, say.
         recover_on_open: call `recover` at once.
-        keep: for how long finished transactions stay in the file; None for ever.
+        keep: for how long finished transactions stay in the file, which is looked at each thousandth time; None for
+            ever.
         busy_timeout: for how many seconds to wait while another process has the file locked.
 
     Raises:

@@ -28,6 +28,16 @@ def test_it_continues_past_failures_and_tries_again_the_next_time(path: Path) ->
     assert trail == ["-b", "-a", "-b"]
 
 
+def test_what_fails_is_tried_once_in_a_recovery_however_many_pieces_it_has(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actionqueues.journal.recovery._PIECE", 2)
+    leave(path, lambda q: [actions.put(name) for name in "abcdefg"])
+    failing.update({f"-{name}": OSError("not now") for name in "bdfg"})
+    assert recovered(path).state == "stuck"
+    assert trail == [f"-{name}" for name in "gfedcba"]
+
+
 def test_the_count_of_a_retry_goes_on(path: Path) -> None:
     leave(path, lambda q: actions.stubborn("a"))
     row = "INSERT INTO undos (tx, number, attempt, started) VALUES (1, 1, ?, '2999-01-01 00:00:00')"
