@@ -118,18 +118,20 @@ class Journal:
         return self
 
     def close(self) -> None:
-        """Close the file.  It is opened again when it is used again.
+        """Close the file, for all journals of this path.  It is opened again when it is used again.
+
+        The end of a ``with`` block does that only if no transaction of this process is under way in the file.
 
         Raises:
-            IllegalOperation: if a transaction of this process is under way.
+            IllegalOperation: if there is one.
         """
         self.store.close()
 
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(self, _type: object, error: object, _traceback: object) -> None:
-        if error is None or not self.store.unfinished:  # which is no news, and the error is
+    def __exit__(self, *_: object) -> None:
+        if not self.store.unfinished:  # those of other threads, for which it stays open
             self.close()
 
     def recover(self, *transactions: int) -> list[Recovered]:

@@ -36,27 +36,27 @@ def test_a_journal_is_not_closed_while_a_transaction_is_under_way(path: Path) ->
     assert trail == ["+a", "+b", "+c", "+d", "-d"]
 
 
-def test_leaving_a_journal_with_an_error_raises_that_error(path: Path) -> None:
+def test_a_journal_that_is_left_stays_open_for_the_transactions_of_other_threads(path: Path) -> None:
     ready, go = threading.Event(), threading.Event()
 
-    def work(journal: Journal) -> None:
-        with transaction("in a thread", journal=journal):
+    def work() -> None:
+        with transaction("in a thread", journal=path):
             put("a")
             ready.set()
             go.wait(60)
 
-    journal = Journal(path)
-    thread = threading.Thread(target=work, args=(journal,))
-    with pytest.raises(LookupError), journal:
-        thread.start()
-        assert ready.wait(60)
-        raise LookupError
-    with pytest.raises(IllegalOperation), journal:
-        pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert ready.wait(60)
+    with Journal(path) as journal:
+        assert [entry.state for entry in journal.transactions()] == ["open"]
+    output, _ = start("show", path).communicate(timeout=60)
+    assert output.splitlines() == ["in a thread open 1"], "its owner lives"
     go.set()
     thread.join()
     with journal:
         assert [entry.state for entry in journal.transactions()] == ["committed"]
+    assert not path.with_name("actions.db-wal").exists()
 
 
 def test_what_could_not_be_recorded_is_recorded_when_it_is_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
