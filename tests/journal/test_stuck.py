@@ -87,6 +87,17 @@ def test_only_what_is_stuck_is_decided(path: Path) -> None:
         Journal(path).show(5)
 
 
+def test_what_a_recovery_is_working_on_is_not_decided(path: Path) -> None:
+    leave(path, lambda q: actions.put("a"))
+    failing["-a"] = OSError("not now")
+    recovered(path)
+    journal = Journal(path)
+    journal.store.write(lambda db: db.execute("UPDATE transactions SET owner = 7"), sync=True)
+    with pytest.raises(IllegalOperation):
+        journal.resolve(1, 1, undone=True)
+    assert [step.undo for step in journal.show(1).steps] == ["undo failed"]
+
+
 def test_a_live_rollback_that_failed_is_recovered_later(path: Path) -> None:
     failing["-a"] = OSError("not now")
     with pytest.raises(LookupError), transaction(journal=path):
