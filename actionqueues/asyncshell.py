@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .block import Block
-from .cancelling import awaits, cancel_steps
+from .cancelling import awaits, cancel_steps, open_nurseries
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
@@ -24,6 +24,9 @@ __all__ = ["AsyncTransaction"]
 _OPEN, _ROLLING_BACK = TransactionState.OPEN, TransactionState.ROLLING_BACK
 _set_current = current.set
 
+#: A task that executes a queue, the nurseries that it had open before, and what tells that it has done so.
+_Execution: TypeAlias = tuple[object, Sequence[object], Signal]
+
 
 class AsyncTransaction(Block):
     """One block of async code whose steps, sync and async, are undone if it fails.
@@ -38,8 +41,7 @@ class AsyncTransaction(Block):
     _ended: Signal | None = None
     _undone: Signal
     _undoer: object = None
-    _executing: Signal | None = None
-    _executor: object = None  # the task that executes the queue
+    _executing: list[_Execution] | None = None  # those of its queue, the last to begin last
     _committing = False
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
@@ -200,24 +202,29 @@ class AsyncTransaction(Block):
             IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
-        beside = False
-        while self._executing is not None and not beside and running_step(self._here()) is None:
-            # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
-            beside = not await self._executing.wait(LOOK) and awaits(self._executor, running_task())
-        if not self._queue:
+        queue = self._queue
+        if queue is None:
             return
-        outer, ended = (self._executing, self._executor), Signal()
-        if not beside:
-            self._executing, self._executor = ended, running_task()
-        token = _set_current(self._here().log)  # likewise
+        executing = self._executing
+        if executing is None:
+            executing = self._executing = []
+        me, beside = running_task(), False
+        while executing and not beside and running_step(self._here()) is None:
+            # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
+            executor, open_before, ended = executing[-1]
+            beside = not await ended.wait(LOOK) and awaits(executor, me, open_before)
+        if not queue:
+            return
+        execution = me, open_nurseries(me), Signal()
+        token = _set_current(self._here().log)  # it may be called inside a block that shares nothing with this one
         try:
+            executing.append(execution)
             while self._drop_undone():
-                await self._execute(self._queue)
+                await self._execute(queue)
         finally:
             current.reset(token)
-            ended.set()
-            if not beside:
-                self._executing, self._executor = outer
+            executing[:] = [each for each in executing if each is not execution]  # it may not be the last one
+            execution[-1].set()
 
     async def _execute(self, queue: deque[Step[Any]]) -> None:
         fill_in(queue[0])

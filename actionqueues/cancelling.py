@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +18,7 @@ from .frames import ASYNC_STEPS
 if TYPE_CHECKING:
     from .step import Log
 
-__all__ = ["awaits", "cancel_steps", "in_scope"]
+__all__ = ["awaits", "cancel_steps", "in_scope", "open_nurseries"]
 
 T = TypeVar("T")
 
@@ -107,8 +107,27 @@ def _kinds() -> tuple[type[Any], ...]:
 _Awaiting = _kinds()
 
 
-def awaits(task: Any, other: object) -> bool:
-    """Whether a task of asyncio's waits for another one to end, as far as that can be seen; in trio it cannot."""
+def open_nurseries(task: Any) -> Sequence[object]:
+    """The nurseries that a task of trio's has open; asyncio's tasks have none."""
+    return tuple(getattr(task, "child_nurseries", ()))
+
+
+def awaits(task: Any, other: Any, open_before: Sequence[object] | None = None) -> bool:
+    """Whether a task waits for another one to end, as far as that can be seen.
+
+    In trio a task waits for all that it has started in its nurseries, but only at the end of those.
+
+    Args:
+        task: the one that may wait.
+        other: the other one.
+        open_before: the nurseries that were open before the work began that is to come to its end; the end of one that
+            has been opened since is a part of that work.
+    """
+    if hasattr(task, "child_nurseries"):
+        nursery = other.parent_nursery
+        while nursery is not None and nursery.parent_task is not task:
+            nursery = nursery.parent_task.parent_nursery
+        return nursery is not None and open_before is not None and nursery not in open_before
     kind: Any = getattr(sys.modules.get("asyncio"), "Task", ())
     seen: set[int] = set()
     waiting: list[Any] = [task]
