@@ -12,7 +12,7 @@ from .cancelling import awaits, cancel_steps, open_nurseries
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
 from .errors import IllegalOperation
-from .owner import Owner, close, current
+from .owner import Owner, close, current, set_back
 from .queueing import fill_in
 from .running import running_step
 from .shells import LOOK, Transaction, savepoint_of
@@ -100,7 +100,7 @@ class AsyncTransaction(Block):
     async def _recover(self, error: BaseException) -> None:
         try:
             if self._rollback is None or not self._rollback.orphaned:
-                await self._roll_back(error)
+                await self._roll_back(error, closing=isinstance(error, GeneratorExit))
         finally:
             self._detach()
 
@@ -222,7 +222,7 @@ class AsyncTransaction(Block):
             while self._drop_undone():
                 await self._execute(queue)
         finally:
-            current.reset(token)
+            set_back(current, token)
             executing[:] = [each for each in executing if each is not execution]  # it may not be the last one
             execution[-1].set()
 

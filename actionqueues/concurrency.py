@@ -131,9 +131,13 @@ class Signal:
             self._event = asyncio.Event()
             self.soon = asyncio.get_running_loop().call_soon_threadsafe
 
-    def set(self) -> None:
-        """Let whoever waits go on."""
-        self.soon(self._event.set)
+    def set(self) -> bool:
+        """Let whoever waits go on; returns False if nobody can, since the event loop has ended."""
+        try:
+            self.soon(self._event.set)
+        except RuntimeError:
+            return False
+        return True
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is set, or for so many seconds; returns whether it is set."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 from collections.abc import Sequence
-from contextlib import nullcontext
-from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from contextlib import nullcontext, suppress
+from contextvars import ContextVar, Token
+from typing import Any, Final, Protocol, TypeVar
 
 from .concurrency import frames_of_task
 from .definition import Definition
@@ -31,8 +31,11 @@ __all__ = [
     "current",
     "get_current",
     "lane_after",
+    "set_back",
     "undoing",
 ]
+
+T = TypeVar("T")
 
 
 def _definition(owner: Any) -> Definition:
@@ -56,6 +59,12 @@ get_current: Final = current.get
 
 #: The rollback that is calling a handler in this context, or None.
 undoing: ContextVar[Undoing | None] = ContextVar("actionqueues.undoing", default=None)
+
+
+def set_back(variable: ContextVar[T], token: Token[T]) -> None:
+    """Let a variable have the value again that it had before a coroutine has set it."""
+    with suppress(ValueError):  # the coroutine is being closed in another context, as one that is collected is
+        variable.reset(token)
 
 
 class Owner:
