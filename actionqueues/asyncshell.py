@@ -11,7 +11,7 @@ from .block import Block
 from .cancelling import awaits, cancel_steps, open_nurseries
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
-from .errors import IllegalOperation
+from .errors import IllegalOperation, TransactionClosed
 from .owner import Owner, close, current, set_back
 from .queueing import fill_in
 from .running import running_step
@@ -43,6 +43,7 @@ class AsyncTransaction(Block):
     _undoer: object = None
     _executing: list[_Execution] | None = None  # those of its queue, the last to begin last
     _committing = False
+    _cancelled: frozenset[object] = frozenset()  # the tasks that its rollback has cancelled
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
@@ -82,9 +83,12 @@ class AsyncTransaction(Block):
                 else:
                     await self._roll_back(None)  # if another task is in it, wait for that
                 self._detach()
+                if self._cancelled and self._called_off(exc):
+                    raise TransactionClosed("what was running in it", self.label, self._state, True) from exc
             except BaseException as error:
                 await self._recover(error)
-                raise
+                if not self._called_off(error) or exc is not None:
+                    raise
         except BaseException as error:
             await self._recover(error)
             raise
@@ -96,6 +100,22 @@ class AsyncTransaction(Block):
             advice = "write `await q.rollback()`"
             raise IllegalOperation(f"commit {self.label}", "its rollback() was called, but not awaited", advice)
         super()._check_commit()
+
+    def _called_off(self, error: BaseException | None) -> bool:
+        """Whether this task has been cancelled, with this result, only because another one has rolled the block back.
+
+        That cancellation is nobody else's business: it is taken back, as `asyncio.timeout` does with its own.
+        """
+        if isinstance(error, TransactionClosed):
+            return error.cancelled and error.transaction == self.label  # what becomes of a cancelled step in trio
+        task: Any = running_task()
+        cancelled, self._cancelled = self._cancelled, frozenset[object]()
+        if task not in cancelled or not hasattr(task, "uncancel"):
+            return False
+        import asyncio
+
+        by_others: bool = task.uncancel() > 0
+        return isinstance(error, asyncio.CancelledError) and not by_others
 
     async def _recover(self, error: BaseException) -> None:
         try:
@@ -170,7 +190,7 @@ class AsyncTransaction(Block):
                 self._finish_rollback(rollback, error)
             return
         if self.busy:
-            cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
+            self._cancelled |= cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
         turns = None if self.outer is None else self.turn
         self._undone, self._undoer = Signal(), running_task()
         try:
@@ -187,7 +207,7 @@ class AsyncTransaction(Block):
                 raise
             # cancelled again: the first cancellation goes on, and the task counts both
         finally:
-            self._undoing = False
+            self._undoing, self._undoer = False, None
             if not rollback.orphaned:
                 self._finish_rollback(rollback, error)
             self._undone.set()

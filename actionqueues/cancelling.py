@@ -45,24 +45,30 @@ async def in_scope(
     raise cancelled()
 
 
-def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | None, inside: set[object]) -> None:
+def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | None, inside: set[object]) -> set[object]:
     """Cancel what runs a step whose log `belongs`: its task in asyncio, its scope in trio.
 
     Args:
         belongs: tells whether a log does.
         scopes: what is running in trio.
         inside: tasks of asyncio that are to be cancelled as well.
+
+    Returns:
+        The tasks of asyncio that have been cancelled.
     """
     if in_trio():
         for scope, log in list((scopes or {}).items()):
             if belongs(log):
                 scope.cancel()
-        return
+        return set()
     import asyncio
 
+    found: set[object] = set()
     for task in asyncio.all_tasks():
         if task in inside or _runs_step(task.get_coro(), belongs):
             task.cancel()
+            found.add(task)
+    return found
 
 
 def _runs_step(awaited: object, belongs: Callable[[Log], bool]) -> bool:
