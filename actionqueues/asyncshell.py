@@ -11,6 +11,7 @@ from .block import Block
 from .cancelling import awaits, cancel_steps, open_nurseries
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
+from .engine import Rollback
 from .errors import IllegalOperation, TransactionClosed
 from .owner import Owner, close, current, set_back
 from .queueing import fill_in
@@ -18,6 +19,7 @@ from .running import running_step
 from .shells import LOOK, Transaction, savepoint_of
 from .states import TransactionState
 from .step import Step
+from .turns import Turns
 
 __all__ = ["AsyncTransaction"]
 
@@ -169,7 +171,7 @@ class AsyncTransaction(Block):
     async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended.
 
-        If a coroutine is being closed, nothing can be awaited: only handlers that do not suspend can undo anything.
+        If a coroutine is being closed, nothing can be awaited in it: only handlers that do not suspend undo anything.
         """
         if self._state is not _OPEN and self._state is not _ROLLING_BACK:
             return
@@ -181,18 +183,32 @@ class AsyncTransaction(Block):
             return
         self.leaver = None if in_trio() else running_task()  # there, who is in a savepoint cannot be cancelled
         rollback = self._begin_rollback()
-        if closing and isinstance(error, GeneratorExit):
-            if self.busy and running_loop() is not None:
-                cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
+        closing = closing and isinstance(error, GeneratorExit)
+        undoing = closing and self.outermost.turns is not None and self.turn.taken
+        in_loop = running_loop() is not None
+        if self.busy and in_loop:
+            self._cancelled |= cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
+        if closing and not (in_loop and not in_trio() and (self.busy or undoing)):
             try:
                 roll_back(rollback, lambda: rollback.unwind_block(self, error))
             finally:
                 self._finish_rollback(rollback, error)
             return
-        if self.busy:
-            self._cancelled |= cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
-        turns = None if self.outer is None else self.turn
-        self._undone, self._undoer = Signal(), running_task()
+        turns = self.turn if self.outer is not None or undoing else None
+        if not closing:
+            await self._unwind(rollback, error, turns)
+            return
+        import asyncio
+
+        # What has to be waited for can be in a task of its own, while the event loop runs.
+        self._undoing, self._undone = True, Signal()
+        self._undoer = asyncio.get_running_loop().create_task(self._unwind(rollback, error, turns))
+
+    async def _unwind(self, rollback: Rollback, error: BaseException | None, turns: Turns | None) -> None:
+        """Wait for the steps that are running, and undo everything, without being cut short."""
+        if not self._undoing:
+            self._undone = Signal()
+        self._undoer = running_task()
         try:
             self._undoing = True
             await roll_back_async(

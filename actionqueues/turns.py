@@ -94,6 +94,11 @@ class Turns:
         self._waiting: list[Turn] = []
         self._having: list[Turn] = []  # more than one if the first of them waits for another one
 
+    @property
+    def taken(self) -> bool:
+        """Whether somebody has its turn, or waits for it."""
+        return bool(self._having or self._waiting)
+
     def take(self, rank: Rank, progress: Callable[[], object]) -> Turn | None:
         """Block this thread until it is this one's turn.
 
