@@ -247,3 +247,40 @@ def test_trio_rolls_back_on_an_interrupt_and_goes_on_after_a_second(presses: int
     )
     assert said == ["+a", "+b", "-b", "-a"]
     assert last == "KeyboardInterrupt"
+
+
+@on_posix
+@pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="trio is not installed")
+def test_sigterm_rolls_back_while_trio_waits() -> None:
+    said, _ = run(
+        """
+        import threading, trio
+
+        class Waits(trio.abc.Instrument):
+            def before_io_wait(self, timeout):
+                if timeout > 1:
+                    waits.set()
+
+        waits = threading.Event()
+
+        def terminate():
+            waits.wait()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+        async def pause():
+            for _ in range(5):
+                await trio.lowlevel.checkpoint()
+
+        async def main():
+            async with transaction():
+                await put("a")
+                await put("b")
+                threading.Thread(target=terminate).start()
+                await trio.sleep(60)
+
+        with handle_signals():
+            trio.run(main, instruments=[Waits()])
+        """,
+        status=128 + signal.SIGTERM,
+    )
+    assert said == ["+a", "+b", "-b", "-a"]
