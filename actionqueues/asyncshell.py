@@ -45,7 +45,8 @@ class AsyncTransaction(Block):
     _undoer: object = None
     _executing: list[_Execution] | None = None  # those of its queue, the last to begin last
     _committing = False
-    _cancelled: frozenset[object] = frozenset()  # the tasks that its rollback has cancelled
+    _cancelled: frozenset[object] = frozenset()  # the tasks that its rollback, or an interrupt, has cancelled
+    _handed_up: tuple[BaseException, ...] = ()  # interrupts that its tasks have left to its end
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
@@ -93,6 +94,7 @@ class AsyncTransaction(Block):
                     raise
         except BaseException as error:
             await self._recover(error)
+            self._called_off(error)
             raise
 
     def _check_commit(self) -> None:
@@ -101,7 +103,23 @@ class AsyncTransaction(Block):
         if forgotten is not None:
             advice = "write `await q.rollback()`"
             raise IllegalOperation(f"commit {self.label}", "its rollback() was called, but not awaited", advice)
+        if self._handed_up:
+            raise self._handed_up[0]
         super()._check_commit()
+
+    def hand_up(self, interrupt: BaseException) -> bool:
+        """Whether an interrupt that was kept while a step was undone at once is left to the end of the block.
+
+        In another task of asyncio's than the block's it would end the event loop at once, with the block still open.
+        """
+        task: Any = self.task
+        elsewhere = task is not None and task is not running_task() and self._state is _OPEN
+        if not elsewhere or not isinstance(interrupt, KeyboardInterrupt | SystemExit):
+            return False
+        self._handed_up += (interrupt,)
+        self._cancelled |= {task}
+        task.cancel()
+        return True
 
     def _called_off(self, error: BaseException | None) -> bool:
         """Whether this task has been cancelled, with this result, only because another one has rolled the block back.
@@ -227,6 +245,7 @@ class AsyncTransaction(Block):
             if not rollback.orphaned:
                 self._finish_rollback(rollback, error)
             self._undone.set()
+        rollback.interrupts += self._handed_up
         self._raise_interrupt(rollback)
 
     async def execute(self) -> None:

@@ -89,7 +89,7 @@ class Owner:
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
         scopes: what cancels the steps that run in trio, in the outermost owner, and their logs.
-        task: as a savepoint in async code, the task that has entered it.
+        task: in async code, the task that has entered it; in trio, only of a savepoint.
         leaver: the task that leaves it.
         ahead: the only savepoint that is open in it, while that may record without looking around.
         interceptor: what stands between it and its steps, or None.
@@ -332,6 +332,10 @@ class Owner:
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""
+
+    def hand_up(self, interrupt: BaseException) -> bool:  # noqa: ARG002 - async blocks may
+        """Whether an interrupt that was kept while a step was undone at once is left to the end of the block."""
+        return False
 
     def begin_unwinding(self) -> None:
         """As a part of the rollback of the outer transaction, its own steps are about to be undone."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import Any
 
 import pytest
 
-from actionqueues import AsyncTransaction, IllegalOperation, TransactionClosed, TransactionState, transaction
+from actionqueues import (
+    AsyncTransaction,
+    IllegalOperation,
+    TransactionClosed,
+    TransactionState,
+    handle_signals,
+    transaction,
+)
 from actionqueues.interceptor import Interceptor
 from actionqueues.observing import observed
 from actionqueues.requests import Await, Request
 
 from .async_library import Library, everywhere, in_asyncio, outcome_of
-from .async_stage import Boom, Stage, put
+from .async_stage import Boom, Stage, boom, put
 
 
 @in_asyncio
@@ -205,3 +214,36 @@ def test_a_block_that_is_being_committed_is_not_rolled_back_by_another_task(libr
 
     library.run(main)
     assert stage.told == "+a"
+
+
+@in_asyncio
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("ignores", [False, True])
+def test_a_signal_that_arrives_while_the_step_of_another_task_is_undone_comes_out_of_the_block(
+    library: Library, ignores: bool
+) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        async def pressed() -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+        async def block() -> None:
+            async with q:
+                await put(stage, "a")
+                tasks.append(asyncio.create_task(outcome_of(put(stage, "b", boom()))))
+                error = await outcome_of(library.forever())
+                assert isinstance(error, asyncio.CancelledError)
+                if not ignores:
+                    raise error
+
+        stage.undoing["b"] = pressed
+        tasks: list[asyncio.Task[BaseException | None]] = []
+        q = transaction()
+        assert isinstance(await outcome_of(block()), SystemExit)
+        assert q.state is TransactionState.ROLLED_BACK
+        assert isinstance(await tasks[0], Boom)
+
+    with handle_signals():
+        library.run(main)
+    assert stage.told == "+a +b -b -a"
