@@ -113,8 +113,9 @@ class AsyncTransaction(Block):
         In another task of asyncio's than the block's it would end the event loop at once, with the block still open.
         """
         task: Any = self.task
-        elsewhere = task is not None and task is not running_task() and self._state is _OPEN
-        if not elsewhere or not isinstance(interrupt, KeyboardInterrupt | SystemExit):
+        if task is None or task is running_task() or self._state is not _OPEN:
+            return False
+        if not isinstance(interrupt, KeyboardInterrupt | SystemExit):
             return False
         self._handed_up += (interrupt,)
         self._cancelled |= {task}

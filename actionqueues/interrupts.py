@@ -149,7 +149,8 @@ class SignalHandling:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         self.restore()
-        pressed = exc.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else exc
+        group: Any = exc
+        pressed = group.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else exc
         if self._handed_over is not None and isinstance(pressed, KeyboardInterrupt | BaseExceptionGroup):
             raise self._handed_over from exc
 

@@ -139,8 +139,12 @@ def test_an_import_of_the_examples_with_tasks_and_threads_leaves_nothing(example
         found = tried(made)
         assert books.count() == (4, 4)
     assert len(made.steps) == 8
-    assert found["enter"] == BODY | UNDO | {"before-always", "after-always", "cancel-after"}
-    assert found["archive"] == {"before", "before-always", "after", "after-always"} | UNDO  # no Ctrl-C in a thread
+    always = {
+        "before-always",
+        "after-always",
+    }  # if one of them is called after another has failed, which is up to chance
+    assert found["enter"] - always == BODY | UNDO | {"cancel-after"}
+    assert found["archive"] - always == {"before", "after"} | UNDO  # no Ctrl-C in a thread
 
 
 class Loaded(random.Random):
