@@ -102,10 +102,10 @@ def test_a_rollback_whose_coroutine_is_closed_outside_its_task_goes_on(anyio: An
     stage.undoing["b"] = library.forever
 
     async def block() -> None:
-        with anyio.CancelScope():
-            async with transaction():
-                mark(stage, "a")
-                await put(stage, "b", library.forever)
+        async with transaction():
+            mark(stage, "a")
+            await put(stage, "b")
+            await library.forever()
 
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda _, context: stage.say(context["message"]))
@@ -116,9 +116,9 @@ def test_a_rollback_whose_coroutine_is_closed_outside_its_task_goes_on(anyio: An
         loop.run_until_complete(asyncio.sleep(0))
     coroutine = task.get_coro()
     assert coroutine is not None
-    with pytest.raises(RuntimeError, match="exit cancel scope"):  # it is the scope of the program that complains
-        coroutine.close()
+    coroutine.close()
     loop.close()
     del task, coroutine
     gc.collect()
     assert stage.trail[:4] == ["+a", "+b", "-b", "-a"]
+    assert anyio is sys.modules["anyio"]
