@@ -12,7 +12,7 @@ from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
 from .interceptor import Attempt, Interceptor
 from .interrupts import InterruptGuard
-from .owner import current, undoing
+from .owner import current, set_back, undoing
 from .requests import Await, Call, Request, Undo, Unwinding, Wait
 from .step import PENDING, Step
 from .telling import first_of
@@ -277,8 +277,8 @@ async def roll_back_async(
             finally:
                 turns.leave(turn)
         finally:
-            undoing.reset(inside)
-            current.reset(outside)
+            set_back(undoing, inside)
+            set_back(current, outside)
 
     caller = None if turns is None else running_task()
     try:

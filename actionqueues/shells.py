@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .block import Block
-from .concurrency import in_trio, running_loop
+from .concurrency import in_trio, running_loop, running_task
 from .decorated import in_transaction
 from .drivers import drive, roll_back, run_hooks
 from .errors import IllegalOperation
@@ -215,7 +215,11 @@ class Transaction(Block):
         this: Any = self
         this.__class__ = self._async_class
         this._loop = running_loop()
-        this._enter(awaits=SCOPED if in_trio() else True)
+        if in_trio():
+            this._enter(awaits=SCOPED)
+        else:
+            this._enter(awaits=True)
+            this.task = running_task()
         return this  # type: ignore[no-any-return] # its class has just been set
 
     def __aexit__(
