@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from .definition import Definition, definition_behind
 from .errors import IllegalOperation
 from .handler import Handler
-from .signature import OBJECT, display_name, is_async, is_generator
+from .signature import OBJECT, display_name, is_async, lazy_kind
 from .states import StepState
 from .step import OUTCOME, PENDING, Entry, Step
 
@@ -198,6 +198,8 @@ def _definition_of_object(action: SupportsAction) -> Definition:
     cls = type(action)
     definition = _definitions.get(cls)
     if definition is None:
+        _refuse_lazy(action.execute)
+        _refuse_lazy(action.rollback)
         definition = _definitions[cls] = Definition(_execute, name=display_name(cls))
         definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
@@ -230,10 +232,7 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
     """Refuse arguments that do not fit, now and not when it is too late."""
     if not callable(fn):
         raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
-    if is_generator(fn):
-        raise TypeError(
-            f"{display_name(fn)} is a generator function: calling it would run nothing; use a plain function"
-        )
+    _refuse_lazy(fn)
     try:
         signature = inspect.signature(fn)
     except ValueError:
@@ -242,6 +241,12 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
         signature.bind(*args, **kwargs)
     except TypeError as error:
         raise TypeError(f"{display_name(fn)}{signature}: {error}") from None
+
+
+def _refuse_lazy(fn: Callable[..., object]) -> None:
+    lazy = lazy_kind(fn)
+    if lazy is not None:
+        raise TypeError(f"{display_name(fn)} is a {lazy}: calling it would run nothing; use a plain function")
 
 
 def fill_in(step: Step[Any]) -> None:
