@@ -129,8 +129,9 @@ class Adding:
     def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:
         """Queue a step, and return it.
 
-        Queued steps run in the order in which they were added.  A `Step` among the arguments stands for the result of
-        that step, which must have been queued before.
+        Queued steps run in the order in which they were added; one that was added in a savepoint or by a step is not
+        run if that has been undone.  A `Step` among the arguments stands for the result of that step, which must
+        have been queued before.
 
         Args:
             fn: a decorated function or a bound method of one; any other callable, which then has nothing to undo; or
