@@ -175,6 +175,11 @@ class BlockState(Runner, Adding):
             owner = owner.of or owner.outer
         return self if owner is None or around is None else around
 
+    def _innermost(self) -> Runner:
+        """The same, or this one where that has been left: this code has outlived it."""
+        here = self._here()
+        return self if here.block is None or here.block.left else here
+
     def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
 
@@ -206,6 +211,8 @@ class BlockState(Runner, Adding):
         undone with the block, in reverse order of start; the end of the block waits for those that are running.  If
         `fn` is async, await what this returns, in the event loop that the block is in.
 
+        Inside the block it is a plain call: what `fn` does belongs to the savepoint and the step that call it.
+
         Raises:
             TransactionClosed: if the transaction has ended.
         """
@@ -214,14 +221,14 @@ class BlockState(Runner, Adding):
             self._check_async(fn)
             awaiting = cast("Callable[P, Awaitable[object]]", fn)
             return cast("R", self._run_async(awaiting, *args, **kwargs))
-        token = current.set(self.log)
+        token = current.set(self._innermost().log)
         try:
             return fn(*args, **kwargs)
         finally:
             current.reset(token)
 
     async def _run_async(self, fn: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> object:
-        token = current.set(self.log)
+        token = current.set(self._innermost().log)
         try:
             return await fn(*args, **kwargs)
         finally:

@@ -1,4 +1,4 @@
-"""``q.savepoint()`` where the running code is deeper in the block than `q`: it is a part of what is around it there."""
+"""``q.savepoint()`` and ``q.run()`` deeper in the block than `q`: they are a part of what is around them there."""
 
 from __future__ import annotations
 
@@ -127,3 +127,56 @@ def test_savepoints_of_the_outer_block_in_tasks_that_a_savepoint_has_started_are
 
     asyncio.run(main())
     assert stored == {"kept"}
+
+
+def test_what_is_run_in_a_savepoint_by_the_outer_block_is_undone_with_that_savepoint(w: World) -> None:
+    with transaction() as q:
+        with w.caught(), q.savepoint():
+            w.define("a")()
+            q.run(w.define("b"))
+            w.define("c")()
+            raise Boom("savepoint")
+        q.run(w.define("d"))
+    assert w.trail == ["+a", "+b", "+c", "-c", "-b", "-a", "!Boom", "+d"]
+
+
+def test_what_is_run_in_a_block_that_shares_nothing_belongs_to_the_block_that_runs_it(w: World) -> None:
+    with transaction() as q, w.caught(), transaction(independent=True):
+        w.define("a")()
+        q.run(w.define("b"))
+        raise Boom("apart")
+    assert w.trail == ["+a", "+b", "-a", "!Boom"]
+
+
+def test_what_is_run_and_awaited_in_a_savepoint_or_an_async_step_is_undone_with_that() -> None:
+    trail: list[str] = []
+
+    @action
+    async def upload(name: str) -> None:
+        await asyncio.sleep(0)
+        trail.append(f"+{name}")
+
+    @upload.rollback
+    async def remove(name: str) -> None:
+        trail.append(f"-{name}")
+
+    async def main() -> None:
+        async with transaction() as q:
+
+            @action
+            async def upload_both() -> None:
+                await q.run(upload, "a")
+                await upload("b")
+                raise Boom
+
+            with pytest.raises(Boom):
+                await upload_both()
+            with pytest.raises(Boom):
+                async with q.savepoint():
+                    await upload("c")
+                    await q.run(upload, "d")
+                    raise Boom
+            await q.run(upload, "e")
+
+    asyncio.run(main())
+    assert trail == ["+a", "+b", "-b", "-a", "+c", "+d", "-d", "-c", "+e"]
