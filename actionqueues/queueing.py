@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
 from operator import methodcaller
@@ -13,7 +12,7 @@ from weakref import WeakKeyDictionary
 from .definition import Definition, definition_behind
 from .errors import IllegalOperation
 from .handler import Handler
-from .signature import OBJECT, display_name, is_async, lazy_kind
+from .signature import OBJECT, display_name, is_async, lazy_kind, signature_of
 from .states import StepState
 from .step import OUTCOME, PENDING, Entry, Step
 
@@ -235,7 +234,7 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
         raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
     _refuse_lazy(fn)
     try:
-        signature = inspect.signature(fn)
+        signature = signature_of(fn)
     except ValueError:
         return  # a built-in callable that does not tell
     try:
