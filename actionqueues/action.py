@@ -175,7 +175,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
     if TYPE_CHECKING:
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     # `self` is a Callable here and not action[Concatenate[...], R2], since mypy solves T from the former only.  The
     # order matters.  First, a static method whose first parameter takes anything.

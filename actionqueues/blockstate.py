@@ -227,7 +227,7 @@ class BlockState(Runner, Adding):
         finally:
             current.reset(token)
 
-    async def _run_async(self, fn: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> object:
+    async def _run_async(self, fn: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> object:
         token = current.set(self._innermost().log)
         try:
             return await fn(*args, **kwargs)

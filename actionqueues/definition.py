@@ -77,7 +77,7 @@ class Definition:
         self.run: Callable[[Entry], Any] = lambda entry: function(*entry[0], **entry[1])
         self._overrides: WeakKeyDictionary[type, Handler] | None = None
 
-    def enter(self, *args: Any, **kwargs: Any) -> Entry:
+    def enter(self, /, *args: Any, **kwargs: Any) -> Entry:
         """An entry for a call with these arguments.
 
         Raises:

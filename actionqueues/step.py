@@ -245,7 +245,7 @@ class Step(Generic[R_co]):
         """An idempotency key for the undo: as stable as `key`, and different from it."""
         return self.key + "-undo"
 
-    def save(self, **progress: Any) -> None:
+    def save(self, /, **progress: Any) -> None:
         """Keep partial progress for the rollback handler, which finds it in ``step.saved``; later values win.
 
         For a body that has several effects, or whose effect has an identity before the body returns.
