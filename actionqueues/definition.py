@@ -183,9 +183,10 @@ class Definition:
         first, second = unwrap(self.function), unwrap(function)
         if not isinstance(first, FunctionType) or not isinstance(second, FunctionType):
             return
-        if first.__code__ is second.__code__ or not first.__name__.isidentifier() or first.__name__ == "_":
+        one, other = first.__code__, second.__code__
+        if one is other or not one.co_name.isidentifier() or one.co_name == "_":
             return  # made by one `def` that was run twice; lambdas; and what is not to be found by its name
-        if (first.__module__, first.__qualname__) == (second.__module__, second.__qualname__):
+        if (one.co_filename, one.co_qualname) == (other.co_filename, other.co_qualname):
             raise TypeError(
                 f"the {what} of {self.name} is called {self.name} too, so that this name would no longer mean the "
                 "action; give it a name of its own"
