@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -60,7 +61,9 @@ def define(
     if definition_behind(function) is not None:
         raise TypeError(f"{display_name(function)} is an action already: decorate it once")
     if not callable(function) or is_made_policy(function):
-        raise TypeError(f"@action decorates a function, not {function!r}; options go by keyword: @action(retry=...)")
+        is_property = isinstance(function, property | cached_property)
+        hint = "put @action below that" if is_property else "options go by keyword: @action(retry=...)"
+        raise TypeError(f"@action decorates a function, not {function!r}; {hint}")
     lazy = lazy_kind(function)
     if lazy is not None:
         manager = lazy == "context manager"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
+from inspect import iscoroutine
 from operator import methodcaller
 from types import MethodType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from .definition import Definition, definition_behind
-from .errors import IllegalOperation
+from .errors import AsyncActionInSyncBlock, IllegalOperation
 from .handler import Handler
+from .owner import get_current
 from .signature import OBJECT, display_name, is_async, lazy_kind, signature_of
 from .states import StepState
-from .step import OUTCOME, PENDING, Entry, Step
+from .step import OUTCOME, OWNER, PENDING, Entry, Step
 
 __all__ = ["Adding", "SupportsAction", "check_arguments", "definition_of", "fill_in", "undo_entry"]
 
@@ -193,6 +195,15 @@ _execute, _rollback = methodcaller("execute"), methodcaller("rollback")
 _definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
 
 
+def _execute_object(name: str, entry: Entry) -> object:
+    result = entry[0].execute()
+    log = get_current()
+    if log is not None and not log[OWNER].awaits and iscoroutine(result):
+        result.close()
+        raise AsyncActionInSyncBlock(name, log[OWNER].label)
+    return result
+
+
 def _definition_of_object(action: SupportsAction) -> Definition:
     """What is fixed about the action objects of a class: a step is given the object as its only value."""
     cls = type(action)
@@ -203,7 +214,7 @@ def _definition_of_object(action: SupportsAction) -> Definition:
         definition = _definitions[cls] = Definition(_execute, name=display_name(cls))
         definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
-        definition.run = lambda entry: entry[0].execute()
+        definition.run = partial(_execute_object, definition.name)
         # An action object has no signature to make it from:
         definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
         definition.size = 3

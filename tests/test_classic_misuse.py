@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import actionqueues
-from actionqueues import ActionQueue, IllegalOperation
+from actionqueues import ActionQueue, AsyncActionInSyncBlock, IllegalOperation, transaction
 from actionqueues.queueing import SupportsAction
 
 from .scripted import Boom, Scripted, Trail, queue_of
@@ -184,3 +184,34 @@ def test_an_action_object_whose_method_is_a_generator_function_is_refused_each_t
             f"{name} is a generator function: calling it would run nothing; use a plain function"
         )
     assert queue.state == "init"
+
+
+async def undone_later() -> None:
+    raise AssertionError("never awaited")
+
+
+class Client:
+    """As an async client has them: plain functions that return coroutines."""
+
+    def execute(self) -> object:
+        return undone_later()
+
+    def rollback(self) -> None: ...
+
+
+def test_an_action_object_that_returns_a_coroutine_fails_and_leaves_none_unawaited() -> None:
+    queue = ActionQueue()
+    queue.add(Client())
+    with pytest.raises(AsyncActionInSyncBlock) as caught:
+        queue.execute()
+    assert str(caught.value) == (
+        "Client is async, and this action queue cannot await it; use `async with transaction():`"
+    )
+    queue.rollback()
+    assert queue.report.undone == ["Client"]
+    with (
+        pytest.raises(AsyncActionInSyncBlock, match="the transaction 'order' cannot await it"),
+        transaction("order") as q,
+    ):
+        q.add(Client())
+    assert q.report.undone == ["Client"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -197,3 +198,9 @@ def test_a_retry_that_is_asked_for_and_not_granted_says_so_after_one_attempt_too
         ask()
     (note,) = caught.value.__notes__
     assert note.startswith("actionqueues: gave up after 1 attempt in ")
+
+
+@pytest.mark.parametrize("made", [property(lambda _self: 1), functools.cached_property(lambda _self: 1)])
+def test_a_property_is_told_to_be_put_above(made: Any) -> None:
+    with pytest.raises(TypeError, match=r"^@action decorates a function, not <.*>; put @action below that$"):
+        action(made)
