@@ -12,7 +12,7 @@ from .errors import NoTransaction
 from .handler import Handler
 from .options import checked, define
 from .owner import get_current
-from .retry import Policy, check_policy
+from .retry import Policy, check_policy, is_made_policy
 
 if TYPE_CHECKING:
 
@@ -175,7 +175,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
     if TYPE_CHECKING:
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     # `self` is a Callable here and not action[Concatenate[...], R2], since mypy solves T from the former only.  The
     # order matters.  First, a static method whose first parameter takes anything.
@@ -231,8 +231,10 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         if handler is _MISSING:
             return partial(self.rollback, retry=retry)
         function = function_of(handler)
-        if not callable(function):
-            raise TypeError(f"{definition.name}.rollback takes a function, not {function!r}")
+        if not callable(function) or is_made_policy(function):
+            hint = "; a policy goes by keyword, retry=" if callable(function) else ""
+            raise TypeError(f"{definition.name}.rollback takes a function, not {function!r}{hint}")
+        definition.refuse_name(function, "rollback handler")
         if definition.handler is not None:
             raise TypeError(
                 f"{definition.name} already has a rollback handler, {definition.handler.name}; an action has one: call "
@@ -256,9 +258,13 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             TypeError: as for `rollback`.
         """
         definition = self._self_definition
+        function = function_of(probe)
+        if not callable(function):
+            raise TypeError(f"{definition.name}.landed takes a function, not {probe!r}")
+        definition.refuse_name(function, "probe")
         if definition.probe is not None:
             raise TypeError(f"{definition.name} already has a probe, {definition.probe.name}")
-        made = Handler.bound(function_of(probe), definition.parameters, definition.name)
+        made = Handler.bound(function, definition.parameters, definition.name)
         if made.needs_result:
             raise TypeError(f"the probe {made.name} asks for 'result', which is what it is asked to find out")
         definition.check_async(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from .errors import ActionRetryException
 from .retry import Policy, next_wait
 from .telling import add_note, shown
 
@@ -28,14 +29,17 @@ class Attempts:
         try:
             wait = next_wait(self.policy, self.made, error, elapsed)
         except Exception as broken:
-            add_note(error, f"not retried, because the retry policy failed: {shown(broken)}")
+            what = "the wait that it asks for is none" if self.policy is None else "the retry policy failed"
+            add_note(error, f"not retried, because {what}: {shown(broken)}")
             return False
         except BaseException as interrupt:
             add_note(interrupt, f"it came out of a retry policy that was asked about {shown(error)}")
             raise
         if wait is None:
-            if self.made > 1 and isinstance(error, Exception):
-                add_note(error, f"gave up after {self.made} attempts in {elapsed:.3g} s")
+            # After the first attempt that needs no telling, unless the error itself has asked for another one.
+            if (self.made > 1 and isinstance(error, Exception)) or isinstance(error, ActionRetryException):
+                attempts = "1 attempt" if self.made == 1 else f"{self.made} attempts"
+                add_note(error, f"gave up after {attempts} in {elapsed:.3g} s")
             return False
         self.wait = wait
         return True

@@ -78,6 +78,8 @@ class Block(BlockState):
 
     def _nest(self, surrounding: Log | None) -> None:
         """Become a savepoint of the transaction around, if that is wanted."""
+        if self.outer is not None and self.outer.block is not None:  # a savepoint by name, wherever in that block
+            self.outer = self.outer.block._innermost().owner_here()
         if self.outer is None and surrounding is not None:
             around: Runner = surrounding[OWNER].owner_here()
             if around.block is not None and around.block.left:

@@ -34,6 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NEW, _OPEN = TransactionState.NEW, TransactionState.OPEN
+_STANDING = (_OPEN, TransactionState.RELEASED, TransactionState.COMMITTED)
 
 
 class BlockState(Runner, Adding):
@@ -88,6 +89,11 @@ class BlockState(Runner, Adding):
         return self._token is None and self._state is not _NEW and self._state is not _OPEN
 
     @property
+    def undone(self) -> bool:
+        """Whether it, or a savepoint around it, has been rolled back or is about to be."""
+        return self._state not in _STANDING or (self._parent is not None and self._parent.undone)
+
+    @property
     def label(self) -> str:
         """What messages call it."""
         kind = "transaction" if self._parent is None else "savepoint"
@@ -124,6 +130,8 @@ class BlockState(Runner, Adding):
         if self._queue is None:
             self._queue = deque()
         here = self._here()
+        if here.block is not self:
+            step.savepoint = here.block
         within = None if here is self and self.idle and self.outer is None else running_step(here)
         if within is not None:
             step.within = within, within.attempts
@@ -167,11 +175,17 @@ class BlockState(Runner, Adding):
             owner = owner.of or owner.outer
         return self if owner is None or around is None else around
 
+    def _innermost(self) -> Runner:
+        """The same, or this one where that has been left: this code has outlived it."""
+        here = self._here()
+        return self if here.block is None or here.block.left else here
+
     def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
 
-        Hooks are called in the order in which they were registered, all of them, outside the block.  If any raise, they
-        are raised together as `CommitHookFailed`.
+        Nor is it called if the savepoint or the step that registers it is undone.  Hooks are called in the order in
+        which they were registered, all of them, outside the block.  If any raise, they are raised together as
+        `CommitHookFailed`.
 
         Raises:
             TypeError: if the arguments do not fit, or it is async and the block is not.
@@ -180,12 +194,15 @@ class BlockState(Runner, Adding):
         self._must_be_open(f"on_commit({display_name(fn)})")
         self._check_async(fn)
         check_arguments(fn, args, kwargs)
-        hook = Hook(fn, args, kwargs, running_step(self._here()))
+        here = self._here()
+        hook = Hook(fn, args, kwargs, running_step(here))
         if self.interceptor is not None:
             self.interceptor.registering(hook)
         elif isinstance(fn, Durable):
             raise TypeError(f"{hook.name} is durable, but there is no journal: transaction(journal=...) records it")
-        self._hook_list().append(hook)
+        block = here.block
+        # If that has ended, this code has outlived it, and what is open is this one.
+        (block if block is not None and block.state is _OPEN else self)._hook_list().append(hook)
 
     def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn` as a part of this block, from whatever thread; return what it returns.
@@ -193,6 +210,8 @@ class BlockState(Runner, Adding):
         For threads, which start outside any block: ``pool.submit(q.run, upload, name)``.  Steps that `fn` calls are
         undone with the block, in reverse order of start; the end of the block waits for those that are running.  If
         `fn` is async, await what this returns, in the event loop that the block is in.
+
+        Inside the block it is a plain call: what `fn` does belongs to the savepoint and the step that call it.
 
         Raises:
             TransactionClosed: if the transaction has ended.
@@ -202,14 +221,14 @@ class BlockState(Runner, Adding):
             self._check_async(fn)
             awaiting = cast("Callable[P, Awaitable[object]]", fn)
             return cast("R", self._run_async(awaiting, *args, **kwargs))
-        token = current.set(self.log)
+        token = current.set(self._innermost().log)
         try:
             return fn(*args, **kwargs)
         finally:
             current.reset(token)
 
-    async def _run_async(self, fn: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> object:
-        token = current.set(self.log)
+    async def _run_async(self, fn: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> object:
+        token = current.set(self._innermost().log)
         try:
             return await fn(*args, **kwargs)
         finally:

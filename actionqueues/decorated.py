@@ -11,8 +11,8 @@ from .attempts import Attempts
 from .definition import function_of
 from .drivers import pause, pause_async
 from .errors import TransactionDoomed
-from .retry import Policy
-from .signature import display_name, is_async, is_generator
+from .retry import Policy, is_made_policy
+from .signature import display_name, is_async, lazy_kind
 from .states import TransactionState
 from .telling import add_note
 
@@ -28,15 +28,18 @@ def in_transaction(function: F, fresh: Callable[[], Transaction], policy: Policy
     """`function` with a block of its own around each call.
 
     Raises:
-        TypeError: if `function` is none, or a generator function, whose body would run after the block.
+        TypeError: if `function` is none, or a generator function, or a context manager, whose bodies would run after
+            the block.
     """
     plain = function_of(function)
-    if not callable(plain):
-        raise TypeError(f"transaction() takes a name, or a function to decorate, not {function!r}")
-    if is_generator(plain):
+    if not callable(plain) or is_made_policy(plain):
+        hint = "; a policy goes by keyword, retry=" if callable(plain) else ""
+        raise TypeError(f"transaction() takes a name, or a function to decorate, not {function!r}{hint}")
+    lazy = lazy_kind(plain)
+    if lazy is not None:
         raise TypeError(
-            f"@transaction cannot decorate the generator function {display_name(plain)}: its body would run after "
-            "the block has ended; open the block inside it"
+            f"@transaction cannot decorate the {lazy} {display_name(plain)}: its body would run after the block has "
+            "ended; open the block inside it"
         )
 
     def named() -> Transaction:

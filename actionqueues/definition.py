@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from _thread import _count, get_ident
 from collections.abc import Callable, Sequence
-from inspect import iscoroutine
+from inspect import iscoroutine, unwrap
 from time import monotonic
 from types import FunctionType
 from typing import Any, Protocol, TypeAlias
@@ -77,7 +77,7 @@ class Definition:
         self.run: Callable[[Entry], Any] = lambda entry: function(*entry[0], **entry[1])
         self._overrides: WeakKeyDictionary[type, Handler] | None = None
 
-    def enter(self, *args: Any, **kwargs: Any) -> Entry:
+    def enter(self, /, *args: Any, **kwargs: Any) -> Entry:
         """An entry for a call with these arguments.
 
         Raises:
@@ -171,9 +171,26 @@ class Definition:
             isinstance(functions[0], FunctionType) and functions[0] in _handlers
         ):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
+        if not callable(functions[0]):
+            what = f"{cls.__qualname__}.{name}, which overrides the rollback handler of {self.name}"
+            raise TypeError(f"{what}, is no method but {functions[0]!r}; make it one, or give it another name")
         override = Handler.bound(functions[0], self.parameters, self.name, retry=handler.retry)
         self.check_async(override)
         return override
+
+    def refuse_name(self, function: _Function, what: str) -> None:
+        """Refuse the second ``def`` of one name in one place, as the setter of a property is: it hides the action."""
+        first, second = unwrap(self.function), unwrap(function)
+        if not isinstance(first, FunctionType) or not isinstance(second, FunctionType):
+            return
+        one, other = first.__code__, second.__code__
+        if one is other or not one.co_name.isidentifier() or one.co_name == "_":
+            return  # made by one `def` that was run twice; lambdas; and what is not to be found by its name
+        if (one.co_filename, one.co_qualname) == (other.co_filename, other.co_qualname):
+            raise TypeError(
+                f"the {what} of {self.name} is called {self.name} too, so that this name would no longer mean the "
+                "action; give it a name of its own"
+            )
 
     def check_async(self, handler: Handler) -> None:
         """Refuse an async handler for a sync action: a sync block could not await it."""

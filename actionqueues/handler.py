@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from .frames import undoer
 from .retry import Policy
-from .signature import Parameters, display_name, is_async, is_generator, signature_of
+from .signature import Parameters, display_name, is_async, lazy_kind, signature_of
 from .step import PENDING, Log, Step
 
 __all__ = ["Handler", "unawaited"]
@@ -83,8 +83,9 @@ class Handler:
 
     def _bind(self, of: Parameters, action: str) -> None:
         what = f"the rollback handler {self.name} of {action}"
-        if is_generator(self.function):
-            raise TypeError(f"{what} is a generator function: calling it would undo nothing; make it a plain function")
+        lazy = lazy_kind(self.function)
+        if lazy is not None:
+            raise TypeError(f"{what} is a {lazy}: calling it would undo nothing; make it a plain function")
         try:
             parameters = signature_of(self.function).parameters
         except ValueError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import inf
 from typing import Any
 
 from .definition import DEFINITIONS, Definition, definition_behind
-from .retry import Policy, check_policy
-from .signature import display_name, is_async, is_generator
+from .retry import Policy, check_policy, is_made_policy
+from .signature import display_name, is_async, lazy_kind
 
 __all__ = ["OPTIONS", "checked", "define"]
 
@@ -59,12 +60,22 @@ def define(
     """The definition of an action, or the reason why it can be none."""
     if definition_behind(function) is not None:
         raise TypeError(f"{display_name(function)} is an action already: decorate it once")
-    if not callable(function):
-        raise TypeError(f"@action decorates a function, not {function!r}; options go by keyword: @action(retry=...)")
-    if is_generator(function):
+    if not callable(function) or is_made_policy(function):
+        is_property = isinstance(function, property | cached_property)
+        hint = "put @action below that" if is_property else "options go by keyword: @action(retry=...)"
+        raise TypeError(f"@action decorates a function, not {function!r}; {hint}")
+    lazy = lazy_kind(function)
+    if lazy is not None:
+        manager = lazy == "context manager"
+        when = "entered" if manager else "iterated"
+        advice = (
+            "make a step of what it does when it is entered"
+            if manager
+            else "return a list, or make a step of each item"
+        )
         raise TypeError(
-            f"@action cannot decorate the generator function {display_name(function)}: its body would run when it is "
-            "iterated, after the step has ended; return a list, or make a step of each item"
+            f"@action cannot decorate the {lazy} {display_name(function)}: its body would run when it is {when}, after "
+            f"the step has ended; {advice}"
         )
     if timeout is not None and not is_async(function):
         raise TypeError(

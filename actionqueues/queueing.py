@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
+from inspect import iscoroutine
 from operator import methodcaller
 from types import MethodType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from .definition import Definition, definition_behind
-from .errors import IllegalOperation
+from .errors import AsyncActionInSyncBlock, IllegalOperation
 from .handler import Handler
-from .signature import OBJECT, display_name, is_async, is_generator, signature_of
+from .owner import get_current
+from .signature import OBJECT, display_name, is_async, lazy_kind, signature_of
 from .states import StepState
-from .step import OUTCOME, PENDING, Entry, Step
+from .step import OUTCOME, OWNER, PENDING, Entry, Step
 
 __all__ = ["Adding", "SupportsAction", "check_arguments", "definition_of", "fill_in", "undo_entry"]
 
@@ -128,8 +130,9 @@ class Adding:
     def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:
         """Queue a step, and return it.
 
-        Queued steps run in the order in which they were added.  A `Step` among the arguments stands for the result of
-        that step, which must have been queued before.
+        Queued steps run in the order in which they were added; one that was added in a savepoint or by a step is not
+        run if that has been undone.  A `Step` among the arguments stands for the result of that step, which must
+        have been queued before.
 
         Args:
             fn: a decorated function or a bound method of one; any other callable, which then has nothing to undo; or
@@ -192,15 +195,26 @@ _execute, _rollback = methodcaller("execute"), methodcaller("rollback")
 _definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
 
 
+def _execute_object(name: str, entry: Entry) -> object:
+    result = entry[0].execute()
+    log = get_current()
+    if log is not None and not log[OWNER].awaits and iscoroutine(result):
+        result.close()
+        raise AsyncActionInSyncBlock(name, log[OWNER].label)
+    return result
+
+
 def _definition_of_object(action: SupportsAction) -> Definition:
     """What is fixed about the action objects of a class: a step is given the object as its only value."""
     cls = type(action)
     definition = _definitions.get(cls)
     if definition is None:
+        _refuse_lazy(action.execute)
+        _refuse_lazy(action.rollback)
         definition = _definitions[cls] = Definition(_execute, name=display_name(cls))
         definition.is_async = is_async(action.execute)
         definition.parameters = OBJECT
-        definition.run = lambda entry: entry[0].execute()
+        definition.run = partial(_execute_object, definition.name)
         # An action object has no signature to make it from:
         definition.enter = lambda *args, **_: [*args, PENDING, definition]  # type: ignore[method-assign]
         definition.size = 3
@@ -229,10 +243,7 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
     """Refuse arguments that do not fit, now and not when it is too late."""
     if not callable(fn):
         raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
-    if is_generator(fn):
-        raise TypeError(
-            f"{display_name(fn)} is a generator function: calling it would run nothing; use a plain function"
-        )
+    _refuse_lazy(fn)
     try:
         signature = signature_of(fn)
     except ValueError:
@@ -241,6 +252,12 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
         signature.bind(*args, **kwargs)
     except TypeError as error:
         raise TypeError(f"{display_name(fn)}{signature}: {error}") from None
+
+
+def _refuse_lazy(fn: Callable[..., object]) -> None:
+    lazy = lazy_kind(fn)
+    if lazy is not None:
+        raise TypeError(f"{display_name(fn)} is a {lazy}: calling it would run nothing; use a plain function")
 
 
 def fill_in(step: Step[Any]) -> None:

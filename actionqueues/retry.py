@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 
 from .errors import ActionRetryException
 
-__all__ = ["LONGEST_WAIT", "Policy", "Retry", "bounded", "check_policy", "is_condition", "next_wait"]
+__all__ = ["LONGEST_WAIT", "Policy", "Retry", "bounded", "check_policy", "is_condition", "is_made_policy", "next_wait"]
 
 #: ``(attempt, error) -> seconds | None``: `attempt` is the number of attempts made so far (1 after the first one has
 #: failed), `error` what the last one raised; None means to give up.
@@ -162,6 +162,11 @@ def check_policy(policy: object, where: str) -> Policy:
     return cast("Policy", policy)
 
 
+def is_made_policy(thing: object) -> bool:
+    """Whether it is what `Retry` or `bounded` has made: callable, but no function that a decorator is meant for."""
+    return isinstance(thing, Retry | _Bounded)
+
+
 def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed: float) -> float | None:
     """Seconds until the next attempt, or None if there is to be none.
 
@@ -197,7 +202,7 @@ def _granted(policy: Policy, attempt: int, error: BaseException, asked: float | 
     wait = policy(attempt, error) if isinstance(error, Exception) else None
     if wait is None:
         return None
-    _sleepable(wait, f"the retry policy {policy!r} returned")
+    _sleepable(wait, f"the retry policy {policy!r} returned {wait!r}", "neither None nor seconds from 0 up")
     return wait if asked is None else asked
 
 
@@ -213,12 +218,12 @@ def _milliseconds(asked: float) -> float:
         wait = asked / 1000
     except TypeError:
         wait = asked  # which is no number
-    return _sleepable(wait, "ActionRetryException asks for a wait in seconds of")
+    return _sleepable(wait, f"ActionRetryException was given ms_backoff={asked!r}", "not milliseconds from 0 up")
 
 
-def _sleepable(wait: object, what: str) -> float:
+def _sleepable(wait: object, what: str, wrong: str) -> float:
     if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < inf:
-        raise TypeError(f"{what} {wait!r}: not None, nor seconds from 0 up")
+        raise TypeError(f"{what}: {wrong}")
     if wait > LONGEST_WAIT:
-        raise TypeError(f"{what} {wait!r}: more than {LONGEST_WAIT:_} seconds")
+        raise TypeError(f"{what}: more than {LONGEST_WAIT:_} seconds")
     return wait

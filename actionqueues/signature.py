@@ -7,13 +7,24 @@ import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from inspect import Parameter
+from types import CodeType
 from typing import Any
 
 from .frames import Shape
 
-__all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "is_generator", "parameters_of", "signature_of"]
+__all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "lazy_kind", "parameters_of", "signature_of"]
+
+
+def _code_made_by(decorator: Any) -> CodeType:
+    code: CodeType = decorator(print).__code__
+    return code
+
+
+#: What these put in the place of a generator function: the same code for all of them.
+_MAKES_MANAGERS = (_code_made_by(contextmanager), _code_made_by(asynccontextmanager))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +133,18 @@ def is_async(function: object) -> bool:
     return any(inspect.iscoroutinefunction(each) for each in _called(function))
 
 
-def is_generator(function: object) -> bool:
-    """Whether calling `function` runs nothing yet: a generator function, sync or async, or an object called so."""
-    return any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in _called(function))
+def lazy_kind(function: object) -> str | None:
+    """What `function` is, if calling it runs nothing yet; None for all others.
+
+    Returns:
+        ``"generator function"``, sync or async, or ``"context manager"``, of `contextlib`; for objects called so, too.
+    """
+    for each in _called(function):
+        if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each):
+            return "generator function"
+        if any(getattr(each, "__code__", None) is code for code in _MAKES_MANAGERS):
+            return "context manager"
+    return None
 
 
 def _called(function: object) -> tuple[object, ...]:

@@ -101,7 +101,7 @@ OUTCOME: Final = -2
 
 
 _QUEUED: Final = StepState.QUEUED
-_RARE: Final = frozenset({"_key", "error", "lanes", "saved", "suspends", "tries"})
+_RARE: Final = frozenset({"_key", "error", "lanes", "saved", "savepoint", "suspends", "tries"})
 
 
 class _Pending:
@@ -143,6 +143,7 @@ class Step(Generic[R_co]):
         "lanes",
         "quick",
         "saved",
+        "savepoint",
         "size",
         "suspends",
         "tries",
@@ -152,6 +153,7 @@ class Step(Generic[R_co]):
     error: BaseException | None
     saved: dict[str, Any]
     tries: Attempts | None
+    savepoint: Any  # in which it was queued, if that is one in the block which runs it
     lanes: list[Any] | None  # of what its body has made, where others start steps as well
     suspends: bool | None  # whether others may start steps while it runs, in its thread: a sync one in a greenlet
     _key: str | None
@@ -243,7 +245,7 @@ class Step(Generic[R_co]):
         """An idempotency key for the undo: as stable as `key`, and different from it."""
         return self.key + "-undo"
 
-    def save(self, **progress: Any) -> None:
+    def save(self, /, **progress: Any) -> None:
         """Keep partial progress for the rollback handler, which finds it in ``step.saved``; later values win.
 
         For a body that has several effects, or whose effect has an identity before the body returns.
@@ -260,6 +262,8 @@ class Step(Generic[R_co]):
     @property
     def due(self) -> bool:
         """Whether what has queued it still stands."""
+        if self.savepoint is not None and self.savepoint.undone:
+            return False
         if self.within is None:
             return True
         step, attempt = self.within

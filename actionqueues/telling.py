@@ -29,7 +29,14 @@ def add_note(error: BaseException, note: str, *, once: bool = False) -> None:
 
 
 def log_error(message: str, error: BaseException) -> None:
-    """Log a failure that does not get out as an exception, with its traceback."""
-    from logging import getLogger  # here, because most programs never fail to roll back
+    """Log a failure that does not get out as an exception, with its traceback.
 
-    getLogger("actionqueues").error(message, exc_info=error)
+    A filter or handler of the program's that raises does not get in the way of what is going on: its exception is told
+    as `logging` tells those in its own handlers.
+    """
+    import logging  # here, because most programs never fail to roll back
+
+    try:
+        logging.getLogger("actionqueues").error(message, exc_info=error)
+    except Exception:
+        logging.Handler().handleError(logging.makeLogRecord({"msg": message}))

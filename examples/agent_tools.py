@@ -12,6 +12,7 @@ The exit status is 0 if the second plan is all there, and nothing is left of the
 
 from __future__ import annotations
 
+import argparse
 import os
 import sqlite3
 import subprocess
@@ -219,6 +220,7 @@ def leftovers(belt: ToolBelt) -> list[str]:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     with workspace() as belt:
         start = belt.git("rev-parse", "HEAD")
         work(belt)

@@ -10,11 +10,12 @@ and the old server has not stopped answering for a moment.
     python examples/deploy.py
 
 The exit status is 0 if release 1 is live, and the world after each failed deploy of release 2 is
-the same as before it.
+the same as before it. Ctrl-C and SIGTERM undo what is being deployed.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import io
@@ -32,7 +33,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actionqueues import RollbackConflict, Step, action, current_step, transaction
+from actionqueues import RollbackConflict, Step, action, current_step, handle_signals, transaction
 from actionqueues.journal import Journal
 
 APP = """\
@@ -318,7 +319,13 @@ def world(site: Site) -> dict[str, str]:
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--killed", type=Path, nargs=2, help=argparse.SUPPRESS)
+    killed = parser.parse_args().killed
+    if killed is not None:  # the deploy that is killed, in a process of its own
+        root, archive = killed
+        deploy(Site(root), archive, dies=True)
+    with handle_signals(), tempfile.TemporaryDirectory(prefix="deploy-") as folder:
         archives = {name: build(name, files, Path(folder)) for name, files in RELEASES.items()}
         root = Path(folder) / "site"
         (root / "releases").mkdir(parents=True)
@@ -326,6 +333,8 @@ def main() -> int:
         try:
             return run(site, archives)
         finally:
+            # Once more, since `run` may have been interrupted before it came to that.
+            journal_of(site).recover()
             journal_of(site).close()
             for process in processes.values():
                 if process.poll() is None:
@@ -348,11 +357,12 @@ def run(site: Site, archives: dict[str, Path]) -> int:
 
     print()
     sys.stdout.flush()
-    subprocess.run([sys.executable, __file__, str(site.root), str(archives["shop-2"])], check=False)
+    again = [sys.executable, __file__, "--killed", str(site.root), str(archives["shop-2"])]
+    subprocess.run(again, check=False)
     left = world(site)
-    for recovered in journal_of(site).recover():
-        print(f"  recovered: {recovered}")
-    again = world(site)
+    for outcome in journal_of(site).recover():
+        print(f"  recovered: {outcome}")
+    recovered = world(site)
     report_on(site)
 
     changed = sorted(
@@ -363,13 +373,13 @@ def run(site: Site, archives: dict[str, Path]) -> int:
         print("FAILED: the health check let a broken release pass")
     elif left == before:
         print("FAILED: the killed deploy had not started anything")
-    elif again != before:
+    elif recovered != before:
         print("FAILED: the killed deploy has left something behind")
     elif changed:
         print(f"FAILED: left behind or changed by the failed deploy: {', '.join(changed)}")
     else:
         print(f"OK: {len(after)} things compared, all as they were before the failed deploy")
-    return 0 if failed and left != before and again == before and not changed else 1
+    return 0 if failed and left != before and recovered == before and not changed else 1
 
 
 def report_on(site: Site) -> None:
@@ -383,6 +393,4 @@ def report_on(site: Site) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:  # the deploy that is killed
-        deploy(Site(Path(sys.argv[1])), Path(sys.argv[2]), dies=True)
     sys.exit(main())

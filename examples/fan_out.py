@@ -11,6 +11,7 @@ The exit status is 0 if the failed import has left nothing behind, and the secon
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import shutil
@@ -141,6 +142,7 @@ async def run(books: Books, sources: list[Path]) -> list[str]:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         folder = root / "archive"

@@ -176,8 +176,10 @@ def logging_to(file: Path) -> Generator[None, None, None]:
     with closing(logging.FileHandler(file, encoding="utf-8")) as handler:
         logger.propagate = False
         logger.addHandler(handler)
-        yield
-        logger.removeHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
 
 def account(number: int, outcome: Outcome) -> str:

@@ -276,6 +276,20 @@ def test_an_override_that_cannot_be_called_is_reported_and_the_rest_is_undone(tr
     assert any("the undo of Shop.buy failed" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.parametrize("what", [None, property(lambda _self: "text")], ids=["None", "property"])
+def test_an_override_that_is_no_method_is_reported_by_its_name(what: Any, trail: list[tuple[object, ...]]) -> None:
+    broken = type("Broken", (Shop,), {"unbuy": what})
+    with pytest.raises(Boom), transaction() as q:
+        broken().buy(1)
+        raise Boom
+    (failure,) = q.report.failures
+    assert str(failure.error) == (
+        f"Broken.unbuy, which overrides the rollback handler of Shop.buy, is no method but {what!r}; make it one, or "
+        "give it another name"
+    )
+    assert trail == [("buy", "Broken", 1, "-")]
+
+
 def test_a_second_rollback_in_the_same_class_is_an_error_that_names_the_first() -> None:
     with pytest.raises(TypeError) as caught:
 

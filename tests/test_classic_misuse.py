@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import actionqueues
-from actionqueues import ActionQueue, IllegalOperation
+from actionqueues import ActionQueue, AsyncActionInSyncBlock, IllegalOperation, transaction
+from actionqueues.queueing import SupportsAction
 
 from .scripted import Boom, Scripted, Trail, queue_of
 
@@ -153,3 +154,64 @@ def test_misuse_is_refused_without_asserts_too(option: str) -> None:
     assert done.stderr == ""
     refused = "execute rollback execute add rollback execute add machine early again decorate result"
     assert done.stdout.splitlines() == [f"IllegalOperation {operation}" for operation in refused.split()]
+
+
+class Lines:
+    """Its methods would run nothing when they are called."""
+
+    def execute(self) -> Iterator[str]:
+        yield "never"
+
+    def rollback(self) -> None: ...
+
+
+class LinesBack:
+    def execute(self) -> None: ...
+
+    def rollback(self) -> Iterator[str]:
+        yield "never"
+
+
+@pytest.mark.parametrize(("made", "name"), [(Lines(), "Lines.execute"), (LinesBack(), "LinesBack.rollback")])
+def test_an_action_object_whose_method_is_a_generator_function_is_refused_each_time(
+    made: SupportsAction, name: str
+) -> None:
+    queue = ActionQueue()
+    for _ in range(2):
+        with pytest.raises(TypeError) as caught:
+            queue.add(made)
+        assert str(caught.value) == (
+            f"{name} is a generator function: calling it would run nothing; use a plain function"
+        )
+    assert queue.state == "init"
+
+
+async def undone_later() -> None:
+    raise AssertionError("never awaited")
+
+
+class Client:
+    """As an async client has them: plain functions that return coroutines."""
+
+    def execute(self) -> object:
+        return undone_later()
+
+    def rollback(self) -> None: ...
+
+
+def test_an_action_object_that_returns_a_coroutine_fails_and_leaves_none_unawaited() -> None:
+    queue = ActionQueue()
+    queue.add(Client())
+    with pytest.raises(AsyncActionInSyncBlock) as caught:
+        queue.execute()
+    assert str(caught.value) == (
+        "Client is async, and this action queue cannot await it; use `async with transaction():`"
+    )
+    queue.rollback()
+    assert queue.report.undone == ["Client"]
+    with (
+        pytest.raises(AsyncActionInSyncBlock, match="the transaction 'order' cannot await it"),
+        transaction("order") as q,
+    ):
+        q.add(Client())
+    assert q.report.undone == ["Client"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import actionqueues
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
@@ -20,15 +23,15 @@ LAST_LINES = {
 }
 
 
-def run(example: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    import actionqueues
+PACKAGE = str(Path(actionqueues.__file__).parent.parent)
 
-    package = str(Path(actionqueues.__file__).parent.parent)
+
+def run(example: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", str(ROOT / "examples" / example), *arguments],
         cwd=cwd,
         # A narrow terminal: nothing that an example reads of other programs may be cut off by it.
-        env={**os.environ, "PYTHONPATH": package, "PYTHONIOENCODING": "utf-8", "COLUMNS": "40"},
+        env={**os.environ, "PYTHONPATH": PACKAGE, "PYTHONIOENCODING": "utf-8", "COLUMNS": "40"},
         capture_output=True,
         encoding="utf-8",
         timeout=120,
@@ -55,3 +58,30 @@ def test_the_main_job_keeps_its_files_where_it_is_told(tmp_path: Path) -> None:
     done = run("signup.py", "--workdir", str(tmp_path / "work"), cwd=tmp_path)
     assert done.returncode == 0
     assert (tmp_path / "work" / "signup.log").read_text("utf-8").count("the undo of index_user failed") == 1
+
+
+@pytest.mark.parametrize("example", sorted(LAST_LINES))
+def test_an_example_tells_what_it_is_and_refuses_what_it_does_not_know(example: str, tmp_path: Path) -> None:
+    assert run(example, "--help", cwd=tmp_path).stdout.startswith(f"usage: {example}")
+    done = run(example, "nonsense", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith("unrecognized arguments: nonsense\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM that a process could handle")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_deploy_that_is_stopped_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "deploy.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": PACKAGE, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Deploying shop-1.tar.gz\n"
+        process.send_signal(number)
+        process.stdout.read()  # until the last of the servers has closed it, too
+    assert process.returncode == (-number if number is signal.SIGINT else 128 + number)
+    assert list(tmp_path.iterdir()) == []

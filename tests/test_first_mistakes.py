@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from actionqueues import ActionRetryException, AsyncTransaction, action, current_transaction, transaction
+from actionqueues import (
+    ActionRetryException,
+    AsyncTransaction,
+    Retry,
+    action,
+    bounded,
+    current_transaction,
+    transaction,
+)
 from actionqueues.errors import NoTransaction
 
 
@@ -62,8 +71,10 @@ def test_a_retry_in_so_many_words_is_none_and_its_exception_says_why() -> None:
     with pytest.raises(ActionRetryException) as caught, transaction():
         ask()
     (note,) = caught.value.__notes__
-    assert "not retried" in note
-    assert "ActionRetryException asks for a wait in seconds of 'soon'" in note
+    assert note == (
+        "actionqueues: not retried, because the wait that it asks for is none: "
+        """TypeError("ActionRetryException was given ms_backoff='soon': not milliseconds from 0 up")"""
+    )
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
@@ -85,3 +96,111 @@ def test_the_result_of_a_function_that_is_added_in_place_of_the_function_is_refu
     assert str(caught.value) == (
         "'a' cannot be added: it is neither callable nor an action object; add the function, not its result"
     )
+
+
+def test_a_handler_with_the_name_of_its_action_as_if_it_were_a_setter_is_refused() -> None:
+    def make() -> object:
+        @action
+        def charge() -> None: ...  # pyright: ignore[reportRedeclaration]  # the mistake
+
+        @charge.rollback  # type: ignore[no-redef]  # the mistake
+        def charge() -> None: ...
+
+        return charge
+
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert str(caught.value) == (
+        "the rollback handler of charge is called charge too, so that this name would no longer mean the action; give "
+        "it a name of its own"
+    )
+
+
+def test_so_is_a_method_and_a_probe() -> None:
+    def make() -> object:
+        class Shop:
+            @action
+            def charge(self) -> None: ...  # pyright: ignore[reportRedeclaration]  # the mistake
+
+            @charge.landed  # type: ignore[no-redef]  # the mistake
+            def charge(self) -> None: ...
+
+        return Shop
+
+    with pytest.raises(TypeError, match=r"the probe of Shop\.charge is called Shop\.charge too"):
+        make()
+
+
+def test_an_action_that_is_not_called_by_its_name_and_its_handler_may_have_the_same_name() -> None:
+    steps: list[action[..., Any]] = []
+    register = steps.append
+    trail: list[str] = []
+
+    def told(what: str) -> Callable[[], None]:
+        def tell() -> None:
+            trail.append(what)
+
+        return tell
+
+    made = action(told("do"))
+    made.rollback(told("undo"))
+
+    @action
+    def _() -> None:
+        trail.append("do that")
+
+    register(_)
+
+    @_.rollback
+    def _() -> None:
+        trail.append("undo that")
+
+    nameless = action(lambda: trail.append("do this"))
+    nameless.rollback(lambda: trail.append("undo this"))
+    with transaction() as q:
+        made()
+        steps[0]()
+        nameless()
+        q.rollback()
+    assert trail == ["do", "do that", "do this", "undo this", "undo that", "undo"]
+
+
+@pytest.mark.parametrize("policy", [Retry(attempts=2), bounded(Retry(), timeout=1)], ids=["Retry", "bounded"])
+def test_a_policy_that_is_not_given_by_keyword_is_taken_for_no_function(policy: Any) -> None:
+    def charge() -> None: ...
+
+    uses: dict[Callable[[Any], object], str] = {
+        action: f"@action decorates a function, not {policy!r}; options go by keyword: @action(retry=...)",
+        action(charge).rollback: f"charge.rollback takes a function, not {policy!r}; a policy goes by keyword, retry=",
+        transaction: (
+            f"transaction() takes a name, or a function to decorate, not {policy!r}; a policy goes by keyword, retry="
+        ),
+    }
+    for use, told in uses.items():
+        with pytest.raises(TypeError) as caught:
+            use(policy)
+        assert str(caught.value) == told
+
+
+def test_what_is_no_function_cannot_be_a_probe() -> None:
+    nothing: Any = 5
+    with pytest.raises(TypeError, match=r"^create\.landed takes a function, not 5$"):
+        create.landed(nothing)
+
+
+@pytest.mark.parametrize("policy", [Retry(timeout=0.5), Retry(attempts=1)], ids=["timeout", "attempts"])
+def test_a_retry_that_is_asked_for_and_not_granted_says_so_after_one_attempt_too(policy: Retry) -> None:
+    @action(retry=policy)
+    def ask() -> None:
+        raise ActionRetryException(ms_backoff=60_000)
+
+    with pytest.raises(ActionRetryException) as caught, transaction():
+        ask()
+    (note,) = caught.value.__notes__
+    assert note.startswith("actionqueues: gave up after 1 attempt in ")
+
+
+@pytest.mark.parametrize("made", [property(lambda _self: 1), functools.cached_property(lambda _self: 1)])
+def test_a_property_is_told_to_be_put_above(made: Any) -> None:
+    with pytest.raises(TypeError, match=r"^@action decorates a function, not <.*>; put @action below that$"):
+        action(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from typing import Any
 
@@ -100,10 +101,36 @@ def test_hooks_of_an_undone_savepoint_are_dropped(how: str, w: World) -> None:
     assert w.trail == ["kept"]
 
 
-def test_a_hook_registered_through_the_outer_block_inside_an_undone_savepoint_is_kept(w: World) -> None:
-    with transaction() as outer, w.caught(), transaction():
-        outer.on_commit(w.say, "kept")
-        raise Boom("inner")
+def test_a_hook_belongs_to_the_innermost_savepoint_whoever_it_is_given_to(w: World) -> None:
+    with transaction() as q:
+        q.on_commit(w.say, 1)
+        with w.caught(), q.savepoint("plan A"):
+            q.on_commit(w.say, "never")
+            with q.savepoint():
+                q.on_commit(w.say, "nor this one")
+            raise Boom("plan A")
+        with q.savepoint("plan B"):
+            q.on_commit(w.say, 2)
+            with transaction():
+                q.on_commit(w.say, 3)
+            q.on_commit(w.say, 4)
+        q.on_commit(w.say, 5)
+    assert w.trail == ["!Boom", "1", "2", "3", "4", "5"]
+
+
+def test_a_hook_given_in_a_block_that_shares_nothing_belongs_to_the_block_that_it_was_given_to(w: World) -> None:
+    with transaction() as q, w.caught(), transaction(independent=True):
+        q.on_commit(w.say, "kept")
+        raise Boom("apart")
+    assert w.trail == ["!Boom", "kept"]
+
+
+def test_a_hook_registered_where_a_savepoint_was_that_has_ended_belongs_to_the_block_around_it(w: World) -> None:
+    with transaction() as q:
+        with w.caught(), q.savepoint():
+            outlived = contextvars.copy_context()
+            raise Boom("savepoint")
+        outlived.run(q.on_commit, w.say, "kept")
     assert w.trail == ["!Boom", "kept"]
 
 

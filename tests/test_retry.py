@@ -348,4 +348,4 @@ def test_a_policy_that_answers_nonsense_is_told_so(answer: Any, error: Exception
 
     with pytest.raises(TypeError) as caught:
         next_wait(confused, 1, error, 0)
-    assert str(caught.value) == f"the retry policy {confused!r} returned {answer!r}: not None, nor seconds from 0 up"
+    assert str(caught.value) == f"the retry policy {confused!r} returned {answer!r}: neither None nor seconds from 0 up"

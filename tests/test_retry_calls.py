@@ -247,7 +247,7 @@ def test_a_policy_that_answers_nonsense_does_not_hide_the_error(way: Way, answer
     assert caught.value is error
     assert body.calls == 1
     assert "actionqueues: not retried, because the retry policy failed: TypeError(" in error.__notes__[0]
-    assert f"returned {answer!r}: not None, nor seconds from 0 up" in error.__notes__[0]
+    assert f"returned {answer!r}: neither None nor seconds from 0 up" in error.__notes__[0]
 
 
 @every_way

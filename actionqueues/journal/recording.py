@@ -60,7 +60,7 @@ class _Saved(dict[str, Any]):
         self._definition = definition  # not the step, which refers to this
         self._number = number
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
+    def update(self, /, *args: Any, **kwargs: Any) -> None:
         """Keep them here, for the handler in this process, and in the file."""
         recording, definition = self._recording, self._definition
         saved = {**self, **dict(*args, **kwargs)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 __all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA", "VERSION", "create", "migrate"]
@@ -102,19 +104,37 @@ CREATE TABLE hooks (
 MIGRATIONS: Final[dict[int, str]] = {}
 
 
-def migrate(db: sqlite3.Connection, to: int, migrations: dict[int, str]) -> None:
-    """Bring a file from one version to another, in one transaction: all of it, or none."""
+@contextmanager
+def _one_transaction(db: sqlite3.Connection) -> Generator[None, None, None]:
+    """All that is done meanwhile, or nothing of it."""
     db.execute("BEGIN IMMEDIATE")
     try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # An interrupt may have come behind the commit, and SQLite ends a transaction itself where the disk is full.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def migrate(db: sqlite3.Connection, to: int, migrations: dict[int, str]) -> None:
+    """Bring a file from one version to another, in one transaction."""
+    with _one_transaction(db):
         # Another process may have done it meanwhile.
         version = db.execute("PRAGMA user_version").fetchone()[0]
         for step in range(version + 1, to + 1):
             _run(db, migrations[step])
         db.execute(f"PRAGMA user_version = {to}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make an empty file a journal, in one transaction."""
+    with _one_transaction(db):
+        if db.execute("PRAGMA application_id").fetchone()[0] == 0:
+            _run(db, SCHEMA)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:
@@ -125,17 +145,3 @@ def _run(db: sqlite3.Connection, script: str) -> None:
         if sqlite3.complete_statement(statement):
             db.execute(statement)
             statement = ""
-
-
-def create(db: sqlite3.Connection) -> None:
-    """Make an empty file a journal, in one transaction."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        if db.execute("PRAGMA application_id").fetchone()[0] == 0:
-            _run(db, SCHEMA)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise

@@ -75,8 +75,9 @@ class JSONService:
                 """Stay quiet: the example prints its own account."""
 
         self._server = _Server(("127.0.0.1", 0), Handler)
+        # A daemon, since Ctrl-C may come when it has started and `__enter__` has not returned.
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
         self.port: int = self._server.server_address[1]
 

@@ -133,8 +133,9 @@ class MailService:
         spool.mkdir()
         self._spool = spool
         self._server = _Server(spool)
+        # A daemon, since Ctrl-C may come when it has started and `__enter__` has not returned.
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
         self.port: int = self._server.server_address[1]
 

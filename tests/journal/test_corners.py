@@ -7,10 +7,12 @@ import sqlite3
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from actionqueues import action, current_step, transaction
 from actionqueues.journal import Journal, JournalError, Serializer
 from actionqueues.journal.modules import module_name
 from actionqueues.journal.ownership import OwnerLocks
-from actionqueues.journal.schema import create
+from actionqueues.journal.schema import create, migrate
 from actionqueues.journal.wal import lost_commits
 
 from . import actions
@@ -100,6 +102,32 @@ def test_a_file_is_made_a_journal_once_and_completely_or_not_at_all(tmp_path: Pa
     before = db.execute("SELECT * FROM sqlite_master").fetchall()
     create(db)
     assert db.execute("SELECT * FROM sqlite_master").fetchall() == before != []
+    db.close()
+
+
+class Pressed(sqlite3.Connection):
+    """Ctrl-C comes as soon as something has been committed."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        cursor = super().execute(sql, *parameters)
+        if sql == "COMMIT":
+            raise KeyboardInterrupt
+        return cursor
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    migrate(db, 1, {1: "CREATE TABLE more (x);"})
+
+
+@pytest.mark.parametrize("make", [create, upgrade])
+def test_an_interrupt_behind_the_commit_that_makes_a_journal_comes_out_as_it_was(
+    make: Callable[[sqlite3.Connection], None], tmp_path: Path
+) -> None:
+    db = sqlite3.connect(tmp_path / "pressed.db", isolation_level=None, factory=Pressed)
+    with pytest.raises(KeyboardInterrupt):
+        make(db)
+    assert not db.in_transaction
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)
     db.close()
 
 
