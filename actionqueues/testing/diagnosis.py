@@ -25,7 +25,7 @@ class Bug(StrEnum):
     """A kind of mistake in undo code.  Each member equals its text."""
 
     NO_UNDO = "no undo"  #: the action has no rollback handler
-    IRREVERSIBLE = "irreversible"  #: it is declared so, and was not the last thing that happened
+    IRREVERSIBLE = "irreversible"  #: it is declared so, and what came after it failed, or its own end
     LOST_REPLY = "lost reply"  #: the handler needs what a lost reply does not have
     INCOMPLETE = "incomplete undo"  #: the handler has returned, and something is left
     SWALLOWED = "swallowed"  #: the same, by a handler that swallows exceptions
@@ -305,7 +305,10 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     undo = "rollback" if handler is None or isinstance(handler.function, methodcaller) else handler.name
     if definition.irreversible:
         return Finding(
-            Bug.IRREVERSIBLE, name, f"{name} cannot be undone, and {happened}; do it last, or by q.on_commit"
+            Bug.IRREVERSIBLE,
+            name,
+            f"{name} cannot be undone, and {happened}; do it by q.on_commit; or do it last, and let ignore= name what "
+            "it leaves",
         )
     if handler is None:
         return Finding(

@@ -25,6 +25,9 @@ __all__ = ["Backend", "Player"]
 Backend: TypeAlias = "Literal['asyncio', 'trio'] | Callable[[Coroutine[Any, Any, Any]], object]"
 
 
+_LOOPS = ("asyncio", "trio")
+
+
 class _Quiet(logging.Filter):
     """Keeps injected failures, and what follows from an undo that was kept back, out of the log: they are not real."""
 
@@ -64,11 +67,26 @@ class Player:
         backend: what runs what is async.
         disturb: changes what a step has made.
         error: what is raised in place of a step.
+
+    Raises:
+        TypeError, ValueError: for a scenario or a backend that is none.
     """
 
     def __init__(
         self, scenario: Callable[[], object], backend: Backend, disturb: Disturb | None = None, error: Any = None
     ) -> None:
+        given: Any = scenario
+        if not callable(given):
+            if iscoroutine(given):
+                given.close()
+            raise TypeError(
+                f"the scenario must be a function without arguments, not {given!r}: a sweep calls it itself, many "
+                "times; pass it without parentheses, or as a lambda: sweep(lambda: sign_up(shop), state=...)"
+            )
+        if not callable(backend) and backend not in _LOOPS:
+            raise ValueError(
+                f"backend must be 'asyncio', 'trio' or a function that is given a coroutine, not {backend!r}"
+            )
         self.scenario = scenario
         self.backend: Backend = backend
         self._disturb = disturb

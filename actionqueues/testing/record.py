@@ -14,7 +14,7 @@ from actionqueues.step import Step
 from .differences import Change, compare
 from .faults import Fault, Point
 from .snapshots import frozen
-from .waiting import flow, loop_runs
+from .waiting import current_task, flow, loop_runs
 
 __all__ = ["NEXT", "Known", "Run", "StepRecord"]
 
@@ -113,6 +113,11 @@ class Known:
     undo_effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
     undone_with: dict[str, int] = field(default_factory=dict[str, int])
 
+    @property
+    def anything(self) -> bool:
+        """Whether any step has changed anything that can be seen."""
+        return any(self.effects.values()) or any(self.undo_effects.values())
+
     def learn(self, run: Run) -> None:
         """Take over what a run has shown."""
         for record in run.records:
@@ -146,6 +151,7 @@ class Run:
         restore: takes back what `disturb` changed.
         independent: what inner transactions that share nothing have changed and committed.
         in_main_thread: whether the sweep itself goes on in the main thread.
+        outer_task: the task that the sweep itself goes on in, if it is one of asyncio.
         threads: whether it has started any.
         left_threads: the names of threads that were still running afterwards.
         scope: the cancel scope around the scenario, in trio.
@@ -185,6 +191,7 @@ class Run:
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
         self.in_main_thread = current_thread() is main_thread()
+        self.outer_task = current_task()
         self.threads = False
         self.scope: Any = None
         self.lock = RLock()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from .differences import Change, Ignore, compare, render
 from .faults import Trial
 from .outcomes import SweepError
-from .snapshots import State, picture
+from .snapshots import State, is_blank, picture
 
 __all__ = ["Stopped", "World"]
 
@@ -67,6 +67,20 @@ class World:
     def changes(self, now: object) -> list[Change]:
         """What is not as it should be in a picture taken after a run."""
         return self.difference(self.baseline, now)
+
+    def nothing_compared(self, final: object) -> str:
+        """What to say where no picture has differed: the scenario found all done already, or it shows another world.
+
+        Raises:
+            SweepError: if its pictures show nothing at all.
+        """
+        told = "state= has shown no difference, neither while the scenario ran nor once it had committed"
+        if not is_blank(final):
+            return f"{told}: only what its undos do too much would have been found"
+        raise SweepError(
+            f"nothing was compared: {told}, and its pictures show nothing; let it return what the scenario changes, as "
+            "memory(thing), directory(path) and database(connection) do"
+        )
 
     def put_back(self) -> None:
         """Put it back as it was before the sweep.

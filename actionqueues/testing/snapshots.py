@@ -19,7 +19,19 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple, TypeAlias, cast
 
-__all__ = ["File", "Folder", "Link", "Special", "State", "database", "directory", "frozen", "memory", "picture"]
+__all__ = [
+    "File",
+    "Folder",
+    "Link",
+    "Special",
+    "State",
+    "database",
+    "directory",
+    "frozen",
+    "is_blank",
+    "memory",
+    "picture",
+]
 
 #: Takes a picture of the world; or several, by the name of the system that each shows.
 State: TypeAlias = "Callable[[], object] | Mapping[str, Callable[[], object]]"
@@ -241,6 +253,21 @@ def _frozen(value: Any, above: dict[int, str]) -> Any:
         return copy.deepcopy(given)
     except Exception:  # a connection, a lock: the thing itself is all there is to compare
         return given
+
+
+def is_blank(picture: object) -> bool:
+    """Whether a frozen picture shows nothing: it is empty, or a thing that cannot be copied and so never differs."""
+    if isinstance(picture, Mapping):
+        return all(map(is_blank, cast("Mapping[str, object]", picture).values()))
+    if isinstance(picture, list):
+        return all(map(is_blank, cast("list[object]", picture)))
+    if picture is None:
+        return True
+    try:
+        copy.deepcopy(picture)
+    except Exception:
+        return True
+    return False
 
 
 def _key(key: object) -> str:

@@ -1,0 +1,93 @@
+"""What makes no sense as a sweep is refused, with what is wrong and what would do."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from typing import Any
+
+import pytest
+
+from actionqueues import action, transaction
+from actionqueues.testing import SweepError, database, directory, memory, sweep
+
+LOCK = threading.Lock()
+
+world: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def empty_world() -> None:
+    world.clear()
+
+
+@action
+def put(key: str) -> None:
+    world[key] = True
+
+
+@put.rollback
+def take(key: str) -> None:
+    world.pop(key, None)
+
+
+def scenario() -> None:
+    with transaction():
+        put("a")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda: None,
+        memory({}),
+        lambda: [LOCK, None],
+        {"files": directory("no such directory"), "rows": database("no such file")},
+    ],
+)
+def test_a_state_that_shows_nothing_is_refused(state: Any) -> None:
+    with pytest.raises(SweepError, match="nothing was compared: state= has shown no difference"):
+        sweep(scenario, state=state).check()
+
+
+def test_a_state_that_shows_something_else_is_told() -> None:
+    made = sweep(scenario, state=memory({"another": "world"})).check()
+    assert "state= has shown no difference" in made.untried[0]
+    world.clear()
+    assert sweep(scenario, state=memory(world)).check().untried == []
+
+
+@pytest.mark.parametrize("called", [None, "put"])
+def test_a_scenario_that_was_called_instead_of_passed_is_refused(called: Any) -> None:
+    with pytest.raises(TypeError, match="must be a function without arguments, not .*pass it without parentheses"):
+        sweep(called, state=memory(world))
+
+
+def test_a_coroutine_is_no_scenario_and_is_not_left_unawaited() -> None:
+    async def called() -> None: ...
+
+    made: Any = called()
+    with pytest.raises(TypeError, match="not <coroutine object"):
+        sweep(made, state=memory(world))
+    assert inspect.getcoroutinestate(made) == inspect.CORO_CLOSED
+
+
+def test_a_backend_that_there_is_not_is_refused() -> None:
+    backend: Any = "curio"
+    with pytest.raises(ValueError, match="backend must be 'asyncio', 'trio' or a function .*, not 'curio'"):
+        sweep(scenario, state=memory(world), backend=backend)
+
+
+def test_a_sweep_inside_a_transaction_is_told_to_get_out_of_it() -> None:
+    with transaction(), pytest.raises(SweepError, match="the sweep is itself inside a transaction"):
+        sweep(scenario, state=memory(world)).check()
+
+
+def test_the_task_that_a_sweep_goes_on_in_is_not_cancelled() -> None:
+    async def main() -> list[str]:
+        made = sweep(scenario, state=memory(world)).check()
+        await asyncio.sleep(0)  # where a cancellation would be delivered
+        return [outcome.id for outcome in made.outcomes]
+
+    assert [each for each in asyncio.run(main()) if "cancel" in each] == []
