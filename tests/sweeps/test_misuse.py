@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actionqueues import action, transaction
 from actionqueues.testing import SweepError, database, directory, memory, sweep
+from actionqueues.testing.snapshots import Folder
 
 LOCK = threading.Lock()
 
@@ -43,6 +45,8 @@ def scenario() -> None:
         lambda: None,
         memory({}),
         lambda: [LOCK, None],
+        directory(Path(__file__).parent / "test_misuse.py" / "no such directory"),
+        lambda: {".": Folder("755")},
         {"files": directory("no such directory"), "rows": database("no such file")},
     ],
 )
