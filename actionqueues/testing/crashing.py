@@ -99,6 +99,8 @@ def _play_until(
 
     _name_events(run, crash)
     Player(scenario, backend).play(run)
+    if run.error is not None and not (run.refused or run.committed):
+        raise run.error  # it was not the sweep that has kept it from going on
 
 
 def _name_events(run: Run, tell: Callable[[str], None]) -> None:

@@ -95,7 +95,14 @@ def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
         for change in changes
         if not any(concerns(change.path, each.path) for each in allowed)
         and not any(_touches(run, record, change.path) or _undo_touches(run, record, [change]) for record in listed)
+        and not any(_like_others(run, record, change) for record in listed)
     ]
+
+
+def _like_others(run: Run, record: StepRecord, change: Change) -> bool:
+    """Whether it may be of this step, as steps that run beside each other start in another order each time."""
+    known = run.known.of_action(record.name) if record.crowded else ()
+    return any(_concerns_in_any_run(change.path, each.path) for each in known)
 
 
 def _leaves_what_is_not_known(run: Run, record: StepRecord) -> bool:
@@ -255,6 +262,8 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
         any(each.kind != "added" for each in changes) or _undo_touches(run, target, changes)
     )
     if target is not None and undid and unready and target.undo_calls and (culprit is None or culprit is target):
+        if all(each.kind == "added" for each in changes):
+            return _too_much(target, changes)
         return Finding(
             Bug.TOO_MUCH,
             target.name,
@@ -272,12 +281,13 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
     ):
         culprit = target  # not all effects are known, as where steps run at the same time
     if culprit is None:
-        return Finding(
-            Bug.OUTSIDE,
-            "",
-            "no step has made this change: it was done outside any action, so nothing undoes it; put it into an "
-            "action with an undo, or record its undo by q.on_rollback",
-        )
+        by_hand = ", ".join(dict.fromkeys(record.name for record in run.records if record.by_hand))
+        if by_hand:
+            recorded = f"no undo that q.on_rollback has recorded ({by_hand})"
+            advice = f"and {recorded} has taken it back: give it what it needs as arguments"
+        else:
+            advice = "so nothing undoes it; put it into an action with an undo, or record its undo by q.on_rollback"
+        return Finding(Bug.OUTSIDE, "", f"no step has made this change: it was done outside any action, {advice}")
     return _why(trial, culprit, changes)
 
 

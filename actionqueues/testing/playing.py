@@ -11,6 +11,8 @@ from inspect import iscoroutine
 from typing import Any, Literal, TypeAlias, cast
 
 from actionqueues.actionqueue import ActionQueue
+from actionqueues.interceptor import Interceptor
+from actionqueues.owner import undoing
 
 from .children import PATIENCE
 from .faults import Endless, Fault, Injected
@@ -103,7 +105,7 @@ class Player:
         with (
             no_sleep(),
             _quiet(run),
-            watching(lambda inner: Injector(run, inner, disturb=self._disturb, error=self._error)),
+            watching(lambda inner: self._injector(run, inner)),
             _refusing_classic(run),
         ):
             try:
@@ -117,6 +119,12 @@ class Player:
             if run.after_rollback is None:
                 Injector(run).repair()  # of a classic queue, whose end nobody tells
             self._join(before, run)
+
+    def _injector(self, run: Run, inner: Interceptor | None) -> Interceptor:
+        """What stands in a transaction, but for one that an undo makes for itself: that is a part of the undo."""
+        if undoing.get() is not None:
+            return inner or Interceptor()
+        return Injector(run, inner, disturb=self._disturb, error=self._error)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
         if loop_runs():
@@ -155,7 +163,7 @@ class Player:
 
     @staticmethod
     def _expected(run: Run, error: BaseException) -> bool:
-        if isinstance(error, Exception | Endless):
+        if isinstance(error, Exception | Endless | SystemExit):  # scripts end so when something has failed
             return True
         faults = {point.fault for point in run.fired}
         if isinstance(error, KeyboardInterrupt):

@@ -118,6 +118,11 @@ class Known:
         """Whether any step has changed anything that can be seen."""
         return any(self.effects.values()) or any(self.undo_effects.values())
 
+    def of_action(self, name: str) -> list[Change]:
+        """What the steps of an action change, and their undos."""
+        known = [*self.effects.items(), *self.undo_effects.items()]
+        return [change for place, changes in known if place.partition("#")[0] == name for change in changes]
+
     def learn(self, run: Run) -> None:
         """Take over what a run has shown."""
         for record in run.records:

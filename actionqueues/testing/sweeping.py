@@ -353,6 +353,8 @@ class Sweep:
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
         changes = self._world.changes(now)
         unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen))
+        if run.armed_at_undo and not changes:
+            unexpected = []  # others could not go further before the undo that was kept back was called at last
         if not unexpected and run.independent:
             self._world.baseline, changes = now, []
         finding = diagnose(trial, run, unexpected)

@@ -170,7 +170,8 @@ def test_a_child_that_does_not_end_is_ended(forked: bool, monkeypatch: pytest.Mo
 
 
 @forking
-def test_a_scenario_that_fails_in_its_child_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [SystemExit, LookupError])
+def test_a_scenario_that_fails_in_its_child_is_told(error: type[BaseException]) -> None:
     world: dict[str, bool] = {}
     here = os.getpid()
 
@@ -184,12 +185,12 @@ def test_a_scenario_that_fails_in_its_child_is_told(tmp_path: Path) -> None:
 
     def scenario() -> None:
         if os.getpid() != here:
-            raise SystemExit("not in this process")
+            raise error("not in this process")
         with transaction():
             put()
 
     made = sweep(scenario, state=memory(world), recover=world.clear, only=["crash@put.attempting+"])
-    with pytest.raises(SweepFailed, match=r"(?s)did not run in a child process:.*SystemExit: not in this process"):
+    with pytest.raises(SweepFailed, match=r"(?s)did not run in a child process:.*not in this process"):
         made.check()
 
 

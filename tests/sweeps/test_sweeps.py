@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -277,6 +278,17 @@ def test_a_scenario_runs_in_the_loop_that_it_is_given() -> None:
         assert "after@put_async" in ids(
             sweep(in_asyncio, state=memory(world), backend=runner.run, faults=["after", "cancel"])
         )
+
+
+def test_concurrent_steps_may_start_in_another_order_each_time() -> None:
+    order = random.Random(5)
+
+    async def scenario() -> None:
+        async with transaction():
+            await asyncio.gather(*(put_async(key) for key in order.sample("abcd", 4)))
+
+    made = sweep(scenario, state=memory(world)).check()
+    assert {"undo@put_async#2", "undo@put_async#4"} <= {outcome.id for outcome in made.outcomes}
 
 
 def test_steps_in_threads_are_swept() -> None:
