@@ -101,7 +101,7 @@ def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
 
 def _like_others(run: Run, record: StepRecord, change: Change) -> bool:
     """Whether it may be of this step, as steps that run beside each other start in another order each time."""
-    known = run.known.of_action(record.name) if record.crowded else ()
+    known = run.known.changes(record.name) if record.crowded else ()
     return any(_concerns_in_any_run(change.path, each.path) for each in known)
 
 
@@ -368,7 +368,8 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     return Finding(
         Bug.INCOMPLETE,
         name,
-        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the body does",
+        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the body does, "
+        "or let ignore= name what may differ",
     )
 
 

@@ -263,7 +263,11 @@ class Injector(Passing):
         point = run.armed_at(record.place, Fault.STALE)
         if point is not None and self._disturb is not None and point not in run.fired:
             before = run.photo()
-            restore = self._disturb(step)
+            try:
+                restore = self._disturb(step)
+            except Exception as error:
+                run.mistake = error
+                return None
             run.disturbed = compare(before, run.photo())
             run.restore = restore if callable(restore) else None
             if run.disturbed:
@@ -321,7 +325,10 @@ class Injector(Passing):
         run.after_rollback = run.photo()
         if run.restore is not None:
             restore, run.restore = run.restore, None
-            restore()
+            try:
+                restore()
+            except Exception as error:
+                run.mistake = error
         coroutines: list[tuple[StepRecord, Awaitable[object]]] = []
         for record in reversed(run.records):
             if record.broken and not record.repaired and (run.armed_at_undo or run.disturbed):

@@ -99,6 +99,7 @@ class Player:
         """Run it once; what comes out is in `run`.
 
         Raises:
+            SweepError: if what the user has given for it raises.
             BaseException: a real Ctrl-C, or whatever else is no `Exception` and was not injected.
         """
         before = {*threading.enumerate(), *self._known_threads}
@@ -119,6 +120,8 @@ class Player:
             if run.after_rollback is None:
                 Injector(run).repair()  # of a classic queue, whose end nobody tells
             self._join(before, run)
+        if run.mistake is not None:
+            raise SweepError(f"disturb=, or what takes that back, raised {run.mistake!r}") from run.mistake
 
     def _injector(self, run: Run, inner: Interceptor | None) -> Interceptor:
         """What stands in a transaction, but for one that an undo makes for itself: that is a part of the undo."""

@@ -113,15 +113,10 @@ class Known:
     undo_effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
     undone_with: dict[str, int] = field(default_factory=dict[str, int])
 
-    @property
-    def anything(self) -> bool:
-        """Whether any step has changed anything that can be seen."""
-        return any(self.effects.values()) or any(self.undo_effects.values())
-
-    def of_action(self, name: str) -> list[Change]:
-        """What the steps of an action change, and their undos."""
+    def changes(self, name: str | None = None) -> list[Change]:
+        """What the steps of an action, or all of them, and their undos have changed."""
         known = [*self.effects.items(), *self.undo_effects.items()]
-        return [change for place, changes in known if place.partition("#")[0] == name for change in changes]
+        return [each for place, changes in known if name in (None, place.partition("#")[0]) for each in changes]
 
     def learn(self, run: Run) -> None:
         """Take over what a run has shown."""
@@ -154,6 +149,7 @@ class Run:
         rolled_back: whether a transaction has been rolled back.
         disturbed: what `disturb` changed.
         restore: takes back what `disturb` changed.
+        mistake: what `disturb`, or what takes that back, has raised.
         independent: what inner transactions that share nothing have changed and committed.
         in_main_thread: whether the sweep itself goes on in the main thread.
         outer_task: the task that the sweep itself goes on in, if it is one of asyncio.
@@ -193,6 +189,7 @@ class Run:
         self.rolled_back = False
         self.disturbed: list[Change] = []
         self.restore: Callable[[], object] | None = None
+        self.mistake: Exception | None = None
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
         self.in_main_thread = current_thread() is main_thread()

@@ -27,6 +27,7 @@ class World:
 
     def __init__(self, state: State, ignore: Iterable[Ignore], reset: Callable[[], object] | None) -> None:
         self.take = picture(state)
+        self._systems: list[str] = [] if callable(state) else list(state)
         self.baseline: object = None
         self._start: object = None
         self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
@@ -68,15 +69,24 @@ class World:
         """What is not as it should be in a picture taken after a run."""
         return self.difference(self.baseline, now)
 
-    def nothing_compared(self, final: object) -> str:
-        """What to say where no picture has differed: the scenario found all done already, or it shows another world.
+    def never_differed(self, final: object, seen: Iterable[Change]) -> list[str]:
+        """What to say where no picture has differed: the scenario found all done already, or they show another world.
+
+        Args:
+            final: the picture after the run that has committed.
+            seen: what has differed before.
 
         Raises:
-            SweepError: if its pictures show nothing at all.
+            SweepError: if no picture has shown anything at all.
         """
+        changes = [*seen, *self.changes(final)]
+        if changes:
+            differed = {change.path[0] for change in changes if change.path}
+            silent = [name for name in self._systems if name not in differed]
+            return [f"{name}: state= has shown no difference there, so nothing was compared" for name in silent]
         told = "state= has shown no difference, neither while the scenario ran nor once it had committed"
         if not is_blank(final):
-            return f"{told}: only what its undos do too much would have been found"
+            return [f"{told}: only what its undos do too much would have been found"]
         raise SweepError(
             f"nothing was compared: {told}, and its pictures show nothing; let it return what the scenario changes, as "
             "memory(thing), directory(path) and database(connection) do"

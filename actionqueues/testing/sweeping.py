@@ -63,6 +63,9 @@ class Sweep:
         only: Iterable[str] | None,
         backend: Backend,
     ) -> None:
+        for name, value in {"reset": reset, "disturb": disturb, "recover": recover, "error": error}.items():
+            if value is not None and not callable(value):
+                raise TypeError(f"{name}= must be a function, not {value!r}")
         self.outcomes: list[Outcome] = []
         self.steps: list[str] = []
         self.stopped: str | None = None
@@ -71,7 +74,8 @@ class Sweep:
         self._world = World(state, ignore, reset)
         self._disturb = disturb
         self._faults = chosen_faults(faults, {Fault.CRASH: recover, Fault.STALE: disturb, Fault.HOOK: reset})
-        self._only = None if only is None else [parse_trial(text) for text in only]
+        ids = [only] if isinstance(only, str) else only
+        self._only = None if ids is None else [parse_trial(text) for text in ids]
         self._player = Player(scenario, backend, disturb, error)
         self._crashes = None if recover is None else Crashes(self._player, recover, self._world)
         self._known = Known()
@@ -238,8 +242,7 @@ class Sweep:
             if finding is not None:
                 yield self._done(Outcome(Trial(Point(Fault.COMMIT, run.last_block)), finding, tuple(changes)))
         unswept = [record.place for record in run.records if record.place not in self._records and not record.repeat]
-        if not (self.failures or self._known.anything or self._world.changes(final)):
-            self.untried.append(self._world.nothing_compared(final))
+        self.untried += [] if self.failures else self._world.never_differed(final, self._known.changes())
         if unswept:
             raise SweepError(
                 f"{', '.join(unswept)} came after a commit, so no fault was injected there; sweep one transaction at "

@@ -77,6 +77,41 @@ def test_a_coroutine_is_no_scenario_and_is_not_left_unawaited() -> None:
     assert inspect.getcoroutinestate(made) == inspect.CORO_CLOSED
 
 
+@pytest.mark.parametrize("option", ["reset", "disturb", "recover", "error"])
+def test_an_option_that_has_to_be_a_function_and_is_none_is_refused(option: str) -> None:
+    options: dict[str, Any] = {option: ValueError("not a class")}
+    with pytest.raises(TypeError, match=rf"{option}= must be a function, not ValueError\('not a class'\)"):
+        sweep(scenario, state=memory(world), **options)
+
+
+def test_an_id_need_not_be_in_a_list() -> None:
+    assert [each.id for each in sweep(scenario, state=memory(world), only="after@put")] == ["after@put"]
+
+
+def fail() -> None:
+    raise LookupError("not there")
+
+
+def fail_at_once(step: object) -> None:
+    fail()
+
+
+def fail_later(step: object) -> Any:
+    world["a"] = "of somebody else"
+    return fail
+
+
+@pytest.mark.parametrize("disturb", [fail_at_once, fail_later])
+def test_what_disturb_raises_is_not_taken_for_the_undo(disturb: Any) -> None:
+    with pytest.raises(SweepError, match=r"disturb=, or what takes that back, raised LookupError\('not there'\)"):
+        sweep(scenario, state=memory(world), disturb=disturb, faults=["stale"]).check()
+
+
+def test_a_system_that_never_differed_is_told() -> None:
+    made = sweep(scenario, state={"world": memory(world), "mails": list}).check()
+    assert made.untried == ["mails: state= has shown no difference there, so nothing was compared"]
+
+
 def test_a_backend_that_there_is_not_is_refused() -> None:
     backend: Any = "curio"
     with pytest.raises(ValueError, match="backend must be 'asyncio', 'trio' or a function .*, not 'curio'"):
