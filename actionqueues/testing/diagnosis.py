@@ -124,7 +124,7 @@ def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | Non
         name = "" if target is None else target.name
         advice = "look again before you undo, and raise RollbackConflict if it is not as you left it"
         return Finding(Bug.OVERWRITTEN, name, f"{name}: its undo took back what somebody else had done; {advice}")
-    failed = next((record for record in run.records if record.broken and not _excused(record, run)), None)
+    failed = next((record for record in run.records if record.broken and not _kept_back(run)), None)
     if failed is not None:
         return _failed_undo(trial, run, failed)
     if changes:
@@ -182,9 +182,9 @@ def _value_at(picture: object, path: Sequence[str]) -> object:
     return picture  # pyright: ignore[reportUnknownVariableType] - a part of anything
 
 
-def _excused(record: StepRecord, run: Run) -> bool:
+def _kept_back(run: Run) -> bool:
     """Whether a fault has kept an undo from its work, or made others fail that depend on it."""
-    return record.faulty or run.armed_at_undo or bool(run.disturbed)
+    return run.armed_at_undo or bool(run.disturbed)
 
 
 def _failed_undo(trial: Trial, run: Run, record: StepRecord) -> Finding:

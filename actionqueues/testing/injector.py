@@ -257,7 +257,6 @@ class Injector(Passing):
             error = error_for(step, policy)
             if len(record.undo_calls) >= _OFTEN:
                 error = InjectedConflict("injected")
-            record.faulty = point.fault is Fault.UNDO
             record.undo_calls.append(error)
             raise error
         point = run.armed_at(record.place, Fault.STALE)

@@ -44,7 +44,6 @@ class StepRecord:
         undone_as: what state it was in when it was undone.
         second_call: what its handler raised when it was called a second time.
         settled: what became of it.
-        faulty: whether its undo failed because of an injected fault.
         repeat: whether it is one of a transaction that was rolled back and entered again.
         repaired: whether its handler was called after the verdict, since its undo had failed.
         by_hand: whether it was done by hand, and its undo recorded by ``q.on_rollback``.
@@ -65,7 +64,6 @@ class StepRecord:
     undone_as: StepState | None = None
     second_call: BaseException | None = None
     settled: StepState | None = None
-    faulty: bool = False
     repeat: bool = False
     repaired: bool = False
     by_hand: bool = False

@@ -65,7 +65,7 @@ class Sweep:
     ) -> None:
         for name, value in {"reset": reset, "disturb": disturb, "recover": recover, "error": error}.items():
             if value is not None and not callable(value):
-                raise TypeError(f"{name}= must be a function, not {value!r}")
+                raise TypeError(f"{name}= must be a function{' or a class' * (name == 'error')}, not {value!r}")
         self.outcomes: list[Outcome] = []
         self.steps: list[str] = []
         self.stopped: str | None = None

@@ -23,7 +23,7 @@ from actionqueues import (
     current_step,
     transaction,
 )
-from actionqueues.testing import Bug, SweepError, SweepFailed, database, directory, memory, sweep
+from actionqueues.testing import Bug, Injected, SweepError, SweepFailed, database, directory, memory, sweep
 
 world: dict[str, Any] = {}
 
@@ -162,8 +162,11 @@ def test_steps_on_a_path_that_only_a_fault_leads_to_are_found() -> None:
 
 
 def test_a_retried_step_also_fails_twice_and_then_works() -> None:
+    reached: list[int] = []
+
     @action(retry=Retry(attempts=5, on=ConnectionError))
     def call() -> None:
+        reached.append(current_step().attempts)
         world[current_step().key] = True
 
     @call.rollback
@@ -174,8 +177,40 @@ def test_a_retried_step_also_fails_twice_and_then_works() -> None:
         with transaction():
             call()
 
-    faults = [each.partition("@")[0] for each in ids(sweep(scenario, state=memory(world)))]
-    assert faults[:6] == ["before", "before-twice", "before-always", "after", "after-twice", "after-always"]
+    attempts: dict[str, list[int]] = {}
+    for outcome in sweep(scenario, state=memory(world)):
+        assert outcome.ok
+        attempts[outcome.fault] = [*reached]
+        reached.clear()
+    assert list(attempts)[:6] == ["before", "before-twice", "before-always", "after", "after-twice", "after-always"]
+    assert list(attempts.values())[:6] == [[2], [3], [], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5]]
+
+
+def test_a_fault_that_lasts_meets_the_later_calls_of_the_action_and_not_the_earlier_ones() -> None:
+    reached: list[str] = []
+
+    @action
+    def note(key: str) -> None:
+        reached.append(key)
+        world[key] = True
+
+    @note.rollback
+    def forget(key: str) -> None:
+        world.pop(key, None)
+
+    def scenario() -> None:
+        with transaction():
+            for key in "abc":
+                try:
+                    note(key)
+                except Injected:
+                    pass
+
+    found: dict[str, str] = {}
+    for outcome in sweep(scenario, state=memory(world)):
+        found[outcome.id] = "".join(reached)
+        reached.clear()
+    assert (found["before@note#2"], found["before-always@note#2"]) == ("ac", "a")
 
 
 def test_an_undo_with_a_policy_also_fails_once() -> None:
@@ -187,12 +222,17 @@ def test_an_undo_with_a_policy_also_fails_once() -> None:
     def hang_up() -> None:
         world.pop("call", None)
 
+    made: list[Any] = []
+
     def scenario() -> None:
-        with transaction():
+        with transaction() as q:
+            made.append(q)
             put("a")
             call()
 
-    assert any(each.startswith("undo-once@") for each in ids(sweep(scenario, state=memory(world))))
+    failed = {outcome.id: [*made[-1].report.failures] for outcome in sweep(scenario, state=memory(world))}
+    assert failed["undo-once@call"] == []
+    assert len(failed["undo@call"]) == 1
 
 
 def test_savepoints_queued_steps_and_undos_by_hand_are_swept() -> None:
