@@ -224,9 +224,7 @@ def _fields(value: Any) -> dict[str, object] | None:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     cls: Any = value.__class__
-    if cls.__eq__ is not object.__eq__:
-        return None
-    if callable(value):
+    if cls.__eq__ is not object.__eq__ or callable(value):
         return None
     names = [name for each in cls.__mro__ for name in _slots(each)]
     held: dict[str, object] = {name: getattr(value, name) for name in names if hasattr(value, name)}

@@ -355,9 +355,8 @@ class Sweep:
         now = self._world.take_after(trial)
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
         changes = self._world.changes(now)
-        unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen))
-        if run.armed_at_undo and not changes:
-            unexpected = []  # others could not go further before the undo that was kept back was called at last
+        # Where all is well once an undo that was kept back has been called at last, others could not go further before.
+        unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen)) if changes else []
         if not unexpected and run.independent:
             self._world.baseline, changes = now, []
         finding = diagnose(trial, run, unexpected)

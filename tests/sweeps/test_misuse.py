@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ def test_an_option_that_has_to_be_a_function_and_is_none_is_refused(option: str)
         TypeError, match=rf"{option}= must be a function( or a class)?, not ValueError\('not a class'\)"
     ):
         sweep(scenario, state=memory(world), **options)
+
+
+def test_ids_that_are_not_reached_are_told_together_and_survive_pickling() -> None:
+    made = sweep(scenario, state=memory(world), only=["after@none", "after@put", "hook@tell"])
+    with pytest.raises(
+        SweepError, match=r"(?s)after@none was not reached; .*hook@tell: it comes after the commit"
+    ) as no:
+        made.check()
+    assert [outcome.id for outcome in made.outcomes] == ["after@put"]
+    again = pickle.loads(pickle.dumps(no.value))
+    assert (type(again), str(again), again.ids) == (type(no.value), str(no.value), ["after@none", "hook@tell"])
 
 
 def test_an_id_need_not_be_in_a_list() -> None:

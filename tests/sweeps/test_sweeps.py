@@ -259,6 +259,18 @@ def test_what_shares_nothing_with_the_transaction_may_stay() -> None:
     assert "after@put#2" in ids(sweep(scenario, state=memory(world), faults=["before", "after", "commit"]))
 
 
+def test_a_reset_may_take_away_what_shares_nothing_with_the_transaction() -> None:
+    def scenario() -> None:
+        with transaction() as q:
+            with transaction(independent=True):
+                put("audited")
+            put("a")
+            q.on_commit(world.setdefault, "told", True)
+
+    found = ids(sweep(scenario, state=memory(world), reset=world.clear, faults=["before", "after", "hook"]))
+    assert found[-1] == "hook@dict.setdefault"
+
+
 class Put(Action):
     def __init__(self, key: str) -> None:
         self.key = key

@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
+def pytest_testnodedown(node: Any) -> None:  # pragma: no cover - runs where there are workers
     """A worker of pytest-xdist has ended: take over what it has seen of sweeps and handlers."""
     told = getattr(node, "workeroutput", {}).get("actionqueues-session")
     if told is not None:
