@@ -231,12 +231,16 @@ class BlockState(Runner, Adding):
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
+        self.mark_as_split()
+        self.split()  # the savepoints in it as well
+
+    def mark_as_split(self) -> None:
+        """Let the next step here look whether something else has been started since the last one."""
         log = self.log
         if log is not NO_LOG:  # pragma: no branch - unless another thread ends it at the same time
             log[BARRIER] |= SPLIT
             if self._state is not _OPEN and log[BARRIER] < CLOSED:  # its own thread has closed it at the same time
                 log[BARRIER] += CLOSED  # pragma: no cover - two threads at one instruction, in no order of a test
-        self.split()  # the savepoints in it as well
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Let its event loop call something."""

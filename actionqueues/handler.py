@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import Parameter
 from typing import Any, Final, Self
 
 from .frames import undoer
 from .retry import Policy
-from .signature import Parameters, display_name, is_async, is_generator
+from .signature import Parameters, display_name, is_async, is_generator, signature_of
 from .step import PENDING, Log, Step
 
 __all__ = ["Handler", "unawaited"]
@@ -87,7 +86,7 @@ class Handler:
         if is_generator(self.function):
             raise TypeError(f"{what} is a generator function: calling it would undo nothing; make it a plain function")
         try:
-            parameters = inspect.signature(self.function).parameters
+            parameters = signature_of(self.function).parameters
         except ValueError:
             raise TypeError(f"{what} does not tell its parameters; wrap it in a function that names them") from None
         unknown: list[str] = []
@@ -137,7 +136,7 @@ class Handler:
 
     def asks_for(self, *names: str) -> bool:
         """Whether one of its own parameters has one of these names."""
-        return any(name in names for name in inspect.signature(self.function).parameters)
+        return any(name in names for name in signature_of(self.function).parameters)
 
     def call(self, step: Step[Any]) -> object:
         """Call it for `step`; an async handler returns its coroutine."""

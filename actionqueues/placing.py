@@ -41,12 +41,16 @@ class Placing(Owner):
 
     def split_for_thread(self) -> None:
         """Another thread is about to start something: savepoints that others are in go on in lanes behind it."""
-        if self.ahead is None:
+        ahead = cast("Placing | None", self.ahead)
+        if ahead is None:
             return
-        if self.ahead.awaits:
-            self.call_soon(self.split)  # its log is its event loop's alone
-        else:
+        if not ahead.awaits:
             self.split()
+            return
+        while ahead is not None:  # now, since its task may go on before its event loop has called anything
+            ahead.mark_as_split()
+            ahead = cast("Placing | None", ahead.ahead)
+        self.call_soon(self.split)  # and once more there, since a step that begins at this moment may not see the mark
 
     def call_soon(self, function: Callable[[], object]) -> None:  # noqa: ARG002 - abstract
         """Let the event loop of its block call something."""
@@ -54,6 +58,9 @@ class Placing(Owner):
 
     def go_on_behind(self) -> None:
         """Something else is about to be started: what is recorded here later has to be undone before that."""
+
+    def mark_as_split(self) -> None:
+        """Let the next step here look whether something else has been started since the last one."""
 
     def rank(self, place: int) -> Rank:
         """Where the step whose outcome belongs at `place` stands among those that have been started."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
 from operator import methodcaller
@@ -13,7 +12,7 @@ from weakref import WeakKeyDictionary
 from .definition import Definition, definition_behind
 from .errors import IllegalOperation
 from .handler import Handler
-from .signature import OBJECT, display_name, is_async, is_generator
+from .signature import OBJECT, display_name, is_async, is_generator, signature_of
 from .states import StepState
 from .step import OUTCOME, PENDING, Entry, Step
 
@@ -235,7 +234,7 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
             f"{display_name(fn)} is a generator function: calling it would run nothing; use a plain function"
         )
     try:
-        signature = inspect.signature(fn)
+        signature = signature_of(fn)
     except ValueError:
         return  # a built-in callable that does not tell
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from .frames import Shape
 
-__all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "is_generator", "parameters_of"]
+__all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "is_generator", "parameters_of", "signature_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +68,32 @@ ANY = Parameters(("args", "kwargs"), Shape(0, 0, 0, True, True))
 OBJECT = Parameters(("action",), Shape(1, 0, 0, False, False))
 
 
+def signature_of(function: Callable[..., object], *, follow_wrapped: bool = True) -> inspect.Signature:
+    """What `inspect.signature` says, without evaluating annotations that cannot be evaluated yet, or ever.
+
+    From CPython 3.14 on, annotations are evaluated when somebody asks for them, and the names in them need not be
+    there: those that are imported for type checkers only never are.
+
+    Raises:
+        ValueError: for a built-in callable that does not tell.
+    """
+    if sys.version_info >= (3, 14):  # pragma: no cover - not in all versions
+        from annotationlib import Format
+
+        return inspect.signature(function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function, follow_wrapped=follow_wrapped)
+
+
 def parameters_of(function: Callable[..., object]) -> Parameters:
     """What `function` takes; any arguments, if it is a built-in callable that does not tell."""
     try:
-        declared = inspect.signature(function)
+        declared = signature_of(function)
     except ValueError:
         return ANY
     if not hasattr(function, "__wrapped__"):
         return _parameters(declared)
     try:
-        own = _parameters(inspect.signature(function, follow_wrapped=False))
+        own = _parameters(signature_of(function, follow_wrapped=False))
     except ValueError:  # a wrapper written in C, such as `functools.cache`
         own = ANY
     same = own.names == _parameters(declared).names

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from .cancelling import awaits
 from .concurrency import Signal, running_task
+from .locks import Lock
 
 __all__ = ["Rank", "Turn", "Turns"]
 
@@ -89,7 +90,7 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self._waiting: list[Turn] = []
         self._having: list[Turn] = []  # more than one if the first of them waits for another one
 

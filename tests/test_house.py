@@ -41,6 +41,7 @@ ORDER = [
     "interceptor",
     "report",
     "interrupts",
+    "locks",
     "turns",
     "owner",
     "running",

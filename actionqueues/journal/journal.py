@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import Any, Final, Literal, Self
 from weakref import WeakValueDictionary
 
 from actionqueues.block import Block
+from actionqueues.locks import Lock
 from actionqueues.observing import intercept_all
 
 from . import ownership

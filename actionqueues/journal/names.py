@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 from actionqueues.definition import DEFINITIONS, Definition, definition_behind, function_of
 from actionqueues.hooks import Durable
+from actionqueues.locks import Lock
 
 from .errors import NotRecordable, NotRestorable
 from .modules import find, module_name

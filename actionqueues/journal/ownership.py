@@ -10,8 +10,9 @@ import os
 import struct
 import sys
 from importlib.util import find_spec
-from threading import Lock
 from typing import Final
+
+from actionqueues.locks import Lock
 
 __all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
 

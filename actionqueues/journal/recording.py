@@ -7,13 +7,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from itertools import count
-from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from actionqueues.blockstate import BlockState
 from actionqueues.definition import Definition
 from actionqueues.hooks import Durable, Hook
 from actionqueues.interceptor import Interceptor
+from actionqueues.locks import Lock
 from actionqueues.report import Report
 from actionqueues.requests import Call, Request
 from actionqueues.signature import OBJECT

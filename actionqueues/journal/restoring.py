@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from actionqueues.definition import Definition
 from actionqueues.handler import Handler
 from actionqueues.queueing import definition_of, undo_entry
+from actionqueues.signature import signature_of
 from actionqueues.states import StepState
 from actionqueues.step import OUTCOME, PENDING, Entry, Step
 from actionqueues.telling import shown
@@ -147,7 +148,7 @@ class Restoring:
 
 def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
     try:
-        return list(inspect.signature(function).parameters.values())
+        return list(signature_of(function).parameters.values())
     except ValueError:
         return []
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from actionqueues.drivers import asked
+from actionqueues.locks import Lock
 from actionqueues.requests import Call
 
 from .errors import JournalError
@@ -80,7 +81,7 @@ class _Ticket:
         self.sync = sync
         self.done = False
         self.error: BaseException | None = None
-        self.gate = Lock()
+        self.gate = threading.Lock()
         self.gate.acquire()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NoReturn
 
 from actionqueues.definition import Definition
+from actionqueues.signature import signature_of
 from actionqueues.step import Entry
 from actionqueues.telling import shown
 
@@ -121,7 +121,7 @@ class Values:
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str) -> str:
         """The arguments of a plain call, as a JSON list of the positional and the keyword ones."""
         try:
-            names = list(inspect.signature(function).parameters)
+            names = list(signature_of(function).parameters)
         except ValueError:
             names = []
         names += [f"argument {place}" for place in range(len(names), len(args))]

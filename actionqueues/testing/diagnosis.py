@@ -12,6 +12,7 @@ from enum import StrEnum
 from operator import methodcaller
 from typing import Any
 
+from actionqueues.signature import signature_of
 from actionqueues.states import StepState
 
 from .differences import ABSENT, Change, concerns
@@ -358,7 +359,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
         return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo was not called; {advice}")
     if any(change.kind == "removed" for change in changes):
         return _too_much(record, changes)
-    if record.undone_as is not StepState.DONE and "result" in inspect.signature(handler.function).parameters:
+    if record.undone_as is not StepState.DONE and "result" in signature_of(handler.function).parameters:
         return Finding(
             Bug.LOST_REPLY,
             name,
