@@ -314,6 +314,24 @@ def test_an_async_scenario_is_cancelled_before_inside_and_after_each_step() -> N
     assert world == dict.fromkeys("abcd", True)
 
 
+def test_a_body_that_never_waits_is_not_cancelled_inside() -> None:
+    @action
+    async def note() -> None:
+        world["noted"] = True
+
+    @note.rollback
+    async def forget() -> None:
+        world.pop("noted", None)
+
+    async def scenario() -> None:
+        async with transaction():
+            await note()
+            await asyncio.sleep(0)
+
+    found = ids(sweep(scenario, state=memory(world), faults=["cancel"]))
+    assert found == ["cancel-before@note", "cancel-after@note"]
+
+
 def test_a_scenario_in_trio_is_swept() -> None:
     async def in_trio() -> None:
         async with transaction(), trio.open_nursery() as nursery:
