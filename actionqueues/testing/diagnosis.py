@@ -96,14 +96,7 @@ def unexpected_changes(run: Run, changes: Sequence[Change]) -> list[Change]:
         for change in changes
         if not any(concerns(change.path, each.path) for each in allowed)
         and not any(_touches(run, record, change.path) or _undo_touches(run, record, [change]) for record in listed)
-        and not any(_like_others(run, record, change) for record in listed)
     ]
-
-
-def _like_others(run: Run, record: StepRecord, change: Change) -> bool:
-    """Whether it may be of this step, as steps that run beside each other start in another order each time."""
-    known = run.known.changes(record.name) if record.crowded else ()
-    return any(_concerns_in_any_run(change.path, each.path) for each in known)
 
 
 def _leaves_what_is_not_known(run: Run, record: StepRecord) -> bool:

@@ -111,10 +111,9 @@ class Known:
     undo_effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
     undone_with: dict[str, int] = field(default_factory=dict[str, int])
 
-    def changes(self, name: str | None = None) -> list[Change]:
-        """What the steps of an action, or all of them, and their undos have changed."""
-        known = [*self.effects.items(), *self.undo_effects.items()]
-        return [each for place, changes in known if name in (None, place.partition("#")[0]) for each in changes]
+    def changes(self) -> list[Change]:
+        """What all steps and their undos have changed."""
+        return [each for changes in (*self.effects.values(), *self.undo_effects.values()) for each in changes]
 
     def learn(self, run: Run) -> None:
         """Take over what a run has shown."""

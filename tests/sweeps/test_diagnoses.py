@@ -58,6 +58,15 @@ def test_an_undo_that_lets_out_what_it_catches_swallows_nothing() -> None:
     assert bugs(locking(unlock))[0] == ("after@lock", Bug.INCOMPLETE)
 
 
+def test_an_undo_that_adds_something_is_told_so_and_not_that_it_has_removed_what_was_there() -> None:
+    def unlock(name: str) -> None:
+        world.pop(name, None)
+        world["audit"] = "unlocked"
+
+    [outcome] = sweep(locking(unlock), state=memory(world))
+    assert "lock: its undo has made something that was not there before" in outcome.message
+
+
 def test_an_undo_that_fails_is_not_called_a_second_time() -> None:
     def unlock(name: str) -> None:
         if world.pop(name, None):

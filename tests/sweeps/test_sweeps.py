@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,30 @@ def test_steps_on_a_path_that_only_a_fault_leads_to_are_found() -> None:
     assert f"before@put>twice@{other}" in found
     assert other in name
     assert world == {"a": True}
+
+
+def test_a_path_that_two_faults_lead_to_is_found() -> None:
+    def named(name: str) -> Callable[[str], None]:
+        @action(name=name)
+        def put_so(key: str) -> None:
+            world[key] = True
+
+        put_so.rollback(take)
+        return put_so
+
+    first, second, third = map(named, ("first", "second", "third"))
+
+    def scenario() -> None:
+        with transaction():
+            try:
+                first("a")
+            except Injected:
+                try:
+                    second("b")
+                except Injected:
+                    third("c")
+
+    assert "before@first>before@second>after@third" in ids(sweep(scenario, state=memory(world)))
 
 
 def test_a_retried_step_also_fails_twice_and_then_works() -> None:
