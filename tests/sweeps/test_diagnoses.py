@@ -67,6 +67,28 @@ def test_an_undo_that_adds_something_is_told_so_and_not_that_it_has_removed_what
     assert "lock: its undo has made something that was not there before" in outcome.message
 
 
+def test_what_fails_because_an_undo_was_kept_back_is_neither_accused_nor_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @action
+    def make(name: str) -> None:
+        world[name] = True
+
+    @make.rollback
+    def remove(name: str) -> None:
+        if world.get(f"{name}/file"):
+            raise OSError("not empty")
+        world.pop(name, None)
+
+    def scenario() -> None:
+        with transaction():
+            make("folder")
+            make("folder/file")
+
+    assert "undo@make#2" in [outcome.id for outcome in sweep(scenario, state=memory(world)).check().outcomes]
+    assert caplog.records == []
+
+
 def test_an_undo_that_fails_is_not_called_a_second_time() -> None:
     def unlock(name: str) -> None:
         if world.pop(name, None):
