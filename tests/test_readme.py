@@ -8,6 +8,7 @@ import re
 import sqlite3
 import sys
 import textwrap
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -56,6 +57,7 @@ def sections() -> dict[str, list[Block]]:
 def test_the_programs_of_a_section_run_and_print_what_is_shown(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(actionqueues.__file__).parent.parent))  # for programs that start others
     module = ModuleType("readme")
+    module.__spec__ = ModuleSpec("readme", SourceFileLoader("readme", str(README)))  # where tracebacks find lines
     monkeypatch.setitem(sys.modules, "readme", module)
     namespace = vars(module)
     printed = ""
