@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .block import Block
-from .cancelling import awaits, cancel_steps
+from .cancelling import awaits, cancel_steps, open_nurseries
 from .concurrency import Signal, in_trio, is_closing, running_loop, running_task, shielded
 from .drivers import drive_async, roll_back, roll_back_async, run_hooks_async
-from .errors import IllegalOperation
-from .owner import Owner, close, current
+from .engine import Rollback
+from .errors import IllegalOperation, TransactionClosed
+from .owner import Owner, close, current, set_back
 from .queueing import fill_in
 from .running import running_step
 from .shells import LOOK, Transaction, savepoint_of
 from .states import TransactionState
 from .step import Step
+from .turns import Turns
 
 __all__ = ["AsyncTransaction"]
 
 _OPEN, _ROLLING_BACK = TransactionState.OPEN, TransactionState.ROLLING_BACK
 _set_current = current.set
+
+#: A task that executes a queue, the nurseries that it had open before, and what tells that it has done so.
+_Execution: TypeAlias = tuple[object, Sequence[object], Signal]
 
 
 class AsyncTransaction(Block):
@@ -38,9 +43,10 @@ class AsyncTransaction(Block):
     _ended: Signal | None = None
     _undone: Signal
     _undoer: object = None
-    _executing: Signal | None = None
-    _executor: object = None  # the task that executes the queue
+    _executing: list[_Execution] | None = None  # those of its queue, the last to begin last
     _committing = False
+    _cancelled: frozenset[object] = frozenset()  # the tasks that its rollback, or an interrupt, has cancelled
+    _handed_up: tuple[BaseException, ...] = ()  # interrupts that its tasks have left to its end
     _asked_for: Coroutine[Any, Any, None] | None = None  # a rollback that has not begun
 
     if not TYPE_CHECKING:  # pragma: no branch - type checkers are to find `with q:` on an async block
@@ -80,11 +86,15 @@ class AsyncTransaction(Block):
                 else:
                     await self._roll_back(None)  # if another task is in it, wait for that
                 self._detach()
+                if self._cancelled and self._called_off(exc):
+                    raise TransactionClosed("what was running in it", self.label, self._state, True) from exc
             except BaseException as error:
                 await self._recover(error)
-                raise
+                if not self._called_off(error) or exc is not None:
+                    raise
         except BaseException as error:
             await self._recover(error)
+            self._called_off(error)
             raise
 
     def _check_commit(self) -> None:
@@ -93,12 +103,45 @@ class AsyncTransaction(Block):
         if forgotten is not None:
             advice = "write `await q.rollback()`"
             raise IllegalOperation(f"commit {self.label}", "its rollback() was called, but not awaited", advice)
+        if self._handed_up:
+            raise self._handed_up[0]
         super()._check_commit()
+
+    def hand_up(self, interrupt: BaseException) -> bool:
+        """Whether an interrupt that was kept while a step was undone at once is left to the end of the block.
+
+        In another task of asyncio's than the block's it would end the event loop at once, with the block still open.
+        """
+        task: Any = self.task
+        if task is None or task is running_task() or self._state is not _OPEN:
+            return False
+        if not isinstance(interrupt, KeyboardInterrupt | SystemExit):
+            return False
+        self._handed_up += (interrupt,)
+        self._cancelled |= {task}
+        task.cancel()
+        return True
+
+    def _called_off(self, error: BaseException | None) -> bool:
+        """Whether this task has been cancelled, with this result, only because another one has rolled the block back.
+
+        That cancellation is nobody else's business: it is taken back, as `asyncio.timeout` does with its own.
+        """
+        if isinstance(error, TransactionClosed):
+            return error.cancelled and error.transaction == self.label  # what becomes of a cancelled step in trio
+        task: Any = running_task()
+        cancelled, self._cancelled = self._cancelled, frozenset[object]()
+        if task not in cancelled or not hasattr(task, "uncancel"):
+            return False
+        import asyncio
+
+        by_others: bool = task.uncancel() > 0
+        return isinstance(error, asyncio.CancelledError) and not by_others
 
     async def _recover(self, error: BaseException) -> None:
         try:
             if self._rollback is None or not self._rollback.orphaned:
-                await self._roll_back(error)
+                await self._roll_back(error, closing=isinstance(error, GeneratorExit))
         finally:
             self._detach()
 
@@ -147,7 +190,7 @@ class AsyncTransaction(Block):
     async def _roll_back(self, error: BaseException | None, *, closing: bool = False) -> None:
         """Undo everything that has not been undone yet; a no-op once the transaction has ended.
 
-        If a coroutine is being closed, nothing can be awaited: only handlers that do not suspend can undo anything.
+        If a coroutine is being closed, nothing can be awaited in it: only handlers that do not suspend undo anything.
         """
         if self._state is not _OPEN and self._state is not _ROLLING_BACK:
             return
@@ -159,18 +202,32 @@ class AsyncTransaction(Block):
             return
         self.leaver = None if in_trio() else running_task()  # there, who is in a savepoint cannot be cancelled
         rollback = self._begin_rollback()
-        if closing and isinstance(error, GeneratorExit):
-            if self.busy and running_loop() is not None:
-                cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
+        closing = closing and isinstance(error, GeneratorExit)
+        undoing = closing and self.outermost.turns is not None and self.turn.taken
+        in_loop = running_loop() is not None
+        if self.busy and in_loop:
+            self._cancelled |= cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
+        if closing and not (in_loop and not in_trio() and (self.busy or undoing)):
             try:
                 roll_back(rollback, lambda: rollback.unwind_block(self, error))
             finally:
                 self._finish_rollback(rollback, error)
             return
-        if self.busy:
-            cancel_steps(self.holds, self.outermost.scopes, self._tasks_inside())
-        turns = None if self.outer is None else self.turn
-        self._undone, self._undoer = Signal(), running_task()
+        turns = self.turn if self.outer is not None or undoing else None
+        if not closing:
+            await self._unwind(rollback, error, turns)
+            return
+        import asyncio
+
+        # What has to be waited for can be in a task of its own, while the event loop runs.
+        self._undoing, self._undone = True, Signal()
+        self._undoer = asyncio.get_running_loop().create_task(self._unwind(rollback, error, turns))
+
+    async def _unwind(self, rollback: Rollback, error: BaseException | None, turns: Turns | None) -> None:
+        """Wait for the steps that are running, and undo everything, without being cut short."""
+        if not self._undoing:
+            self._undone = Signal()
+        self._undoer = running_task()
         try:
             self._undoing = True
             await roll_back_async(
@@ -185,10 +242,11 @@ class AsyncTransaction(Block):
                 raise
             # cancelled again: the first cancellation goes on, and the task counts both
         finally:
-            self._undoing = False
+            self._undoing, self._undoer = False, None
             if not rollback.orphaned:
                 self._finish_rollback(rollback, error)
             self._undone.set()
+        rollback.interrupts += self._handed_up
         self._raise_interrupt(rollback)
 
     async def execute(self) -> None:
@@ -200,24 +258,29 @@ class AsyncTransaction(Block):
             IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
         """
         self._must_be_mine("execute()")
-        beside = False
-        while self._executing is not None and not beside and running_step(self._here()) is None:
-            # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
-            beside = not await self._executing.wait(LOOK) and awaits(self._executor, running_task())
-        if not self._queue:
+        queue = self._queue
+        if queue is None:
             return
-        outer, ended = (self._executing, self._executor), Signal()
-        if not beside:
-            self._executing, self._executor = ended, running_task()
-        token = _set_current(self._here().log)  # likewise
+        executing = self._executing
+        if executing is None:
+            executing = self._executing = []
+        me, beside = running_task(), False
+        while executing and not beside and running_step(self._here()) is None:
+            # Another task executes them.  If one of them waits for this task, it is as if that one had called this.
+            executor, open_before, ended = executing[-1]
+            beside = not await ended.wait(LOOK) and awaits(executor, me, open_before)
+        if not queue:
+            return
+        execution = me, open_nurseries(me), Signal()
+        token = _set_current(self._here().log)  # it may be called inside a block that shares nothing with this one
         try:
+            executing.append(execution)
             while self._drop_undone():
-                await self._execute(self._queue)
+                await self._execute(queue)
         finally:
-            current.reset(token)
-            ended.set()
-            if not beside:
-                self._executing, self._executor = outer
+            set_back(current, token)
+            executing[:] = [each for each in executing if each is not execution]  # it may not be the last one
+            execution[-1].set()
 
     async def _execute(self, queue: deque[Step[Any]]) -> None:
         fill_in(queue[0])

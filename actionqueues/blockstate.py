@@ -18,7 +18,7 @@ from .engine import Rollback
 from .errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 from .hooks import Durable, Hook
 from .lanes import Lane
-from .owner import current, get_current, undoing
+from .owner import current, get_current, set_back, undoing
 from .queueing import Adding, check_arguments, undo_entry
 from .report import Report, UndoFailure
 from .retry import Policy
@@ -232,7 +232,7 @@ class BlockState(Runner, Adding):
         try:
             return await fn(*args, **kwargs)
         finally:
-            current.reset(token)
+            set_back(current, token)
 
     def runs_beside(self, leaver: object) -> bool:
         """Whether it is a savepoint that another thread or task is in, or that is being rolled back by itself."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +18,7 @@ from .frames import ASYNC_STEPS
 if TYPE_CHECKING:
     from .step import Log
 
-__all__ = ["awaits", "cancel_steps", "in_scope"]
+__all__ = ["awaits", "cancel_steps", "in_scope", "open_nurseries"]
 
 T = TypeVar("T")
 
@@ -45,24 +45,30 @@ async def in_scope(
     raise cancelled()
 
 
-def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | None, inside: set[object]) -> None:
+def cancel_steps(belongs: Callable[[Log], bool], scopes: Mapping[Any, Log] | None, inside: set[object]) -> set[object]:
     """Cancel what runs a step whose log `belongs`: its task in asyncio, its scope in trio.
 
     Args:
         belongs: tells whether a log does.
         scopes: what is running in trio.
         inside: tasks of asyncio that are to be cancelled as well.
+
+    Returns:
+        The tasks of asyncio that have been cancelled.
     """
     if in_trio():
         for scope, log in list((scopes or {}).items()):
             if belongs(log):
                 scope.cancel()
-        return
+        return set()
     import asyncio
 
+    found: set[object] = set()
     for task in asyncio.all_tasks():
         if task in inside or _runs_step(task.get_coro(), belongs):
             task.cancel()
+            found.add(task)
+    return found
 
 
 def _runs_step(awaited: object, belongs: Callable[[Log], bool]) -> bool:
@@ -107,8 +113,27 @@ def _kinds() -> tuple[type[Any], ...]:
 _Awaiting = _kinds()
 
 
-def awaits(task: Any, other: object) -> bool:
-    """Whether a task of asyncio's waits for another one to end, as far as that can be seen; in trio it cannot."""
+def open_nurseries(task: Any) -> Sequence[object]:
+    """The nurseries that a task of trio's has open; asyncio's tasks have none."""
+    return tuple(getattr(task, "child_nurseries", ()))
+
+
+def awaits(task: Any, other: Any, open_before: Sequence[object] | None = None) -> bool:
+    """Whether a task waits for another one to end, as far as that can be seen.
+
+    In trio a task waits for all that it has started in its nurseries, but only at the end of those.
+
+    Args:
+        task: the one that may wait.
+        other: the other one.
+        open_before: the nurseries that were open before the work began that is to come to its end; the end of one that
+            has been opened since is a part of that work.
+    """
+    if hasattr(task, "child_nurseries"):
+        nursery = other.parent_nursery
+        while nursery is not None and nursery.parent_task is not task:
+            nursery = nursery.parent_task.parent_nursery
+        return nursery is not None and open_before is not None and nursery not in open_before
     kind: Any = getattr(sys.modules.get("asyncio"), "Task", ())
     seen: set[int] = set()
     waiting: list[Any] = [task]

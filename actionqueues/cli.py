@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
+from unicodedata import east_asian_width
 
 from .errors import ActionQueuesError
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_OK, _LEFT, _WRONG = 0, 1, 2
+_OK, _LEFT, _WRONG, _INTERRUPTED = 0, 1, 2, 130
+
+#: What columns that give way keep; before they keep less than the former, others are left out.
+_ENOUGH, _LEAST = 9, 6
 
 _ABOUT = """\
 A journal is the file that transaction(..., journal="actions.db") records its
@@ -42,7 +46,7 @@ Each command has a --help of its own. Instead of the file, MODULE:NAME names a
 Journal that a module makes.
 
 Exit status: 0 all is well; 1 something is left to do (it is stuck, waits, or
-has not ended); 2 it could not be done.
+has not ended); 2 it could not be done; 130 interrupted by Ctrl-C.
 """
 
 _LIST = """\
@@ -123,6 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"actionqueues: {_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
         return _WRONG
+    except (KeyboardInterrupt, SystemExit) as end:  # a handler's, after which the status would be that of success
+        what = "interrupted" if isinstance(end, KeyboardInterrupt) else f"ended by what it called, with {end!r}"
+        print(f"actionqueues: {what}; what is not done yet is left to the next time", file=sys.stderr)  # noqa: T201 - likewise
+        return _INTERRUPTED if isinstance(end, KeyboardInterrupt) else _WRONG
     return result
 
 
@@ -230,7 +238,8 @@ def _list(options: argparse.Namespace) -> int:
             ]
             for each in found
         ]
-        _print_table(["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"], rows, givers=2)
+        head = ["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"]
+        _print_table(head, rows, givers=2, spare=("STARTED (UTC)", "STEPS"))
         if any(each.ended is None for each in found):
             _print("Not all has ended: `show FILE ID` says why, `recover FILE` undoes it.")
     return _LEFT if any(each.ended is None for each in found) else _OK
@@ -258,6 +267,8 @@ def _show(options: argparse.Namespace) -> int:
         for hook in entry.hooks:
             if hook.error:
                 _print(f"hook {hook.number}: {_line(hook.error)}")
+        if entry.state == "committed" and entry.ended is None:
+            _print(f"Once the reason is gone: `recover FILE`. Not to be called: `resolve FILE {entry.id} HOOK --hook`.")
         if entry.state == "stuck":
             _print(f"Once the reason is gone: `recover FILE`. Undone by hand: `resolve FILE {entry.id} STEP --undone`.")
     return _LEFT if entry.ended is None else _OK
@@ -337,18 +348,38 @@ def _line(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def _print_table(head: list[str], body: list[list[str]], *, givers: int) -> None:
-    """As wide as the terminal: so many of the last columns give way, the widest first."""
-    rows = [head, *([_line(cell) for cell in row] for row in body)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size((100, 24)).columns
-    for _ in range(excess):
-        widest = max(range(len(head) - givers, len(head)), key=widths.__getitem__)
-        widths[widest] = max(len(head[widest]), widths[widest] - 1)
+def _print_table(head: list[str], body: list[list[str]], *, givers: int, spare: Sequence[str] = ()) -> None:
+    """As wide as the terminal: so many of the last columns give way, the widest first; the spare ones are left out."""
+    room = shutil.get_terminal_size((100, 24)).columns
+    rows = [head, *([_line(cell[: room + 1]) for cell in row] for row in body)]  # which may be long
+    for name in spare:
+        if sum(_widths(rows, givers, _ENOUGH)) + 2 * (len(rows[0]) - 1) > room:
+            place = rows[0].index(name)
+            rows = [[*row[:place], *row[place + 1 :]] for row in rows]
+    least, widths = _widths(rows, givers, _LEAST), _widths(rows, 0, 0)
+    for _ in range(sum(widths) + 2 * (len(widths) - 1) - room):
+        widest = max(range(len(widths) - givers, len(widths)), key=lambda place: widths[place] - least[place])
+        widths[widest] = max(least[widest], widths[widest] - 1)
     for row in rows:
-        cells = (_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = (_cut(cell, width) for cell, width in zip(row, widths, strict=True))
         _print("  ".join(cells).rstrip())
 
 
+def _widths(rows: list[list[str]], givers: int, least: int) -> list[int]:
+    """What the columns need, of which the last ones get no more than this."""
+    widths = [max(_width(row[place]) for row in rows) for place in range(len(rows[0]))]
+    first = len(widths) - givers
+    return [min(width, least) if place >= first else width for place, width in enumerate(widths)]
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal it takes: letters of East Asia take two."""
+    return len(text) if text.isascii() else sum(1 + (east_asian_width(char) in "WF") for char in text)
+
+
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    if _width(text) > width:
+        while _width(text) >= width:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - _width(text))

@@ -70,6 +70,22 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
         with trio.CancelScope(shield=True):
             return await function()
+    # A scope of anyio's that is cancelled would cancel the waiting at every turn of the event loop; and a group of its
+    # is cancelled with any of its tasks, even with one whose step has been cancelled by a failing block.
+    scope_of_anyio: Any = getattr(sys.modules.get("anyio"), "CancelScope", None)
+    if scope_of_anyio is None:
+        return await _in_own_task(function)
+    scope = scope_of_anyio(shield=True)
+    scope.__enter__()
+    try:
+        return await _in_own_task(function)
+    finally:
+        with suppress(RuntimeError):  # the coroutine is being closed outside its task
+            scope.__exit__(None, None, None)
+
+
+async def _in_own_task(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await it in a task of asyncio's that nobody else can find."""
     import asyncio
 
     task = asyncio.get_running_loop().create_task(function())
@@ -131,9 +147,13 @@ class Signal:
             self._event = asyncio.Event()
             self.soon = asyncio.get_running_loop().call_soon_threadsafe
 
-    def set(self) -> None:
-        """Let whoever waits go on."""
-        self.soon(self._event.set)
+    def set(self) -> bool:
+        """Let whoever waits go on; returns False if nobody can, since the event loop has ended."""
+        try:
+            self.soon(self._event.set)
+        except RuntimeError:
+            return False
+        return True
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is set, or for so many seconds; returns whether it is set."""

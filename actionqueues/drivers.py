@@ -12,7 +12,7 @@ from .errors import AsyncActionInSyncBlock
 from .hooks import HookRun
 from .interceptor import Attempt, Interceptor
 from .interrupts import InterruptGuard
-from .owner import current, undoing
+from .owner import current, set_back, undoing
 from .requests import Await, Call, Request, Undo, Unwinding, Wait
 from .step import PENDING, Step
 from .telling import first_of
@@ -27,6 +27,7 @@ __all__ = [
     "pause_async",
     "roll_back",
     "roll_back_async",
+    "run_hooks",
     "run_hooks_async",
 ]
 
@@ -276,8 +277,8 @@ async def roll_back_async(
             finally:
                 turns.leave(turn)
         finally:
-            undoing.reset(inside)
-            current.reset(outside)
+            set_back(undoing, inside)
+            set_back(current, outside)
 
     caller = None if turns is None else running_task()
     try:
@@ -288,6 +289,17 @@ async def roll_back_async(
         raise
     finally:
         rollback.guard.end()
+
+
+def run_hooks(run: HookRun, commit: Callable[[], None]) -> None:
+    """Commit, call the commit hooks, all of them, and raise what they raised."""
+    try:
+        run.guard.begin()
+        commit()
+        drive(run.calls())
+    finally:
+        run.guard.end()
+    run.result()
 
 
 async def run_hooks_async(run: HookRun, commit: Callable[[], None]) -> None:

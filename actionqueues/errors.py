@@ -118,7 +118,8 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
     for it.
 
     In trio it is also what the caller of a step sees that was running in another task while the block failed.  That
-    step has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.
+    step has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.  In
+    asyncio it is what leaves a block in whose own task a step was running when another task rolled the block back.
 
     Attributes:
         what: the step or call that came too late.

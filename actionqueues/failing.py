@@ -64,6 +64,7 @@ def _undoing(owner: Owner, step: Step[Any], error: BaseException, unwind: Callab
         owner.doom(rollback.problems)
     interrupt = rollback.interrupt()
     again = type(interrupt) is type(error) and not isinstance(error, KeyboardInterrupt | SystemExit)
-    if interrupt is not None and not again:  # cancelled again: the first cancellation goes on
-        raise interrupt
+    broken = rollback.guard.broken is not None
+    if interrupt is not None and not again and (broken or not owner.outermost.hand_up(interrupt)):
+        raise interrupt  # but if it was cancelled again, the first cancellation goes on
     return not rollback.problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from functools import update_wrapper
 from inspect import iscoroutine
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -16,10 +16,11 @@ from .signature import display_name
 from .step import Step
 from .telling import first_of
 
-__all__ = ["Durable", "Hook", "HookRun"]
+__all__ = ["AsyncDurable", "Durable", "Hook", "HookRun"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+T = TypeVar("T")
 
 
 class Durable(Generic[P, R]):
@@ -38,6 +39,13 @@ class Durable(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<durable {display_name(self.function)}>"
+
+
+class AsyncDurable(Durable[P, Coroutine[Any, Any, T]]):
+    """One whose function is async, which is told by looking at how it is called."""
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.function(*args, **kwargs)
 
 
 class Hook:

@@ -96,7 +96,12 @@ def _is_of_event_loop(handler: Any) -> bool:
     """Whether it is the handler by which `asyncio.run` or trio cancels or interrupts the main task."""
     function = getattr(handler, "func", handler)  # asyncio's is a partial
     name = getattr(function, "__module__", None)
-    return name == "trio._core._ki" or (name == "asyncio.runners" and function.__name__ == "_on_sigint")
+    return _is_of_trio(handler) or (name == "asyncio.runners" and function.__name__ == "_on_sigint")
+
+
+def _is_of_trio(handler: Any) -> bool:
+    """Whether it is the handler by which trio interrupts the main task."""
+    return getattr(handler, "__module__", None) == "trio._core._ki"
 
 
 def _is_given_up(handler: Any) -> bool:
@@ -122,6 +127,7 @@ class SignalHandling:
 
     def __init__(self, signals: tuple[int, ...]) -> None:
         self._before: dict[int, Any] = {}
+        self._handed_over: BaseException | None = None
         try:
             for number in dict.fromkeys(signals):
                 self._before[number] = set_handler(number, self._received)
@@ -143,13 +149,28 @@ class SignalHandling:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         self.restore()
+        group: Any = exc
+        pressed = group.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else exc
+        if self._handed_over is not None and isinstance(pressed, KeyboardInterrupt | BaseExceptionGroup):
+            raise self._handed_over from exc
 
-    def _received(self, signum: int, _frame: FrameType | None) -> None:
+    def _received(self, signum: int, frame: FrameType | None) -> None:
         ending = SystemExit(128 + signum)
         if _on_duty:
             _on_duty[-1].arrived(ending)
-        else:
-            raise ending
+            return
+        handler: Any = getsignal(SIGINT)
+        if _is_of_trio(handler):
+            # An exception in trio's own code would end it without unwinding any task.  Its handler of Ctrl-C knows
+            # whether that is what is running, and then lets the main task raise `KeyboardInterrupt` as soon as it can.
+            try:
+                handler(SIGINT, frame)
+            except KeyboardInterrupt:
+                pass
+            else:
+                self._handed_over = ending
+                return
+        raise ending
 
 
 def handle_signals(*signals: int) -> SignalHandling:
@@ -157,8 +178,11 @@ def handle_signals(*signals: int) -> SignalHandling:
 
     Without it, SIGTERM ends the process at once, and nothing is undone.  The exit status is 128 plus the number of the
     signal, as shells report it.  During a rollback the signal is kept, like Ctrl-C, until everything has been undone; a
-    third one gets out at once.  As a function it lasts until `restore()` of what it returns; as a context manager,
-    ``with handle_signals():``, until the end of the block.
+    third one gets out at once.  One that arrives while trio itself runs reaches its main task as `KeyboardInterrupt`,
+    like Ctrl-C; the end of the ``with`` block makes `SystemExit` of that.
+
+    As a function it lasts until `restore()` of what it returns; as a context manager, ``with handle_signals():``, until
+    the end of the block.
 
     Args:
         signals: the signals, ``signal.SIGTERM`` if none is given; others that make sense are ``SIGHUP``, and on Windows

@@ -34,3 +34,12 @@ class Lock:
             with suppress(RuntimeError):  # it had not got it yet
                 self._lock.release()
             raise
+
+    def taken_at_once(self) -> bool:
+        """Take it if no other thread has it; returns whether that was so."""
+        return self._lock.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        """Let go of it once, if this thread has it."""
+        with suppress(RuntimeError):
+            self._lock.release()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 from collections.abc import Sequence
-from contextlib import nullcontext
-from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from contextlib import nullcontext, suppress
+from contextvars import ContextVar, Token
+from typing import Any, Final, Protocol, TypeVar
 
 from .concurrency import frames_of_task
 from .definition import Definition
@@ -31,8 +31,11 @@ __all__ = [
     "current",
     "get_current",
     "lane_after",
+    "set_back",
     "undoing",
 ]
+
+T = TypeVar("T")
 
 
 def _definition(owner: Any) -> Definition:
@@ -58,6 +61,12 @@ get_current: Final = current.get
 undoing: ContextVar[Undoing | None] = ContextVar("actionqueues.undoing", default=None)
 
 
+def set_back(variable: ContextVar[T], token: Token[T]) -> None:
+    """Let a variable have the value again that it had before a coroutine has set it."""
+    with suppress(ValueError):  # the coroutine is being closed in another context, as one that is collected is
+        variable.reset(token)
+
+
 class Owner:
     """Whose log it is: a transaction, a classic queue, or a step that runs beside the others of its block.
 
@@ -80,7 +89,7 @@ class Owner:
         undo_at_once: whether a step that raises is undone before its exception goes on.
         turns: lets one undoing at a time go on, in the outermost owner.
         scopes: what cancels the steps that run in trio, in the outermost owner, and their logs.
-        task: as a savepoint in async code, the task that has entered it.
+        task: in async code, the task that has entered it; in trio, only of a savepoint.
         leaver: the task that leaves it.
         ahead: the only savepoint that is open in it, while that may record without looking around.
         interceptor: what stands between it and its steps, or None.
@@ -323,6 +332,10 @@ class Owner:
 
     def doom(self, problems: Sequence[UndoFailure]) -> None:
         """Undos have failed in a transaction that goes on."""
+
+    def hand_up(self, interrupt: BaseException) -> bool:  # noqa: ARG002 - async blocks may
+        """Whether an interrupt that was kept while a step was undone at once is left to the end of the block."""
+        return False
 
     def begin_unwinding(self) -> None:
         """As a part of the rollback of the outer transaction, its own steps are about to be undone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from operator import itemgetter
@@ -15,7 +16,8 @@ import pytest
 from .testing.entry import SweepOptions, sweep
 from .testing.handlers import CoverageData, HandlerCoverage, coverage_lines
 from .testing.matrix import Swept, as_data, matrix_lines, page
-from .testing.outcomes import Outcome, SweepError, SweepFailed
+from .testing.outcomes import NotReached, Outcome, SweepError, SweepFailed
+from .testing.sweeping import Sweep
 
 __all__ = ["RollbackSweep", "Session", "session_of"]
 
@@ -28,6 +30,10 @@ class RollbackSweep:
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
         self._session = session_of(request.config)
+        self._only: list[str] = request.config.getoption("rollback_only") or []
+        self._reached: set[str] = set()
+        self._missed: list[NotReached] = []
+        request.addfinalizer(self._check_reached)
 
     def __call__(self, scenario: Callable[[], object], /, **options: Unpack[SweepOptions]) -> None:
         """Sweep; takes what `actionqueues.testing.sweep` takes.
@@ -35,29 +41,64 @@ class RollbackSweep:
         Raises:
             SweepFailed: if something was found, and this pytest has no subtests.
             SweepError: if the sweep cannot be done.
+            TypeError, ValueError: for arguments that make no sense.
         """
-        only = self._request.config.getoption("rollback_only")
-        if only:
-            options["only"] = only
-        made = sweep(scenario, **options)
+        __tracebackhide__ = True  # and no frames of the sweep either: what is wrong is in the scenario, or in this call
+        if self._only:
+            options["only"] = self._only
+        try:
+            made = sweep(scenario, **options)
+        except (TypeError, ValueError) as error:
+            error.__traceback__ = None
+            raise
+        try:
+            self._try_all(made)
+            self._reached.update(self._only)
+        except NotReached as error:
+            if not self._only:
+                error.__traceback__ = None
+                raise
+            self._reached.update({*self._only} - {*error.ids})
+            self._missed.append(error)
+        except (SweepError, SweepFailed) as error:
+            error.__traceback__ = None
+            raise
+
+    def _check_reached(self) -> None:
+        """What was to be run alone is one of a test's sweeps, and need not be one of each."""
+        missed = [error for error in self._missed if {*error.ids} - self._reached]
+        if missed:
+            pytest.fail("\n".join(map(str, missed)), pytrace=False)
+
+    def _try_all(self, made: Sweep) -> None:
         try:
             subtests: Any = self._request.getfixturevalue("subtests")
         except pytest.FixtureLookupError:
             subtests = None
-        node = self._request.node.nodeid
+        node: str = self._request.node.nodeid
+        shown = _as_typed(node, self._request.config)
         try:
             with self._session.sweeping():
                 for outcome in made:
                     if subtests is not None:
                         with subtests.test(msg=outcome.id):
                             if not outcome.ok:
-                                pytest.fail(_told(outcome, node), pytrace=False)
+                                pytest.fail(_told(outcome, shown), pytrace=False)
         finally:
             self._session.sweeps.append(as_data(node, made.outcomes, made.stopped, made.untried))
         if subtests is None and made.failures:
             raise SweepFailed(made.failures)
         if not made.outcomes:
             raise SweepError("no fault was injected: faults= leaves none that fits this scenario")
+
+
+def _as_typed(node: str, config: pytest.Config) -> str:
+    """The id of a test as it is typed where pytest was started, which need not be its root directory."""
+    file, colons, rest = node.partition("::")
+    path, here = config.rootpath / file, config.invocation_params.dir
+    if here == config.rootpath or path.drive != here.drive:
+        return node
+    return Path(os.path.relpath(path, here)).as_posix() + colons + rest
 
 
 def _told(outcome: Outcome, node: str) -> str:
@@ -107,15 +148,12 @@ class Session:
             stack.enter_context(self.handlers.under_sweep())
         return stack
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:  # pragma: no cover - runs where there are workers
-        """A worker of pytest-xdist has ended: take over what it has seen."""
-        text = getattr(node, "workeroutput", {}).get(_NAME)
-        if text is not None:
-            seen: _Seen = json.loads(text)
-            self.sweeps += seen["sweeps"]
-            if self.handlers is not None and seen["handlers"] is not None:
-                self.handlers.include(seen["handlers"])
+    def take_over(self, told: str) -> None:
+        """Take over what a worker of pytest-xdist has seen."""
+        seen: _Seen = json.loads(told)
+        self.sweeps += seen["sweeps"]
+        if self.handlers is not None and seen["handlers"] is not None:
+            self.handlers.include(seen["handlers"])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

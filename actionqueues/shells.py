@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .block import Block
-from .concurrency import in_trio, running_loop
+from .concurrency import in_trio, running_loop, running_task
 from .decorated import in_transaction
-from .drivers import drive, roll_back
+from .drivers import drive, roll_back, run_hooks
 from .errors import IllegalOperation
 from .owner import close, current, get_current
 from .queueing import fill_in
@@ -115,15 +115,13 @@ class Transaction(Block):
             self._commit()
             return
         run = self._hook_run(late)
-        try:
-            run.guard.begin()
+
+        def commit() -> None:
             run.hooks = self._due_hooks()
             self._commit()
             self._detach()
-            drive(run.calls())
-        finally:
-            run.guard.end()
-        run.result()
+
+        run_hooks(run, commit)
 
     def _recover(self, error: BaseException) -> None:
         try:
@@ -217,7 +215,11 @@ class Transaction(Block):
         this: Any = self
         this.__class__ = self._async_class
         this._loop = running_loop()
-        this._enter(awaits=SCOPED if in_trio() else True)
+        if in_trio():
+            this._enter(awaits=SCOPED)
+        else:
+            this._enter(awaits=True)
+            this.task = running_task()
         return this  # type: ignore[no-any-return] # its class has just been set
 
     def __aexit__(

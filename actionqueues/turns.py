@@ -41,7 +41,7 @@ class Turn:
     Attributes:
         rank: the highest comes first.
         progress: tells how far its undo has come.
-        wake: tells it that it may go on.
+        wake: tells it that it may go on; returns whether it can.
         thread: the thread that it runs in.
         task: the task that it runs in; None for one that blocks its thread.
         caller: the task whose step is undone.
@@ -49,7 +49,7 @@ class Turn:
 
     __slots__ = ("_come", "_seen", "_since", "caller", "progress", "rank", "task", "thread", "wake")
 
-    def __init__(self, rank: Rank, progress: Callable[[], object], wake: Callable[[], object]) -> None:
+    def __init__(self, rank: Rank, progress: Callable[[], object], wake: Callable[[], bool]) -> None:
         self.rank = rank
         self.progress = progress
         self.wake = wake
@@ -86,13 +86,19 @@ class Turns:
     """Lets one at a time of those that wait for it go on, the highest rank first.
 
     Attributes:
-        lock: is held by whoever changes what several threads of the transaction share; never for long.
+        lock: is held by whoever changes what several threads of the transaction share; never for long.  The thread that
+            has it may take it again: a signal handler or a finalizer, which may enter a block, runs in between.
     """
 
     def __init__(self) -> None:
         self.lock = Lock()
         self._waiting: list[Turn] = []
         self._having: list[Turn] = []  # more than one if the first of them waits for another one
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody has its turn, or waits for it."""
+        return bool(self._having or self._waiting)
 
     def take(self, rank: Rank, progress: Callable[[], object]) -> Turn | None:
         """Block this thread until it is this one's turn.
@@ -101,7 +107,12 @@ class Turns:
             What `leave` is to be given; None if a task of this thread has the turn, which it could never end.
         """
         event = threading.Event()
-        turn = Turn(rank, progress, event.set)
+
+        def wake() -> bool:
+            event.set()
+            return True
+
+        turn = Turn(rank, progress, wake)
         try:
             with self.lock:
                 if any(having.thread == turn.thread for having in self._having):
@@ -162,11 +173,7 @@ class Turns:
         while self._waiting and not self._having:
             turn = self._waiting[-1]  # it stays there until it has been woken: an interrupt here must not lose it
             turn.begin()
-            try:
-                turn.wake()
-            except RuntimeError:  # its event loop has ended
-                pass
-            else:
+            if turn.wake():
                 self._having.append(turn)
             self._waiting.remove(turn)
 

@@ -203,7 +203,8 @@ def check_health(server: Server) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
-        raise Unhealthy(f"HTTP {error.code}: {error.read().decode()}") from error
+        with error:
+            raise Unhealthy(f"HTTP {error.code}: {error.read().decode()}") from error
 
 
 # ---------------------------------------------------------------- the transaction

@@ -164,8 +164,8 @@ def test_what_has_begun_in_the_block_and_outlives_it_still_comes_too_late() -> N
 
 async def ended(block: AsyncTransaction) -> None:
     """Wait until the generator that it is in has been collected and closed."""
+    gc.collect()
     while block.state in ("open", "rolling back"):
-        gc.collect()
         await asyncio.sleep(0)
 
 

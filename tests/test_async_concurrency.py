@@ -7,16 +7,12 @@ import asyncio
 import pytest
 
 from actionqueues import (
-    IllegalOperation,
     NoTransaction,
     RollbackFailed,
     TransactionState,
     current_step,
     transaction,
 )
-from actionqueues.interceptor import Interceptor
-from actionqueues.observing import observed
-from actionqueues.requests import Await, Request
 
 from .async_library import Library, everywhere, in_asyncio, outcome_of
 from .async_stage import Boom, Moment, Stage, boom, mark, nest, put
@@ -216,79 +212,6 @@ def test_what_the_body_does_while_a_step_runs_in_another_task_is_no_part_of_that
 
     library.run(main)
     assert stage.trail[-1] == "hook"
-
-
-@in_asyncio
-@pytest.mark.parametrize("running", [1, 2])
-def test_an_explicit_rollback_cancels_the_steps_that_are_running(library: Library, running: int) -> None:
-    stage = Stage(library)
-
-    async def main() -> None:
-        waits = [stage.waiting() for _ in range(running)]
-        async with transaction() as q:
-            tasks = [asyncio.ensure_future(put(stage, str(n), wait)) for n, (wait, _, _) in enumerate(waits)]
-            for _, there, _ in waits:
-                await there.wait()
-            await q.rollback()
-            assert [task.cancelled() for task in tasks] == [True] * running
-
-    library.run(main)
-    assert stage.wrong() == []
-
-
-@in_asyncio
-def test_a_block_that_another_task_rolls_back_while_it_waits_for_its_steps_does_not_commit(library: Library) -> None:
-    stage = Stage(library)
-
-    async def main() -> None:
-        wait, there, _ = stage.waiting()
-
-        async def undo() -> None:
-            await library.checkpoint(5)  # by then, the block waits
-            await q.rollback()
-
-        async with transaction() as q:
-            await put(stage, "a")
-            step = asyncio.ensure_future(put(stage, "b", wait))
-            await there.wait()
-            task = asyncio.create_task(undo())
-        assert q.state is TransactionState.ROLLED_BACK
-        assert await outcome_of(task) is None
-        assert isinstance(await outcome_of(step), asyncio.CancelledError)
-
-    library.run(main)
-    assert stage.told == "+a +b -b -a"
-    assert stage.wrong() == []
-
-
-@everywhere
-def test_a_block_that_is_being_committed_is_not_rolled_back_by_another_task(library: Library) -> None:
-    stage = Stage(library)
-
-    async def main() -> None:
-        wait, there, go_on = stage.waiting()
-
-        class Slow(Interceptor):
-            def committing(self, block: object, hooks: object) -> Request:
-                return Await(wait(), "the commit")
-
-        async def undo() -> None:
-            await there.wait()
-            try:
-                with pytest.raises(IllegalOperation, match="it is being committed"):
-                    await q.rollback()
-            finally:
-                go_on.set()
-
-        async with library.group() as start:
-            with observed(lambda _block, _before: Slow()):
-                async with transaction() as q:
-                    await put(stage, "a")
-                    start(undo)
-        assert q.state is TransactionState.COMMITTED
-
-    library.run(main)
-    assert stage.told == "+a"
 
 
 @everywhere

@@ -20,7 +20,7 @@ from actionqueues import (
 )
 
 from .async_library import Library, everywhere, in_asyncio, outcome_of
-from .async_stage import Boom, Stage, Stop, put
+from .async_stage import Boom, Stage, Stop, boom, put
 
 
 @everywhere
@@ -180,6 +180,46 @@ def test_a_coroutine_that_is_closed_while_another_task_rolls_its_block_back_leav
 
     library.run(main)
     assert stage.told == "+a +b -b -a"
+    assert q.state is TransactionState.ROLLED_BACK
+
+
+@in_asyncio
+@pytest.mark.parametrize("what", ["undone", "running"])
+def test_a_coroutine_that_is_closed_while_a_step_is_still_undone_or_running_leaves_the_rest_to_go_on_after_that(
+    library: Library, what: str
+) -> None:
+    stage = Stage(library)
+    q = transaction()
+
+    async def main() -> None:
+        wait, there, go_on = stage.waiting()
+        tasks: list[asyncio.Task[object]] = []
+
+        async def block() -> None:
+            async with q:
+                await put(stage, "a")
+                if what == "undone":
+                    stage.undoing["b"] = wait
+                    await put(stage, "b", boom())
+                async with transaction():
+                    tasks.append(asyncio.create_task(outcome_of(put(stage, "b", wait))))
+                    await library.forever()
+
+        coroutine = block()
+        while not there.is_set():
+            if what == "undone" or not tasks:
+                coroutine.send(None)
+            await asyncio.sleep(0)
+        coroutine.close()
+        assert q.state is TransactionState.ROLLING_BACK
+        assert "-a" not in stage.trail
+        go_on.set()
+        while q.state is TransactionState.ROLLING_BACK:
+            await asyncio.sleep(0)
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+    assert stage.wrong() == []
     assert q.state is TransactionState.ROLLED_BACK
 
 

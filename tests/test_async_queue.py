@@ -139,3 +139,51 @@ def test_a_task_that_a_queued_step_waits_for_executes_the_rest_of_the_queue(libr
 
     library.run(main)
     assert stage.told == "+a +b"
+
+
+@everywhere
+def test_a_task_that_a_queued_step_has_started_in_a_group_executes_the_rest_of_the_queue(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        async with transaction() as q, library.group() as outside:
+
+            async def deep() -> None:
+                async with library.group() as start:
+                    start(q.execute)
+
+            async def inside() -> None:
+                outside(q.execute)  # which nobody in here waits for: it keeps the order
+                async with library.group() as start:
+                    start(deep)
+
+            q.add(nest, stage, "a", inside)
+            q.add(put, stage, "b")
+            await q.execute()
+
+    library.run(main)
+    assert stage.told == "+a +b"
+
+
+@everywhere
+def test_a_step_that_executes_the_queue_beside_another_task_may_come_to_its_end_later(library: Library) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        first, first_there, first_go_on = stage.waiting()
+        second, second_there, second_go_on = stage.waiting()
+        async with transaction() as q:
+            async with library.group() as start:
+                q.add(put, stage, "a", first)
+                start(q.execute)
+                await first_there.wait()
+                q.add(put, stage, "b", second)
+                start(nest, stage, "c", q.execute)
+                await second_there.wait()
+                first_go_on.set()
+                await library.checkpoint(5)
+                second_go_on.set()
+            q.add(put, stage, "d")
+
+    library.run(main)
+    assert stage.told == "+a +c +b +d"

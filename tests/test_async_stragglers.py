@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+from contextvars import copy_context
 
 import pytest
 
 from actionqueues import (
+    Report,
     TransactionClosed,
     TransactionDoomed,
     TransactionState,
@@ -220,3 +223,91 @@ def test_a_step_that_fails_while_the_block_waits_for_it_is_undone_and_dooms_it_i
 
     library.run(main)
     assert stage.told == ("+a +b -b -a" if undo == "fails" else "+a +b -b hook")
+
+
+@in_asyncio
+def test_a_coroutine_that_is_closed_in_a_queued_step_at_the_end_of_its_block_undoes_what_it_can(
+    library: Library,
+) -> None:
+    stage = Stage(library)
+
+    async def main() -> None:
+        wait, there, _ = stage.waiting()
+
+        async def block() -> None:
+            async with q as opened:
+                mark(stage, "a")
+                opened.add(put, stage, "b", wait)
+
+        q = transaction()
+        coroutine = block()
+        copy_context().run(coroutine.send, None)
+        assert there.is_set()
+        coroutine.close()
+        assert q.state is TransactionState.ROLLED_BACK_WITH_FAILURES  # the handler of b would have to wait
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
+
+
+def test_a_step_in_a_worker_thread_that_ends_after_the_event_loop_returns_its_result() -> None:
+    stage = Stage(Library())
+    there, go_on = threading.Event(), threading.Event()
+    returned: list[str] = []
+
+    def inside() -> None:
+        there.set()
+        assert go_on.wait(20)
+
+    async def block() -> None:
+        async with transaction() as q:
+            thread = threading.Thread(target=q.run, args=(lambda: returned.append(mark(stage, "a", inside)),))
+            threads.append(thread)
+            thread.start()
+            assert there.wait(20)
+
+    threads: list[threading.Thread] = []
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(block())
+    loop.run_until_complete(asyncio.sleep(0.01))  # the block waits for the thread now
+    loop.close()
+    go_on.set()
+    threads[0].join()
+    assert returned == ["a"]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore - asyncio's own
+    coroutine = task.get_coro()
+    assert coroutine is not None
+    coroutine.close()
+    assert stage.told == "+a -a"
+
+
+def test_a_rollback_whose_event_loop_has_ended_goes_on_as_far_as_nothing_has_to_wait() -> None:
+    library = Library()
+    stage = Stage(library)
+    stage.undoing["b"] = library.forever
+
+    async def unit() -> None:
+        mark(stage, "a")
+        await put(stage, "b")
+        await library.forever()
+
+    async def block() -> None:
+        async with transaction() as q:
+            reports.append(q.report)
+            await q.run(unit)
+
+    reports: list[Report] = []
+    loop = asyncio.new_event_loop()
+    complaints: list[str] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    task = loop.create_task(block())
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    while "-b" not in stage.trail:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    del task
+    gc.collect()
+    assert stage.told == "+a +b -b -a"
+    assert [failure.step.name for failure in reports[0].failures] == ["put"]
+    assert complaints == ["Task was destroyed but it is pending!"] * 2  # that of the block, and its rollback

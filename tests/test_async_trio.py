@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 from typing import Any
 
 import pytest
 
-from actionqueues import Retry, TransactionClosed, TransactionState, action, current_step, transaction
+from actionqueues import Retry, TransactionClosed, TransactionState, action, current_step, handle_signals, transaction
 
-from .async_library import Library, in_trio, outcome_of
+from .async_library import Library, in_trio, outcome_of, raised_together
 from .async_stage import Boom, Stage, mark, put
 
 
@@ -229,3 +231,56 @@ def test_an_explicit_rollback_cancels_the_steps_of_other_nurseries(library: Libr
 
     library.run(main)
     assert stage.told == "+a -a"
+
+
+@in_trio
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("where", ["trio itself", "the program"])
+def test_a_sigterm_rolls_back_whatever_code_it_interrupts(library: Library, where: str, grouped: bool) -> None:
+    stage = Stage(library)
+    came: list[BaseException] = []
+
+    async def block() -> None:
+        async with transaction():
+            await put(stage, "a")
+            if where == "trio itself":
+                library.soon()(terminate)
+            else:
+                terminate()
+            await library.forever()
+
+    async def main() -> None:
+        try:
+            if not grouped:
+                await block()
+                return
+            async with library.group():
+                await block()
+        except BaseException as error:
+            came.append(error)
+            raise
+
+    with pytest.raises(SystemExit if where == "trio itself" or not grouped else BaseExceptionGroup), handle_signals():
+        library.run(main)
+    assert stage.told == "+a -a"
+    kinds = [type(error) for error in raised_together(came[0])]
+    assert kinds == [KeyboardInterrupt if where == "trio itself" else SystemExit]
+
+
+@in_trio
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_a_program_that_has_handled_the_interrupt_of_a_sigterm_goes_on(library: Library) -> None:
+    async def main() -> None:
+        library.soon()(terminate)
+        await library.forever()
+
+    with pytest.raises(Boom), handle_signals():
+        with pytest.raises(KeyboardInterrupt):
+            library.run(main)
+        raise Boom
+
+
+def terminate() -> None:
+    """Send this process the signal."""
+    signal.raise_signal(signal.SIGTERM)

@@ -72,6 +72,7 @@ ORDER = [
     "__main__",
     "testing.differences",
     "testing.snapshots",
+    "testing.tables",
     "testing.faults",
     "testing.waiting",
     "testing.chaining",

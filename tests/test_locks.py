@@ -89,3 +89,31 @@ def test_the_same_thread_does_not_wait_for_itself() -> None:
     with lock, lock:
         assert not is_free(lock)
     assert is_free(lock)
+
+
+def test_it_is_taken_at_once_unless_another_thread_has_it() -> None:
+    lock = Lock()
+    lock.give_back()  # which it has not
+    assert lock.taken_at_once()
+    assert not is_free(lock)
+    lock.give_back()
+    assert is_free(lock), "and from now on that thread has it"
+
+
+def test_one_that_another_thread_has_is_not_taken_at_once() -> None:
+    lock, got, done = Lock(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            got.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    got.wait()
+    assert not lock.taken_at_once()
+    lock.give_back()
+    assert not lock.taken_at_once()
+    done.set()
+    thread.join()
+    assert lock.taken_at_once()

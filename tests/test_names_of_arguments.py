@@ -30,10 +30,13 @@ def test_steps_of_every_kind_take_arguments_of_any_name() -> None:
     def unstep(**given: Any) -> None:
         undone.append(given)
 
+    def by_hand(**given: Any) -> None:
+        undone.append(given)
+
     with transaction() as q:
         assert step(**NAMES) == NAMES
         queued = [q.add(step, **NAMES), q.add(plain, **NAMES)]
-        q.on_rollback(lambda **given: undone.append(given), **NAMES)
+        q.on_rollback(by_hand, **NAMES)
         q.execute()
         assert [each.result for each in queued] == [NAMES, NAMES]
         assert queued[0].saved == NAMES

@@ -186,3 +186,19 @@ def test_one_that_waits_in_an_event_loop_that_has_ended_does_not_get_its_turn(cr
     crowd.end()
     assert len(got) == 1
     waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore - asyncio's own
+
+
+def test_a_finalizer_that_runs_while_its_thread_changes_what_threads_share_may_open_a_block(crowd: Crowd) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            with transaction("finalizer") as inner:
+                inner.on_rollback(crowd.undo, "finalizer")
+
+    with suppress(Boom), transaction() as q:
+        crowd.start("there", lambda: q.on_rollback(crowd.undo, "there"))
+        crowd.end()
+        garbage = Finalized()
+        with q.turn.lock:
+            del garbage
+        raise Boom
+    assert crowd.trail == ["-finalizer", "-there"]

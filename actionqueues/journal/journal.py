@@ -29,7 +29,7 @@ _journals: WeakValueDictionary[str, Journal] = WeakValueDictionary()
 _shared: dict[str, Journal] = {}
 _mutex = Lock()
 
-#: How many transactions end between two looks for what is to be pruned.
+#: Each transaction whose number is a multiple of this, whichever process has made it, looks for what is to be pruned.
 _EVERY: Final = 1000
 
 
@@ -45,14 +45,16 @@ class Journal:
             ``-shm``, and ``-owners``, which says which processes live.
         resources: live objects, such as connections, that are never recorded: by the name of the parameter, a function
             without arguments that makes one again for recovery.  One made by `contextlib.contextmanager` is left again
-            at the end of the recovery.
+            at the end of the recovery; what an undo does has to be done when the undo returns, and not only then, since
+            it is recorded as undone.
         redact: names of parameters that are kept out of the file.  A handler that asks for one cannot be called by
             recovery.
         durability: ``"power"`` waits for the disk before each step, so that nothing is lost in a power cut either;
             ``"process"`` leaves that to the operating system, and survives the death of processes only.
         serializer: what turns values into JSON data and back; a `Serializer` that knows more types, say.
         recover_on_open: call `recover` at once.
-        keep: for how long finished transactions stay in the file; None for ever.
+        keep: for how long finished transactions stay in the file, which is looked at each thousandth time; None for
+            ever.
         busy_timeout: for how many seconds to wait while another process has the file locked.
 
     Raises:
@@ -99,7 +101,6 @@ class Journal:
             _journals[self.path] = self
         self.store = store
         self.values = Values(self.path, serializer or Serializer(), dict(resources or {}), redact)
-        self._finished = 0
         if recover_on_open:
             self.recover()
 
@@ -117,14 +118,21 @@ class Journal:
         return self
 
     def close(self) -> None:
-        """Close the file.  It is opened again when it is used again.  Only once all transactions have ended."""
+        """Close the file, for all journals of this path.  It is opened again when it is used again.
+
+        The end of a ``with`` block does that only if no transaction of this process is under way in the file.
+
+        Raises:
+            IllegalOperation: if there is one.
+        """
         self.store.close()
 
     def __enter__(self) -> Self:
         return self.open()
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self.store.unfinished:  # those of other threads, for which it stays open
+            self.close()
 
     def recover(self, *transactions: int) -> list[Recovered]:
         """Undo what dead processes have left, and call the durable hooks that they have not called.
@@ -189,14 +197,13 @@ class Journal:
             How many.
         """
         age = older_than if isinstance(older_than, timedelta) else timedelta(seconds=older_than)
-        return prune(self.store, datetime.now(UTC) - age)
+        return prune(self.store, _ago(age), self.store.write_guarded)
 
-    def finished(self) -> None:
-        """A transaction is about to end: now and then, forget those that ended long ago."""
-        self._finished += 1
-        if self.keep is not None and self._finished % _EVERY == 0:
+    def finished(self, transaction: int) -> None:
+        """A transaction has ended: now and then, forget those that ended long ago.  Part of a `Call`."""
+        if self.keep is not None and transaction % _EVERY == 0:
             try:
-                self.prune(self.keep)
+                prune(self.store, _ago(self.keep), self.store.write)
             except JournalError:
                 pass  # the file says what is wrong with it when something has to be recorded
 
@@ -204,11 +211,18 @@ class Journal:
         return f"<Journal {self.path!r}>"
 
 
+def _ago(age: timedelta) -> datetime:
+    try:
+        return datetime.now(UTC) - age
+    except OverflowError:  # longer ago than there are dates: nothing has ended then
+        return datetime.min
+
+
 def shared_journal(path: object) -> Journal:
     """The journal of a path: the one that the program has made, or one with default options."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"transaction(journal=...) takes a Journal or the path of one, not {path!r}")
-    real = os.path.realpath(path)
+    real = os.path.realpath(os.fsdecode(path))
     journal = _journals.get(real)
     if journal is None:
         journal = Journal(real)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from actionqueues.hooks import Durable
+from actionqueues.hooks import AsyncDurable, Durable
+from actionqueues.signature import is_async
 
 __all__ = ["durable"]
 
@@ -30,4 +31,7 @@ def durable(fn: Callable[P, R], /) -> Durable[P, R]:
     """
     if not callable(fn):
         raise TypeError(f"durable() marks a function, not {fn!r}")
-    return fn if isinstance(fn, Durable) else Durable(fn)
+    if isinstance(fn, Durable):
+        return fn
+    kind: type[Durable[P, R]] = cast("Any", AsyncDurable) if is_async(fn) else Durable
+    return kind(fn)

@@ -35,7 +35,14 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
     except FileExistsError:
         if os.path.isdir(path):
             raise JournalError(path, "is a folder; a journal takes the name of a file") from None
-        size = os.stat(path).st_size
+        found = os.stat(path)
+        if found.st_nlink > 1:
+            raise JournalError(
+                path,
+                f"has {found.st_nlink} names (hard links); SQLite's log, and the file that says which processes live, "
+                "go by the name, so that programs under two names would damage it: delete one of them, or make a copy",
+            ) from None
+        size = found.st_size
         if 0 < size < 512:
             raise JournalCorrupt(
                 path, f"is no SQLite file, or was cut off after {size} bytes; nothing was changed"
@@ -136,7 +143,9 @@ def explained(path: str, error: sqlite3.Error | OSError, busy_timeout: float) ->
     if isinstance(error, OSError):
         return JournalError(path, f"cannot be used: {error}")
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if primary == sqlite3.SQLITE_NOTADB:
+        return JournalCorrupt(path, f"is no SQLite file, or its beginning is damaged ({error}); nothing was changed")
+    if primary == sqlite3.SQLITE_CORRUPT:
         return damaged(path, error)
     advice = {
         sqlite3.SQLITE_BUSY: f"another process has kept it locked for {busy_timeout:g} s",

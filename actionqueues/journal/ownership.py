@@ -72,6 +72,9 @@ else:
 class OwnerLocks:
     """The locks of this process in one file; the file is made if it is not there.
 
+    Attributes:
+        file: which file it is: if another one comes to be at that path, who opens it does not see our locks.
+
     Raises:
         OSError: if the file cannot be made.
     """
@@ -79,7 +82,7 @@ class OwnerLocks:
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        self._file = os.fstat(self._fd)[1:3]
+        self.file = os.fstat(self._fd)[1:3]  # its numbers, and those of its device
         self._held: set[int] = set()
         self._mutex = Lock()
 
@@ -96,14 +99,6 @@ class OwnerLocks:
         with self._mutex:
             self._held.discard(owner)
             _unlock(self._fd, owner)
-
-    def in_place(self) -> bool:
-        """Whether the file is still there: who makes another one would not see our locks."""
-        try:
-            there = os.stat(self.path)
-        except OSError:
-            return False
-        return there[1:3] == self._file  # its numbers, and those of its device
 
     def close(self) -> None:
         """Let go of everything."""

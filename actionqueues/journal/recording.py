@@ -145,6 +145,7 @@ class Recording(Interceptor):
         with self._beginning:
             self._owner = owner
             self.store.write(work, sync=True)
+            self.store.unfinished.add(made[-1])
             self.tx = made[-1]  # from here on, other threads need not wait for one another
 
     def _insert(self, db: sqlite3.Connection) -> int:
@@ -231,7 +232,8 @@ class Recording(Interceptor):
 
         self.store.write(work, sync=True)
         self.tx = made[-1]
-        self.journal.finished()
+        self.store.unfinished.discard(self.tx)
+        self.journal.finished(self.tx)
 
     def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
         if self.tx is None:
@@ -276,13 +278,18 @@ class Recording(Interceptor):
             never_run(db, tx, list(self._intended))
             finish(db, tx)
 
-        self.journal.finished()
-        return self._fact(work, sync=True)
+        def end() -> None:
+            self._try(work, sync=True)
+            self.store.unfinished.discard(tx)
+            self.journal.finished(tx)
+
+        return Call(end)
 
     def abandoned(self, block: BlockState) -> None:
         row = ("a third Ctrl-C has cut the rollback short", self.tx)
         statement = "UPDATE transactions SET state = 'stuck', owner = NULL, reason = ? WHERE id = ?"
         self._try(Statement(statement, row), sync=False)
+        self.store.unfinished.discard(self.tx or 0)
 
     # -- hooks
 

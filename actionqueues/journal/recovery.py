@@ -10,7 +10,7 @@ import inspect
 import sqlite3
 from _thread import get_ident
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from actionqueues.attempts import Attempts
 from actionqueues.block import Block
-from actionqueues.concurrency import in_worker_thread
-from actionqueues.drivers import drive, drive_async, roll_back, roll_back_async
+from actionqueues.concurrency import in_worker_thread, shielded
+from actionqueues.drivers import roll_back, roll_back_async, run_hooks, run_hooks_async
 from actionqueues.engine import Rollback
+from actionqueues.errors import CommitHookFailed
 from actionqueues.hooks import Hook, HookRun
 from actionqueues.owner import Owner
 from actionqueues.report import Report
@@ -140,13 +141,14 @@ class Recovery:
         self.store = journal.store
         self.awaits = awaits
         self.made: dict[str, Any] = {}
+        self.taken: list[int] = []
         self._open = ExitStack()
         self.restoring = Restoring(journal.values, self.made)
 
     # -- whose it is
 
-    def claim(self, only: Iterable[int]) -> list[int]:
-        """Take over what nobody works on; returns the numbers of the transactions, in order."""
+    def claim(self, only: Iterable[int]) -> None:
+        """Take over what nobody works on: `taken` then has the numbers of the transactions, in order."""
         self.store.check()
         mine = self.store.owner
         wanted = set(only)
@@ -159,13 +161,13 @@ class Recovery:
                 if self.store.locks.hold(owner):
                     held.append(owner)
                     free.add(owner)
-            return self._take([row for row in rows if row[1] in free], mine)
+            self._take([row for row in rows if row[1] in free], mine)
         finally:
             for owner in held:
                 self.store.locks.release(owner)
 
     def _take(self, rows: list[tuple[int, int | None]], mine: int) -> list[int]:
-        taken: list[int] = []
+        taken = self.taken  # known even if an interrupt comes out of the writing
 
         def work(db: sqlite3.Connection) -> None:
             taken.clear()
@@ -178,50 +180,49 @@ class Recovery:
             self.store.write_guarded(work, sync=True)
         return taken
 
-    def release(self, numbers: Iterable[int]) -> None:
-        """Leave to others what this run has not come to."""
-        mine = self.store.owner
-        left = [(number, mine) for number in numbers]
-        if left:
-            statement = "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL"
-            self.store.write_guarded(lambda db: db.executemany(statement, left), sync=False)
+    def close(self) -> None:
+        """Leave the resources, and to others what this run has not come to."""
+        try:
+            self._open.close()
+        finally:
+            if self.taken:
+                left = [(number, self.store.owner) for number in self.taken]
+                statement = "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL"
+                self.store.write_guarded(lambda db: db.executemany(statement, left), sync=False)
 
     # -- running
 
     def run(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, blocking this thread."""
-        numbers = self.claim(only)
         done: list[Recovered] = []
         try:
+            self.claim(only)
             for name, make in self.journal.values.resources.items():
                 self._supply(name, make)
-            for number in numbers:
+            for number in self.taken:
                 one = self._begin(number)
                 if one.reason is None:
                     self._recover(one)
                 done.append(self._end(one))
         finally:
-            self._open.close()
-            self.release(numbers)
+            self.close()
         return done
 
     async def run_async(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, suspending this task."""
-        numbers: list[int] = []
-        await in_worker_thread(lambda: numbers.extend(self.claim(only)))
         done: list[Recovered] = []
         try:
+            await shielded(lambda: in_worker_thread(lambda: self.claim(only)))
             for name, make in self.journal.values.resources.items():
                 self._supply(name, make)
                 if inspect.isawaitable(self.made.get(name)):
                     self.made[name] = await self.made[name]
-            for number in numbers:
+            for number in self.taken:
                 one = self._begin(number)
                 await self._recover_async(one)
                 done.append(self._end(one))
         finally:
-            self._open.close()
-            self.release(numbers)
+            self.close()
         return done
 
     def _supply(self, name: str, make: Callable[[], Any]) -> None:
@@ -244,7 +245,8 @@ class Recovery:
 
     def _recover(self, one: _One) -> None:
         if one.state == "committed":
-            drive(one.hooks().calls())
+            with suppress(CommitHookFailed):  # which is in the report, and in the file
+                run_hooks(one.hooks(), lambda: None)
             return
         one.begin()
         try:
@@ -254,7 +256,8 @@ class Recovery:
 
     async def _recover_async(self, one: _One) -> None:
         if one.state == "committed":
-            await drive_async(one.hooks().calls())
+            with suppress(CommitHookFailed):  # likewise
+                await run_hooks_async(one.hooks(), lambda: None)
             return
         one.begin()
         try:
@@ -297,13 +300,11 @@ class _One:
         """Whether a handler or a hook that is due is async."""
         restoring = self.recovery.restoring
         if self.state == "committed":
-            rows = self.store.read(
-                "SELECT DISTINCT 'by hand', name FROM hooks WHERE tx = ? AND ended IS NULL", (self.tx,)
-            )
+            query = "SELECT DISTINCT 'by hand', name, NULL FROM hooks WHERE tx = ? AND ended IS NULL"
         else:
-            query = f"SELECT DISTINCT kind, name FROM steps WHERE tx = ? AND {LEFT}"  # noqa: S608 - constants
-            rows = self.store.read(query, (self.tx,))
-        return any(restoring.is_async(kind, name) for kind, name in rows)
+            one = "max(CASE kind WHEN 'object' THEN arguments END)"  # of each name, one: it tells the class
+            query = f"SELECT kind, name, {one} FROM steps WHERE tx = ? AND {LEFT} GROUP BY 1, 2"  # noqa: S608 - constants
+        return any(restoring.is_async(*row) for row in self.store.read(query, (self.tx,)))
 
     def begin(self) -> None:
         """Say that it is being rolled back, before the first undo."""

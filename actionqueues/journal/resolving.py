@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from actionqueues.errors import IllegalOperation
@@ -71,9 +73,15 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
         raise refused[0]
 
 
-def prune(store: Store, before: datetime) -> int:
-    """Delete finished transactions that ended before that moment; returns how many."""
-    limit = before.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # milliseconds, like the times in the file
+def prune(store: Store, before: datetime, write: Callable[..., None]) -> int:
+    """Delete finished transactions that ended before that moment, and dead owners; returns how many transactions.
+
+    Args:
+        store: the file.
+        before: the moment.
+        write: `store.write`, or `store.write_guarded`.
+    """
+    limit = before.isoformat(" ", "milliseconds")[:23]  # like the times in the file
     total = 0
     while True:
         gone: list[int] = []
@@ -86,7 +94,26 @@ def prune(store: Store, before: datetime) -> int:
                 db.executemany(f"DELETE FROM {table} WHERE tx = ?", [(each,) for each in gone])  # noqa: S608 - constants
             db.executemany("DELETE FROM transactions WHERE id = ?", [(each,) for each in gone])
 
-        store.write_guarded(work, sync=False)
+        write(work, sync=False)
         total += len(gone)
         if len(gone) < _AT_ONCE:
+            _prune_owners(store, limit, write)
             return total
+
+
+def _prune_owners(store: Store, limit: str, write: Callable[..., None]) -> None:
+    """Delete those who are dead and own nothing: a program that is started again and again leaves one each time."""
+    owning = "SELECT owner FROM transactions WHERE ended IS NULL AND owner IS NOT NULL"
+    query = f"SELECT id FROM owners WHERE started <= ? AND id NOT IN ({owning})"  # noqa: S608 - constants
+    owners = [row[0] for row in store.read(query, (limit,))]
+    for place in range(0, len(owners), _AT_ONCE):
+        dead = [owner for owner in owners[place : place + _AT_ONCE] if store.locks.hold(owner)]
+        try:
+            write(partial(_delete_owners, dead=dead), sync=False)
+        finally:
+            for owner in dead:
+                store.locks.release(owner)
+
+
+def _delete_owners(db: sqlite3.Connection, dead: list[int]) -> None:
+    db.executemany("DELETE FROM owners WHERE id = ?", [(owner,) for owner in dead])

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from actionqueues.definition import Definition
 from actionqueues.handler import Handler
 from actionqueues.queueing import definition_of, undo_entry
-from actionqueues.signature import signature_of
+from actionqueues.signature import is_async, signature_of
 from actionqueues.states import StepState
 from actionqueues.step import OUTCOME, PENDING, Entry, Step
 from actionqueues.telling import shown
@@ -71,14 +71,20 @@ class Restoring:
             raise missing(row.name, len(found), self.path)
         return found[0]
 
-    def is_async(self, kind: str, name: str) -> bool:
-        """Whether undoing a step of this name takes an event loop."""
+    def is_async(self, kind: str, name: str, arguments: str | None) -> bool:
+        """Whether undoing a step of this name takes an event loop; the arguments are those of any step of the name."""
         if kind == "by hand":
             try:
-                return inspect.iscoroutinefunction(getattr(function_called(name, self.path), "function", None))
+                return is_async(function_called(name, self.path))
             except NotRestorable:
                 return False
-        found = named(name) if kind == "action" else []
+        if kind == "object":
+            try:
+                found = [self._object(arguments)[0]]
+            except Exception:  # whatever stands in the file: the undo will say what is wrong with it
+                return False
+        else:
+            found = named(name) if kind == "action" else []
         return any(
             function is not None and function.is_async for each in found for function in (each.handler, each.probe)
         )
@@ -122,13 +128,16 @@ class Restoring:
 
     def _called(self, row: StepRow) -> tuple[Definition, Entry]:
         if row.kind == "object":
-            action = self.values.read_value(json.dumps(json.loads(row.arguments or "{}").get("action")))
-            if isinstance(action, Missing):
-                raise NotRestorable(self.path, action.reason)
-            definition, values = definition_of(action, (), {})
+            definition, values = self._object(row.arguments)
             return definition, definition.enter(*values)
         definition = self.definition(row)
         return definition, [*self.values.entry(definition, row.arguments or "{}", self.made), PENDING, definition]
+
+    def _object(self, arguments: str | None) -> tuple[Definition, tuple[Any, ...]]:
+        action = self.values.read_value(json.dumps(json.loads(arguments or "{}").get("action")))
+        if isinstance(action, Missing):
+            raise NotRestorable(self.path, action.reason)
+        return definition_of(action, (), {})
 
     def _check(self, step: Step[Any]) -> None:
         """Refuse to call a handler with something that is missing."""

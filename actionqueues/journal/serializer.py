@@ -28,6 +28,7 @@ __all__ = ["Serializer", "Unsupported", "quick_json", "to_json"]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _quoted = json.encoder.encode_basestring
 
+_HEAP = 1 << 9  # the flag of classes that are not built in
 _LONG = 1 << 63  # JSON has no limit, but readers have, and `int()` of a long decimal text is refused
 
 
@@ -118,14 +119,23 @@ class Serializer:
             by_name = kind.__members__.get(value.name) is value  # type: ignore[attr-defined] # an enum's class
             return {"$enum": [self._name(kind), *([value.name] if by_name else [None, self.encode(value.value)])]}
         if is_dataclass(kind):
+            base = next(each for each in kind.__mro__ if not each.__flags__ & _HEAP)
+            if base is not object:
+                raise Unsupported(f"a {kind.__qualname__}, a dataclass that is a {base.__name__} as well")
             data = {field.name: self.encode(getattr(value, field.name)) for field in fields(kind)}
-            extra = set(getattr(value, "__dict__", ())) - data.keys()
-            if extra:
-                raise Unsupported(f"a {kind.__qualname__} with the attribute {min(extra)!r}, which is no field of it")
+            self._check_attributes(value, kind, data.keys())
             return {"$dataclass": [self._name(kind), data]}
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
+            self._check_attributes(value, kind, ())
             return {"$namedtuple": [self._name(kind), [self.encode(item) for item in value]]}
         raise Unsupported(f"a {kind.__module__}.{kind.__qualname__}")
+
+    @staticmethod
+    def _check_attributes(value: Any, kind: type, known: Iterable[str]) -> None:
+        """Refuse what would be lost."""
+        extra = set(getattr(value, "__dict__", ())) - {*known, "__orig_class__"}  # which `Box[int](1)` leaves
+        if extra:
+            raise Unsupported(f"a {kind.__qualname__} with the attribute {min(extra)!r}, which is no field of it")
 
     @staticmethod
     def _name(kind: type) -> str:

@@ -12,17 +12,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias, TypeVar
 
 from actionqueues.drivers import asked
+from actionqueues.errors import IllegalOperation
 from actionqueues.locks import Lock
 from actionqueues.requests import Call
 
 from .errors import JournalError
+from .forking import close_inherited, waited_for
 from .opening import connect, damaged, explained
 from .ownership import OwnerLocks
 
@@ -50,12 +52,6 @@ T = TypeVar("T")
 
 _OFF, _NORMAL, _FULL = 0, 1, 2
 _LEVELS: Final = tuple(f"PRAGMA synchronous = {level}" for level in (_OFF, _NORMAL, _FULL))
-
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-#: Connections of a parent process: a child must not even close them.
-_inherited: Final[list[Any]] = []
-
 
 _latest: tuple[int, str] = (-1, "")
 
@@ -98,25 +94,32 @@ class Store:
         self.path = path
         self.durable = durable
         self.busy_timeout = busy_timeout
-        _stores.add(self)
         self._forget()
+        waited_for(self)
 
     def _forget(self) -> None:
-        self._opening = Lock()
+        self._opening, self._writing, self._reading = Lock(), Lock(), Lock()
         self._mutex = Lock()
         self._queue: list[_Ticket] = []
         self.late: list[Work] = []  # what could not be recorded when it happened
         self._led = False
         self._db: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []  # that nobody is using
+        self._reader: sqlite3.Connection | None = None
         self._synchronous = -1
-        self._file: tuple[int, ...] = ()
+        self._files: dict[str, tuple[int, ...]] = {}  # their numbers, and those of their devices
         self._locks: OwnerLocks | None = None
         self._owner: int | None = None
+        self.unfinished: set[int] = set()  # the transactions of this process that go on
+
+    @property
+    def in_use(self) -> tuple[Lock, ...]:
+        """What is held while a connection is made, written with, and read with."""
+        return self._opening, self._writing, self._reading
 
     def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
-        _inherited.append((self._db, self._readers))
+        close_inherited(self._writing, self._db)
+        close_inherited(self._reading, self._reader)
         if self._locks is not None:
             self._locks.close()
         self._forget()
@@ -140,11 +143,24 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
-        self._file = os.stat(self.path)[1:3]
+        self._files = {path: os.stat(path)[1:3] for path in (self.path, f"{self.path}-wal")}
         return db
 
     def close(self) -> None:
-        """Close the file, and let go of the ownership.  It is opened again when it is needed."""
+        """Close the file, and let go of the ownership.  It is opened again when it is needed.
+
+        Raises:
+            IllegalOperation: if a transaction is under way, which somebody else would then take for that of the dead.
+        """
+        if self.unfinished:
+            raise IllegalOperation(
+                f"close the journal {self.path!r}",
+                f"transaction {min(self.unfinished)} of this process is under way",
+                "close it once all of them have ended",
+            )
+        if self.late:
+            with suppress(JournalError):  # the reports of those whom it concerns have told of it
+                self.write_guarded(lambda _: None, sync=True)
         with self._opening:
             self._close()
             self._forget()
@@ -154,10 +170,9 @@ class Store:
         self._close()
 
     def _close(self) -> None:
-        for db in self._readers:
-            db.close()
-        if self._db is not None:
-            self._db.close()
+        for db in (self._reader, self._db):
+            if db is not None:
+                db.close()
         if self._locks is not None:
             self._locks.close()
 
@@ -170,7 +185,9 @@ class Store:
             self.open()
             with self._opening:
                 if self._locks is None:  # pragma: no branch - likewise
-                    self._locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
+                    locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
+                    self._files = {**self._files, locks.path: locks.file}
+                    self._locks = locks
         return self._locks
 
     @property
@@ -290,22 +307,24 @@ class Store:
 
     def _commit(self, works: Sequence[Work], sync: bool) -> None:
         db = self._db or self.open()
-        if sync:
-            self._check_place()
-        level = _OFF if not self.durable else _FULL if sync else _NORMAL
-        if level != self._synchronous:
-            db.execute(_LEVELS[level])
-            self._synchronous = level
-        first = works[0]
-        if isinstance(first, Statement) and len(works) == 1 and not self.late:
-            db.execute(first.text, first.row)
-            return
+        with self._writing:
+            if sync:
+                self._check_place()
+            level = _OFF if not self.durable else _FULL if sync else _NORMAL
+            if level != self._synchronous:
+                db.execute(_LEVELS[level])
+                self._synchronous = level
+            first = works[0]
+            if isinstance(first, Statement) and len(works) == 1 and not self.late:
+                db.execute(first.text, first.row)
+            else:
+                self._commit_many(db, works)
+
+    def _commit_many(self, db: sqlite3.Connection, works: Sequence[Work]) -> None:
         db.execute("BEGIN IMMEDIATE")
         try:
             late = len(self.late)
-            for work in self.late[:late]:
-                work(db)
-            for work in works:
+            for work in (*self.late[:late], *works):
                 work(db)
             db.execute("COMMIT")
             if late:
@@ -316,38 +335,40 @@ class Store:
             raise
 
     def _check_place(self) -> None:
-        """Refuse a file that nobody else will find."""
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            raise JournalError(self.path, "has been removed while it was in use; nothing more is recorded") from None
-        if found[1:3] != self._file:  # its numbers, and those of its device
-            raise JournalError(self.path, "has been replaced by another file while it was in use")
-        if self._locks is not None and not self._locks.in_place():
-            raise JournalError(self.path, f"its file of locks, {self._locks.path!r}, has been removed or replaced")
+        """Refuse a file that nobody else will find; its log and its file of locks belong to it."""
+        for path, known in self._files.items():
+            try:
+                found = os.stat(path)[1:3]
+            except OSError:
+                reason = "has been removed while it was in use; nothing is recorded until the program starts again"
+                raise JournalError(self.path, f"{self._called(path)}{reason}") from None
+            if found != known:
+                raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
+
+    def _called(self, path: str) -> str:
+        which = {f"{self.path}-wal": "its log", f"{self.path}-owners": "its file of locks"}
+        return f"{which[path]}, {path!r}, " if path in which else ""
 
     # -- reading
 
     def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """The rows of a query, through a connection that nobody else uses meanwhile, so that nobody has to wait."""
+        """The rows of a query, through a connection of its own, so that no step has to wait."""
 
         def rows() -> list[Any]:
             self.open()
-            self._check_place()
-            try:
-                db = self._readers.pop()
-            except IndexError:
-                # Not by its path alone, which would make a new file if it has vanished.
-                there = f"{Path(self.path).as_uri()}?mode=rw"
-                options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
-                db = sqlite3.connect(there, timeout=self.busy_timeout, **options)
-            try:
-                found = db.execute(statement, parameters).fetchall()
-            except BaseException:
-                db.close()
-                raise
-            self._readers.append(db)
-            return found
+            with self._reading:
+                self._check_place()
+                if self._reader is None:
+                    # Not by its path alone, which would make a new file if it has vanished.
+                    there = f"{Path(self.path).as_uri()}?mode=rw"
+                    options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
+                    self._reader = sqlite3.connect(there, timeout=self.busy_timeout, **options)
+                try:
+                    return self._reader.execute(statement, parameters).fetchall()
+                except BaseException:
+                    self._reader.close()
+                    self._reader = None
+                    raise
 
         return self._wrapped(rows)
 
@@ -369,12 +390,3 @@ class Store:
 
     def _explained(self, error: sqlite3.Error | OSError) -> JournalError:
         return explained(self.path, error, self.busy_timeout)
-
-
-def _forked() -> None:  # pragma: no cover - in a child process
-    for store in list(_stores):
-        store.forked()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=_forked)

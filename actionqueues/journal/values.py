@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from actionqueues.definition import Definition
@@ -75,17 +76,25 @@ class Values:
 
     # -- writing
 
-    def _encode(self, value: Any, name: str, what: str) -> Any:
-        if name in self.resources:
-            return {"$resource": name}
-        if name in self.redact:
-            return {"$redacted": name}
+    def value(self, value: Any, name: str, what: str) -> str:
+        """One value, such as a result, as JSON.
+
+        Raises:
+            NotRecordable: if that cannot be done, whatever the reason.
+        """
+        if name in self._kept_out:
+            return to_json({"$resource" if name in self.resources else "$redacted": name})
+        text = quick_json(value) if self._quick else None
+        if text is not None:
+            return text
         try:
-            return self.serializer.encode(value)
+            return to_json(self.serializer.encode(value))
         except Unsupported as error:
             self._refuse(name, what, str(error), type(value))
         except RecursionError:
             self._refuse(name, what, "something that is nested too deep, or contains itself", type(value))
+        except Exception as error:  # of an attribute that was never set, or of a serializer or a class of the program's
+            self._refuse(name, what, f"something of which this was raised: {shown(error)}", type(value))
 
     def _refuse(self, name: str, what: str, why: str, kind: type) -> NoReturn:
         full = f"{name!r} of {what}"
@@ -112,7 +121,7 @@ class Values:
             value = entry[place]
             texts.append(heads[place])
             if place == last:
-                texts.append(to_json({key: self._encode(item, key, what) for key, item in value.items()}))
+                texts.append(self._object(value, what))
             else:
                 texts.append(self.value(value, name, what))
         texts.append("}")
@@ -125,37 +134,27 @@ class Values:
         except ValueError:
             names = []
         names += [f"argument {place}" for place in range(len(names), len(args))]
-        return to_json(
-            [
-                [self._encode(value, name, what) for name, value in zip(names, args, strict=False)],
-                {name: self._encode(value, name, what) for name, value in kwargs.items()},
-            ]
-        )
-
-    def value(self, value: Any, name: str, what: str) -> str:
-        """One value, such as a result."""
-        if self._quick and name not in self._kept_out:
-            text = quick_json(value)
-            if text is not None:
-                return text
-        return to_json(self._encode(value, name, what))
+        texts = [self.value(value, name, what) for name, value in zip(names, args, strict=False)]
+        return f"[[{', '.join(texts)}], {self._object(kwargs, what)}]"
 
     def saved(self, saved: Mapping[str, Any], what: str) -> str:
         """What a step has saved."""
-        return to_json({name: self._encode(value, name, what) for name, value in saved.items()})
+        return self._object(saved, what)
+
+    def _object(self, values: Mapping[str, Any], what: str) -> str:
+        texts = (f"{to_json(str(name))}: {self.value(value, name, what)}" for name, value in values.items())
+        return f"{{{', '.join(texts)}}}"
 
     def error(self, error: BaseException) -> str:
         """An exception: its class, its arguments if they are plain data, and its text."""
-        data = {"type": qualified_name(type(error)), "text": readable(shown(error))}
-        try:
+        texts = {"type": to_json(qualified_name(type(error))), "text": to_json(readable(shown(error)))}
+        with suppress(Exception):  # as in `value`; what is left of it is its text
             args = list(error.args)
             if isinstance(error, OSError) and error.filename is not None and len(args) == 2:
                 args += [error.filename, None, error.filename2]  # which its `args` do not tell
-            data["args"] = self.serializer.encode(args)
-            data["attributes"] = self.serializer.encode(dict(vars(error)))
-        except (Unsupported, RecursionError):
-            pass
-        return to_json(data)
+            texts["args"] = to_json(self.serializer.encode(args))
+            texts["attributes"] = to_json(self.serializer.encode(dict(vars(error))))
+        return "{" + ", ".join(f'"{name}": {text}' for name, text in texts.items()) + "}"
 
     # -- reading
 

@@ -13,12 +13,12 @@ from .helpers import fake_step as fake_step
 from .outcomes import Outcome as Outcome
 from .outcomes import SweepError as SweepError
 from .outcomes import SweepFailed as SweepFailed
-from .snapshots import database as database
 from .snapshots import directory as directory
 from .snapshots import memory as memory
 from .standins import held_hooks as held_hooks
 from .standins import stubbed as stubbed
 from .sweeping import Sweep as Sweep
+from .tables import database as database
 from .waiting import no_sleep as no_sleep
 
 __all__ = [

@@ -82,7 +82,7 @@ class Crashes:
             return Outcome(trial, Finding(Bug.HOOK_LOST, step, advice), changes)
         advice = (
             f"the process died at {place}, and the recovery has not put everything back: what was started must be on "
-            "record before its body runs, and its undo must find the effect without a result"
+            "record before its body runs, as by a journal, and its undo must find the effect without a result"
         )
         return Outcome(trial, Finding(Bug.NOT_RECOVERED, step, advice), changes)
 
@@ -99,6 +99,8 @@ def _play_until(
 
     _name_events(run, crash)
     Player(scenario, backend).play(run)
+    if run.error is not None and not (run.refused or run.committed):
+        raise run.error  # it was not the sweep that has kept it from going on
 
 
 def _name_events(run: Run, tell: Callable[[str], None]) -> None:

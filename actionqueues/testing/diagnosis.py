@@ -26,7 +26,7 @@ class Bug(StrEnum):
     """A kind of mistake in undo code.  Each member equals its text."""
 
     NO_UNDO = "no undo"  #: the action has no rollback handler
-    IRREVERSIBLE = "irreversible"  #: it is declared so, and was not the last thing that happened
+    IRREVERSIBLE = "irreversible"  #: it is declared so, and what came after it failed, or its own end
     LOST_REPLY = "lost reply"  #: the handler needs what a lost reply does not have
     INCOMPLETE = "incomplete undo"  #: the handler has returned, and something is left
     SWALLOWED = "swallowed"  #: the same, by a handler that swallows exceptions
@@ -118,7 +118,7 @@ def diagnose(trial: Trial, run: Run, changes: Sequence[Change]) -> Finding | Non
         name = "" if target is None else target.name
         advice = "look again before you undo, and raise RollbackConflict if it is not as you left it"
         return Finding(Bug.OVERWRITTEN, name, f"{name}: its undo took back what somebody else had done; {advice}")
-    failed = next((record for record in run.records if record.broken and not _excused(record, run)), None)
+    failed = next((record for record in run.records if record.broken and not _kept_back(run)), None)
     if failed is not None:
         return _failed_undo(trial, run, failed)
     if changes:
@@ -176,9 +176,9 @@ def _value_at(picture: object, path: Sequence[str]) -> object:
     return picture  # pyright: ignore[reportUnknownVariableType] - a part of anything
 
 
-def _excused(record: StepRecord, run: Run) -> bool:
+def _kept_back(run: Run) -> bool:
     """Whether a fault has kept an undo from its work, or made others fail that depend on it."""
-    return record.faulty or run.armed_at_undo or bool(run.disturbed)
+    return run.armed_at_undo or bool(run.disturbed)
 
 
 def _failed_undo(trial: Trial, run: Run, record: StepRecord) -> Finding:
@@ -256,6 +256,8 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
         any(each.kind != "added" for each in changes) or _undo_touches(run, target, changes)
     )
     if target is not None and undid and unready and target.undo_calls and (culprit is None or culprit is target):
+        if all(each.kind == "added" for each in changes):
+            return _too_much(target, changes)
         return Finding(
             Bug.TOO_MUCH,
             target.name,
@@ -273,12 +275,13 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
     ):
         culprit = target  # not all effects are known, as where steps run at the same time
     if culprit is None:
-        return Finding(
-            Bug.OUTSIDE,
-            "",
-            "no step has made this change: it was done outside any action, so nothing undoes it; put it into an "
-            "action with an undo, or record its undo by q.on_rollback",
-        )
+        by_hand = ", ".join(dict.fromkeys(record.name for record in run.records if record.by_hand))
+        if by_hand:
+            recorded = f"no undo that q.on_rollback has recorded ({by_hand})"
+            advice = f"and {recorded} has taken it back: give it what it needs as arguments"
+        else:
+            advice = "so nothing undoes it; put it into an action with an undo, or record its undo by q.on_rollback"
+        return Finding(Bug.OUTSIDE, "", f"no step has made this change: it was done outside any action, {advice}")
     return _why(trial, culprit, changes)
 
 
@@ -306,7 +309,10 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     undo = "rollback" if handler is None or isinstance(handler.function, methodcaller) else handler.name
     if definition.irreversible:
         return Finding(
-            Bug.IRREVERSIBLE, name, f"{name} cannot be undone, and {happened}; do it last, or by q.on_commit"
+            Bug.IRREVERSIBLE,
+            name,
+            f"{name} cannot be undone, and {happened}; do it by q.on_commit; or do it last, and let ignore= name what "
+            "it leaves",
         )
     if handler is None:
         return Finding(
@@ -356,7 +362,8 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
     return Finding(
         Bug.INCOMPLETE,
         name,
-        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the body does",
+        f"{name}: {happened}; its undo {undo} has returned, and something is left: let it undo all that the body does, "
+        "or let ignore= name what may differ",
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from reprlib import Repr
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 __all__ = ["ABSENT", "Change", "Ignore", "Path", "compare", "concerns", "render", "shown_path"]
 
@@ -114,10 +115,18 @@ def _numbered(items: object) -> dict[str, Any]:
 
 
 def _equal(before: object, after: object) -> bool:
+    one, other = cast("Any", before), cast("Any", after)
     try:
-        return bool(before == after)
-    except Exception:  # of a type whose objects cannot be compared as a whole
-        return repr(before) == repr(after)
+        return bool(one == other) or bool(one != one and other != other)  # not a number
+    except Exception:  # of a type whose objects cannot be compared as a whole, such as arrays
+        return _written(one) == _written(other)
+
+
+def _written(value: object) -> object:
+    try:
+        return pickle.dumps(value)
+    except Exception:  # pickling raises whatever it likes
+        return repr(value)
 
 
 def _ignored(path: Path, ignore: Ignore) -> bool:

@@ -69,7 +69,8 @@ def sweep(
             after a `KeyboardInterrupt` that has to cancel what is left in its loop, as `asyncio.run` does.
 
     Raises:
-        SweepError: while it is done, if nothing can be injected, the scenario fails by itself, or `reset` does not.
+        SweepError: while it is done, if nothing can be injected or compared, the scenario fails by itself, `reset` does
+            not put the world back, or `disturb` raises.
         TypeError, ValueError: for arguments that make no sense.
     """
     return Sweep(

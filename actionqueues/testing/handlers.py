@@ -100,6 +100,8 @@ class HandlerCoverage:
             except (Exception, SystemExit) as error:  # what a module raises when it is imported
                 self.problems.append(f"{package} cannot be looked at: {error!r}")
                 continue
+            if not found:
+                self.problems.append(f"{package} defines no action; name the package whose modules do")
             for name, definition in found.items():
                 handler = "" if definition.handler is None else definition.handler.name
                 self.actions[name] = {"irreversible": definition.irreversible, "handler": handler}

@@ -18,6 +18,7 @@ from .chaining import Passing, call_again, then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord
+from .waiting import current_task
 
 __all__ = ["Disturb", "Injector"]
 
@@ -106,13 +107,13 @@ class Injector(Passing):
         return _delivery() if point.fault is Fault.CANCEL_BEFORE else None
 
     def _what_cancels(self, record: StepRecord) -> Callable[[], object] | None:
-        """What cancels the running task; None if nothing does: outside any, or in a loop of trio that is not ours."""
+        """What cancels the running task; None where there is none, or where it is not one of this run."""
         if not record.in_loop:
             return None
         if in_trio():
             return None if self.run.scope is None else self.run.scope.cancel
-        task = asyncio.current_task()
-        return None if task is None else task.cancel
+        task = current_task()
+        return None if task is None or task is self.run.outer_task else task.cancel
 
     def _cancel_inside(self, point: Point, cancel: Callable[[], object]) -> None:
         self.run.fire(point)
@@ -256,13 +257,16 @@ class Injector(Passing):
             error = error_for(step, policy)
             if len(record.undo_calls) >= _OFTEN:
                 error = InjectedConflict("injected")
-            record.faulty = point.fault is Fault.UNDO
             record.undo_calls.append(error)
             raise error
         point = run.armed_at(record.place, Fault.STALE)
         if point is not None and self._disturb is not None and point not in run.fired:
             before = run.photo()
-            restore = self._disturb(step)
+            try:
+                restore = self._disturb(step)
+            except Exception as error:
+                run.mistake = error
+                return None
             run.disturbed = compare(before, run.photo())
             run.restore = restore if callable(restore) else None
             if run.disturbed:
@@ -320,7 +324,10 @@ class Injector(Passing):
         run.after_rollback = run.photo()
         if run.restore is not None:
             restore, run.restore = run.restore, None
-            restore()
+            try:
+                restore()
+            except Exception as error:
+                run.mistake = error
         coroutines: list[tuple[StepRecord, Awaitable[object]]] = []
         for record in reversed(run.records):
             if record.broken and not record.repaired and (run.armed_at_undo or run.disturbed):

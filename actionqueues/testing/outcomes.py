@@ -10,7 +10,7 @@ from .differences import Change, concerns, render
 from .faults import Fault, Trial
 from .record import Run
 
-__all__ = ["Outcome", "SweepError", "SweepFailed", "after_hook"]
+__all__ = ["NotReached", "Outcome", "SweepError", "SweepFailed", "after_hook"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,21 @@ class SweepError(Exception):
     """
 
     __module__ = "actionqueues.testing"
+
+
+class NotReached(SweepError):
+    """Trials that were chosen by their ids are none of this sweep.
+
+    Attributes:
+        ids: those ids.
+    """
+
+    def __init__(self, text: str, ids: Sequence[str]) -> None:
+        super().__init__(text)
+        self.ids = list(ids)
+
+    def __reduce__(self) -> tuple[type[NotReached], tuple[str, list[str]]]:
+        return type(self), (str(self), self.ids)
 
 
 class SweepFailed(AssertionError):

@@ -11,6 +11,8 @@ from inspect import iscoroutine
 from typing import Any, Literal, TypeAlias, cast
 
 from actionqueues.actionqueue import ActionQueue
+from actionqueues.interceptor import Interceptor
+from actionqueues.owner import undoing
 
 from .children import PATIENCE
 from .faults import Endless, Fault, Injected
@@ -23,6 +25,9 @@ __all__ = ["Backend", "Player"]
 
 #: What runs a scenario that is async.
 Backend: TypeAlias = "Literal['asyncio', 'trio'] | Callable[[Coroutine[Any, Any, Any]], object]"
+
+
+_LOOPS = ("asyncio", "trio")
 
 
 class _Quiet(logging.Filter):
@@ -64,11 +69,26 @@ class Player:
         backend: what runs what is async.
         disturb: changes what a step has made.
         error: what is raised in place of a step.
+
+    Raises:
+        TypeError, ValueError: for a scenario or a backend that is none.
     """
 
     def __init__(
         self, scenario: Callable[[], object], backend: Backend, disturb: Disturb | None = None, error: Any = None
     ) -> None:
+        given: Any = scenario
+        if not callable(given):
+            if iscoroutine(given):
+                given.close()
+            raise TypeError(
+                f"the scenario must be a function without arguments, not {given!r}: a sweep calls it itself, many "
+                "times; pass it without parentheses, or as a lambda: sweep(lambda: sign_up(shop), state=...)"
+            )
+        if not callable(backend) and backend not in _LOOPS:
+            raise ValueError(
+                f"backend must be 'asyncio', 'trio' or a function that is given a coroutine, not {backend!r}"
+            )
         self.scenario = scenario
         self.backend: Backend = backend
         self._disturb = disturb
@@ -79,13 +99,14 @@ class Player:
         """Run it once; what comes out is in `run`.
 
         Raises:
+            SweepError: if what the user has given for it raises.
             BaseException: a real Ctrl-C, or whatever else is no `Exception` and was not injected.
         """
         before = {*threading.enumerate(), *self._known_threads}
         with (
             no_sleep(),
             _quiet(run),
-            watching(lambda inner: Injector(run, inner, disturb=self._disturb, error=self._error)),
+            watching(lambda inner: self._injector(run, inner)),
             _refusing_classic(run),
         ):
             try:
@@ -99,6 +120,14 @@ class Player:
             if run.after_rollback is None:
                 Injector(run).repair()  # of a classic queue, whose end nobody tells
             self._join(before, run)
+        if run.mistake is not None:
+            raise SweepError(f"disturb=, or what takes that back, raised {run.mistake!r}") from run.mistake
+
+    def _injector(self, run: Run, inner: Interceptor | None) -> Interceptor:
+        """What stands in a transaction, but for one that an undo makes for itself: that is a part of the undo."""
+        if undoing.get() is not None:
+            return inner or Interceptor()
+        return Injector(run, inner, disturb=self._disturb, error=self._error)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
         if loop_runs():
@@ -137,7 +166,7 @@ class Player:
 
     @staticmethod
     def _expected(run: Run, error: BaseException) -> bool:
-        if isinstance(error, Exception | Endless):
+        if isinstance(error, Exception | Endless | SystemExit):  # scripts end so when something has failed
             return True
         faults = {point.fault for point in run.fired}
         if isinstance(error, KeyboardInterrupt):

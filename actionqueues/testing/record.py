@@ -14,7 +14,7 @@ from actionqueues.step import Step
 from .differences import Change, compare
 from .faults import Fault, Point
 from .snapshots import frozen
-from .waiting import flow, loop_runs
+from .waiting import current_task, flow, loop_runs
 
 __all__ = ["NEXT", "Known", "Run", "StepRecord"]
 
@@ -44,7 +44,6 @@ class StepRecord:
         undone_as: what state it was in when it was undone.
         second_call: what its handler raised when it was called a second time.
         settled: what became of it.
-        faulty: whether its undo failed because of an injected fault.
         repeat: whether it is one of a transaction that was rolled back and entered again.
         repaired: whether its handler was called after the verdict, since its undo had failed.
         by_hand: whether it was done by hand, and its undo recorded by ``q.on_rollback``.
@@ -65,7 +64,6 @@ class StepRecord:
     undone_as: StepState | None = None
     second_call: BaseException | None = None
     settled: StepState | None = None
-    faulty: bool = False
     repeat: bool = False
     repaired: bool = False
     by_hand: bool = False
@@ -113,6 +111,10 @@ class Known:
     undo_effects: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
     undone_with: dict[str, int] = field(default_factory=dict[str, int])
 
+    def changes(self) -> list[Change]:
+        """What all steps and their undos have changed."""
+        return [each for changes in (*self.effects.values(), *self.undo_effects.values()) for each in changes]
+
     def learn(self, run: Run) -> None:
         """Take over what a run has shown."""
         for record in run.records:
@@ -144,8 +146,10 @@ class Run:
         rolled_back: whether a transaction has been rolled back.
         disturbed: what `disturb` changed.
         restore: takes back what `disturb` changed.
+        mistake: what `disturb`, or what takes that back, has raised.
         independent: what inner transactions that share nothing have changed and committed.
         in_main_thread: whether the sweep itself goes on in the main thread.
+        outer_task: the task that the sweep itself goes on in, if it is one of asyncio.
         threads: whether it has started any.
         left_threads: the names of threads that were still running afterwards.
         scope: the cancel scope around the scenario, in trio.
@@ -182,9 +186,11 @@ class Run:
         self.rolled_back = False
         self.disturbed: list[Change] = []
         self.restore: Callable[[], object] | None = None
+        self.mistake: Exception | None = None
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
         self.in_main_thread = current_thread() is main_thread()
+        self.outer_task = current_task()
         self.threads = False
         self.scope: Any = None
         self.lock = RLock()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from .differences import Change, Ignore, compare, render
 from .faults import Trial
 from .outcomes import SweepError
-from .snapshots import State, picture
+from .snapshots import State, is_blank, picture
 
 __all__ = ["Stopped", "World"]
 
@@ -27,6 +27,7 @@ class World:
 
     def __init__(self, state: State, ignore: Iterable[Ignore], reset: Callable[[], object] | None) -> None:
         self.take = picture(state)
+        self._systems: list[str] = [] if callable(state) else list(state)
         self.baseline: object = None
         self._start: object = None
         self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
@@ -67,6 +68,29 @@ class World:
     def changes(self, now: object) -> list[Change]:
         """What is not as it should be in a picture taken after a run."""
         return self.difference(self.baseline, now)
+
+    def never_differed(self, final: object, seen: Iterable[Change]) -> list[str]:
+        """What to say where no picture has differed: the scenario found all done already, or they show another world.
+
+        Args:
+            final: the picture after the run that has committed.
+            seen: what has differed before.
+
+        Raises:
+            SweepError: if no picture has shown anything at all.
+        """
+        changes = [*seen, *self.changes(final)]
+        if changes:
+            differed = {change.path[0] for change in changes if change.path}
+            silent = [name for name in self._systems if name not in differed]
+            return [f"{name}: state= has shown no difference there, so nothing was compared" for name in silent]
+        told = "state= has shown no difference, neither while the scenario ran nor once it had committed"
+        if not is_blank(final):
+            return [f"{told}: only what its undos do too much would have been found"]
+        raise SweepError(
+            f"nothing was compared: {told}, and its pictures show nothing; let it return what the scenario changes, as "
+            "memory(thing), directory(path) and database(connection) do"
+        )
 
     def put_back(self) -> None:
         """Put it back as it was before the sweep.

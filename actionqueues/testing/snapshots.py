@@ -1,7 +1,7 @@
-"""Ready pictures of the world: directories, databases, objects in memory; and how a picture is kept.
+"""Ready pictures of the world: directories, and objects in memory (databases: `tables.py`); and how a picture is kept.
 
-Each of the three makes a function without arguments that takes a picture; so does any function of the user's own.  A
-picture is *frozen*: made of dicts with text as keys, lists, and values that nobody changes afterwards.
+Each makes a function without arguments that takes a picture; so does any function of the user's own.  A picture is
+*frozen*: made of dicts with text as keys, lists, and values that nobody changes afterwards.
 """
 
 from __future__ import annotations
@@ -9,17 +9,27 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
-from contextlib import closing
 from enum import Enum
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple, TypeAlias, cast
 
-__all__ = ["File", "Folder", "Link", "Special", "State", "database", "directory", "frozen", "memory", "picture"]
+__all__ = [
+    "File",
+    "Folder",
+    "Link",
+    "Special",
+    "State",
+    "directory",
+    "frozen",
+    "is_blank",
+    "memory",
+    "picture",
+    "unused_key",
+]
 
 #: Takes a picture of the world; or several, by the name of the system that each shows.
 State: TypeAlias = "Callable[[], object] | Mapping[str, Callable[[], object]]"
@@ -30,6 +40,11 @@ class File(NamedTuple):
 
     mode: str  #: its permissions, such as ``"644"``
     content: bytes  #: all that is in it
+    links: int = 1  #: how many names it has, as hard links give it
+
+    def __repr__(self) -> str:
+        links = f", links={self.links}" if self.links != 1 else ""
+        return f"File(mode={self.mode!r}, content={self.content!r}{links})"
 
 
 class Folder(NamedTuple):
@@ -51,11 +66,15 @@ class Special(NamedTuple):
 
 
 def directory(path: str | os.PathLike[str]) -> Callable[[], dict[str, object]]:
-    """Pictures of a directory: content, mode and links, by path relative to it; nothing where it does not exist."""
+    """Pictures of a directory: content, mode and links, by path relative to it; nothing where it does not exist.
+
+    The directory itself is in it as ``"."``.
+    """
     root = Path(path)
 
     def take() -> dict[str, object]:
         found: dict[str, object] = {}
+        _enter(found, ".", root)
         pending = [root]
         while pending:
             folder = pending.pop()
@@ -65,12 +84,19 @@ def directory(path: str | os.PathLike[str]) -> Callable[[], dict[str, object]]:
                 continue
             for entry in entries:
                 where = Path(entry.path)
-                found[where.relative_to(root).as_posix()] = _entry(where)
+                _enter(found, where.relative_to(root).as_posix(), where)
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(where)
         return dict(sorted(found.items()))
 
     return take
+
+
+def _enter(found: dict[str, object], name: str, path: Path) -> None:
+    try:
+        found[name] = _entry(path)
+    except (FileNotFoundError, NotADirectoryError):  # it was there a moment ago
+        pass
 
 
 def _entry(path: Path) -> object:
@@ -81,79 +107,12 @@ def _entry(path: Path) -> object:
     if stat.S_ISDIR(status.st_mode):
         return Folder(mode)
     if stat.S_ISREG(status.st_mode):
-        return File(mode, path.read_bytes())
+        return File(mode, path.read_bytes(), status.st_nlink)
     return Special(stat.filemode(status.st_mode))
 
 
-def database(
-    connection: Any, *, tables: Iterable[str] | None = None, keys: Mapping[str, str] | None = None
-) -> Callable[[], dict[str, object]]:
-    """Pictures of a database: the rows of each table, as dicts, by their key.
-
-    Args:
-        connection: an open connection of `sqlite3` or of any other DB-API module; or a function that opens one, which
-            is closed after each picture; or the path of an SQLite file, which need not exist.
-        tables: which tables; all of them, where the database can be asked (SQLite, or ``information_schema``).
-        keys: the column that identifies a row, by table; the primary key in SQLite; otherwise the whole row does.
-    """
-    chosen = None if tables is None else tuple(tables)
-    columns = dict(keys or {})
-
-    def take() -> dict[str, object]:
-        if isinstance(connection, str | os.PathLike):
-            path = Path(cast("str", connection))
-            if not path.exists():
-                return {}
-            with closing(sqlite3.connect(path)) as db:
-                return _tables(db, chosen, columns)
-        if callable(connection) and not hasattr(connection, "cursor"):
-            opened: Any = connection()
-            with closing(opened) as db:
-                return _tables(db, chosen, columns)
-        return _tables(connection, chosen, columns)
-
-    return take
-
-
-def _tables(db: Any, chosen: Sequence[str] | None, keys: Mapping[str, str]) -> dict[str, object]:
-    cursor = db.cursor()
-    try:
-        is_sqlite = isinstance(db, sqlite3.Connection)
-        names = _names(cursor, is_sqlite) if chosen is None else chosen
-        return {name: _rows(cursor, name, keys.get(name), is_sqlite) for name in names}
-    finally:
-        cursor.close()
-
-
-def _names(cursor: Any, is_sqlite: bool) -> list[str]:
-    if is_sqlite:
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    else:
-        cursor.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN"
-            " ('information_schema', 'pg_catalog', 'mysql', 'performance_schema', 'sys') ORDER BY table_name"
-        )
-    return [str(row[0]) for row in cursor.fetchall()]
-
-
-def _rows(cursor: Any, table: str, key: str | None, is_sqlite: bool) -> dict[str, object]:
-    quoted = '"' + table.replace('"', '""') + '"'
-    primary = [key] if key is not None else []
-    if is_sqlite and not primary:
-        cursor.execute(f"PRAGMA table_info({quoted})")
-        primary = [str(row[1]) for row in cursor.fetchall() if row[5]]
-    cursor.execute(f"SELECT * FROM {quoted}")  # noqa: S608 - the name of a table, quoted
-    names = [str(column[0]) for column in cursor.description]
-    found: dict[str, object] = {}
-    for values in cursor.fetchall():
-        row = dict(zip(names, values, strict=True))
-        identity = ", ".join(repr(row[name]) for name in primary) if primary else repr(tuple(values))
-        found[_unused(identity, found)] = row
-    return dict(sorted(found.items()))
-
-
-def _unused(key: str, taken: Mapping[str, object]) -> str:
-    """A key like this one that is not taken: two rows may be the same."""
+def unused_key(key: str, taken: Mapping[str, object]) -> str:
+    """A key like this one that is not taken: two rows may be the same, and two keys, such as 1 and "1", look so."""
     number, unused = 1, key
     while unused in taken:
         number += 1
@@ -226,12 +185,14 @@ def _frozen(value: Any, above: dict[int, str]) -> Any:
         if isinstance(value, File | Folder | Link | Special):
             return value
         if isinstance(value, Mapping):
-            items = cast("Mapping[object, object]", value)
-            return {_key(key): _frozen(item, above) for key, item in items.items()}
+            copied: dict[str, object] = {}
+            for key, item in cast("Mapping[object, object]", value).items():
+                copied[unused_key(key if isinstance(key, str) else repr(key), copied)] = _frozen(item, above)
+            return copied
         if isinstance(value, AbstractSet):
             return {repr(item): item for item in sorted(cast("AbstractSet[object]", value), key=repr)}
-        if isinstance(value, Sequence):
-            return [_frozen(item, above) for item in cast("Sequence[object]", value)]
+        if isinstance(value, Sequence | ValuesView):
+            return [_frozen(item, above) for item in cast("Iterable[object]", value)]
         fields = _fields(given)
         if fields is not None:
             return {name: _frozen(item, above) for name, item in fields.items()}
@@ -243,8 +204,19 @@ def _frozen(value: Any, above: dict[int, str]) -> Any:
         return given
 
 
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else repr(key)
+def is_blank(picture: object) -> bool:
+    """Whether a frozen picture shows nothing: it is empty, or a thing that cannot be copied and so never differs."""
+    if isinstance(picture, Mapping):
+        return all(map(is_blank, cast("Mapping[str, object]", picture).values()))
+    if isinstance(picture, list):
+        return all(map(is_blank, cast("list[object]", picture)))
+    if picture is None or isinstance(picture, Folder):
+        return True
+    try:
+        copy.deepcopy(picture)
+    except Exception:
+        return True
+    return False
 
 
 def _fields(value: Any) -> dict[str, object] | None:
@@ -252,8 +224,20 @@ def _fields(value: Any) -> dict[str, object] | None:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     cls: Any = value.__class__
-    if cls.__eq__ is not object.__eq__:
+    if cls.__eq__ is not object.__eq__ or callable(value):
         return None
-    held = getattr(value, "__dict__", None)
-    # A dict of anything:
-    return dict(held) if isinstance(held, dict) and not callable(value) else None  # pyright: ignore[reportUnknownArgumentType]
+    names = [name for each in cls.__mro__ for name in _slots(each)]
+    held: dict[str, object] = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    held.update(getattr(value, "__dict__", {}))
+    return held if names or hasattr(value, "__dict__") else None
+
+
+def _slots(cls: type) -> list[str]:
+    """The slots of a class, as they are called in its objects."""
+    slots: Any = vars(cls).get("__slots__", ())
+    names: list[str] = [slots] if isinstance(slots, str) else [*slots]
+    return [
+        f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+        for name in names
+        if name not in ("__dict__", "__weakref__")
+    ]

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+from actionqueues.owner import current
+
 from .crashing import Crashes, events_after_commit
 from .diagnosis import diagnose, diagnose_repair, unexpected_changes
 from .differences import Ignore
 from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
 from .injector import Disturb
-from .outcomes import Outcome, SweepError, SweepFailed, after_hook
+from .outcomes import NotReached, Outcome, SweepError, SweepFailed, after_hook
 from .playing import Backend, Player
 from .record import NEXT, Known, Run, StepRecord
 from .restoring import Stopped, World
@@ -29,8 +31,9 @@ _DEPTH = 2
 _BODY = (Fault.AFTER, Fault.INTERRUPT, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE, Fault.CANCEL_AFTER)
 
 
-def _not_reached(trial: Trial, kind: str, places: Sequence[str]) -> SweepError:
-    return SweepError(f"{trial} was not reached; the {kind} of this run were {', '.join(places) or 'none'}")
+def _not_reached(trial: Trial, kind: str, places: Sequence[str]) -> NotReached:
+    text = f"{trial} was not reached; the {kind} of this run were {', '.join(places) or 'none'}"
+    return NotReached(text, [str(trial)])
 
 
 class Sweep:
@@ -60,6 +63,9 @@ class Sweep:
         only: Iterable[str] | None,
         backend: Backend,
     ) -> None:
+        for name, value in {"reset": reset, "disturb": disturb, "recover": recover, "error": error}.items():
+            if value is not None and not callable(value):
+                raise TypeError(f"{name}= must be a function{' or a class' * (name == 'error')}, not {value!r}")
         self.outcomes: list[Outcome] = []
         self.steps: list[str] = []
         self.stopped: str | None = None
@@ -68,7 +74,8 @@ class Sweep:
         self._world = World(state, ignore, reset)
         self._disturb = disturb
         self._faults = chosen_faults(faults, {Fault.CRASH: recover, Fault.STALE: disturb, Fault.HOOK: reset})
-        self._only = None if only is None else [parse_trial(text) for text in only]
+        ids = [only] if isinstance(only, str) else only
+        self._only = None if ids is None else [parse_trial(text) for text in ids]
         self._player = Player(scenario, backend, disturb, error)
         self._crashes = None if recover is None else Crashes(self._player, recover, self._world)
         self._known = Known()
@@ -144,11 +151,12 @@ class Sweep:
             return
 
     def _nothing(self, run: Run) -> None:
+        if current.get() is not None:
+            advice = "the sweep is itself inside a transaction, whose savepoints are not swept; sweep outside of it"
+        else:
+            advice = "let the scenario call actions inside `with transaction():`, in this process"
         blocks = f"{run.entered} transaction{'s were' if run.entered != 1 else ' was'} entered"
-        raise SweepError(
-            f"nothing was injected: no step was made ({blocks}); let the scenario call actions inside "
-            "`with transaction():`, in this process"
-        )
+        raise SweepError(f"nothing was injected: no step was made ({blocks}); {advice}")
 
     def _found(self, run: Run) -> StepRecord:
         """The step that was reached for the first time."""
@@ -234,6 +242,7 @@ class Sweep:
             if finding is not None:
                 yield self._done(Outcome(Trial(Point(Fault.COMMIT, run.last_block)), finding, tuple(changes)))
         unswept = [record.place for record in run.records if record.place not in self._records and not record.repeat]
+        self.untried += [] if self.failures else self._world.never_differed(final, self._known.changes())
         if unswept:
             raise SweepError(
                 f"{', '.join(unswept)} came after a commit, so no fault was injected there; sweep one transaction at "
@@ -271,21 +280,30 @@ class Sweep:
         return outcome
 
     def _chosen(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
+        missed: list[NotReached] = []
         for trial in trials:
-            if trial.fault is Fault.CRASH:
-                yield from self._chosen_crash(trial)
-            elif trial.fault is Fault.HOOK:
-                yield self._done(self._chosen_hook(trial))
-            else:
-                run = self._play(*trial.via, trial.point)
-                if not run.complete:
-                    raise _not_reached(trial, "steps", [record.place for record in run.records])
-                yield from self._judged(trial, run, always=True)
+            try:
+                yield from self._one_chosen(trial)
+            except NotReached as error:
+                missed.append(error)
+        if missed:
+            raise NotReached("\n".join(map(str, missed)), [each for error in missed for each in error.ids])
+
+    def _one_chosen(self, trial: Trial) -> Iterator[Outcome]:
+        if trial.fault is Fault.CRASH:
+            yield from self._chosen_crash(trial)
+        elif trial.fault is Fault.HOOK:
+            yield self._done(self._chosen_hook(trial))
+        else:
+            run = self._play(*trial.via, trial.point)
+            if not run.complete:
+                raise _not_reached(trial, "steps", [record.place for record in run.records])
+            yield from self._judged(trial, run, always=True)
 
     def _chosen_crash(self, trial: Trial) -> Iterator[Outcome]:
         crashes = self._crashes
         if crashes is None:
-            raise SweepError(f"{trial}: it needs recover=")
+            raise NotReached(f"{trial}: it needs recover=", [str(trial)])
         if crashes.hindrance is not None:
             raise SweepError(f"{trial}: {crashes.hindrance}")
         trials = crashes.before_commit()
@@ -303,7 +321,7 @@ class Sweep:
 
     def _chosen_hook(self, trial: Trial) -> Outcome:
         if not self._world.can_be_put_back:
-            raise SweepError(f"{trial}: it comes after the commit, so it needs reset=")
+            raise NotReached(f"{trial}: it comes after the commit, so it needs reset=", [str(trial)])
         run, final = self._committed(), self._world.take()
         self._world.put_back()
         if trial.place not in run.hooks:
@@ -337,7 +355,8 @@ class Sweep:
         now = self._world.take_after(trial)
         seen = run.after_rollback if run.armed_at_undo or run.disturbed else None
         changes = self._world.changes(now)
-        unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen))
+        # Where all is well once an undo that was kept back has been called at last, others could not go further before.
+        unexpected = unexpected_changes(run, changes if seen is None else self._world.changes(seen)) if changes else []
         if not unexpected and run.independent:
             self._world.baseline, changes = now, []
         finding = diagnose(trial, run, unexpected)

@@ -17,7 +17,7 @@ from actionqueues.interceptor import Interceptor
 from actionqueues.observing import observed
 from actionqueues.owner import Owner
 
-__all__ = ["flow", "loop_runs", "no_sleep", "watching"]
+__all__ = ["current_task", "flow", "loop_runs", "no_sleep", "watching"]
 
 
 @contextmanager
@@ -83,6 +83,12 @@ def no_sleep() -> Generator[list[float], None, None]:
                 setattr(module, name, value)
 
 
+def current_task() -> Any:
+    """The task of asyncio that the caller runs in, or None."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio.current_task() if asyncio is not None and asyncio._get_running_loop() is not None else None
+
+
 def flow() -> tuple[int, int]:
     """What the caller runs in: its thread, and its task, if it is in an event loop."""
     task: object = None
@@ -90,8 +96,8 @@ def flow() -> tuple[int, int]:
         import trio
 
         task = trio.lowlevel.current_task()
-    elif loop_runs():
-        task = sys.modules["asyncio"].current_task()
+    else:
+        task = current_task()
     return get_ident(), id(task)
 
 

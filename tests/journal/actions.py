@@ -81,6 +81,16 @@ def unstubborn(name: str) -> None:
 
 
 @action
+def patient(name: str) -> None:
+    note(f"+{name}")
+
+
+@patient.rollback(retry=Retry(attempts=21, timeout=3600, wait_initial=0, wait_jitter=0))
+def unpatient(name: str) -> None:
+    note(f"-{name}")
+
+
+@action
 def probed(name: str) -> str:
     note(f"+{name}")
     return name

@@ -95,8 +95,9 @@ def test_hooks_are_shown_and_decided(path: str, capsys: pytest.CaptureFixture[st
         q.on_commit(actions.tell, "x")
         q.on_commit(actions.tell, "y")
     status, lines = run(capsys, "show", path, "1")
-    assert (status, "to be called" in lines[-3], lines[-1]) == (1, True, "hook 1: OSError('not now')")
-    assert lines[-2].split()[0] == "2"
+    assert (status, "to be called" in lines[-4], lines[-2]) == (1, True, "hook 1: OSError('not now')")
+    assert lines[-1].endswith("Not to be called: `resolve FILE 1 HOOK --hook`.")
+    assert lines[-3].split()[0] == "2"
     assert run(capsys, "resolve", path, "1", "1", "--hook", "--json")[0] == 0
 
 
@@ -205,6 +206,45 @@ def test_the_columns_with_texts_share_the_room_that_there_is(
     _, lines = run(capsys, "show", path, "1")
     assert lines[3] == "STEP  STATE  UNDO    NAME" + " " * (lines[3].index("ARGUMENTS") - 25) + "ARGUMENTS"
     assert len(lines[4]) == width
+
+
+@pytest.mark.parametrize(("interrupt", "expected"), [(KeyboardInterrupt(), 130), (SystemExit(0), 2), (SystemExit(), 2)])
+def test_a_recovery_that_is_interrupted_is_no_success(
+    path: str, interrupt: BaseException, expected: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(path, "a")
+    failing["-a"] = interrupt
+    status, lines = run(capsys, "recover", path)
+    assert (status, len(lines)) == (expected, 1)
+    assert lines[0].endswith("what is not done yet is left to the next time")
+    failing.clear()
+    assert run(capsys, "recover", path)[0] == 0
+
+
+@pytest.mark.parametrize("width", [40, 50])
+def test_a_narrow_terminal_has_no_room_for_what_matters_less(
+    path: str, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(ValueError, match="card"), transaction("sign-up of somebody", journal=path):
+        actions.put("an argument " * 20)
+        raise ValueError("no such card " * 10)
+    _, lines = run(capsys, "list", path)
+    assert lines[0].split() == {40: ["ID", "STATE", "NAME", "WHY"], 50: ["ID", "STATE", "STEPS", "NAME", "WHY"]}[width]
+    assert [len(line) for line in lines[1:]] == [width]
+    _, lines = run(capsys, "show", path, "1")
+    assert [len(line) for line in lines[4:]] == [width]
+
+
+def test_letters_that_take_two_places_are_counted_as_two(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with transaction("日本" * 40, journal=path):
+        actions.put("日本" * 500_000)
+    head, line = run(capsys, "list", path)[1]
+    assert line.count("日") == line.count("本") + 1
+    assert len(line) + line.count("日") + line.count("本") == 80 - len("  WHY")
+    *_, head, line = run(capsys, "show", path, "1")[1]
+    assert len(line) + line.count("日") + line.count("本") in (79, 80)
+    assert head.index("ARGUMENTS") == line.index("{")
 
 
 def test_what_an_attempt_has_raised_is_shown_as_its_text(path: str, capsys: pytest.CaptureFixture[str]) -> None:

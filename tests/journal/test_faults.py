@@ -123,6 +123,7 @@ def test_a_file_that_is_full_stops_the_step_and_the_rollback_goes_on_from_memory
     assert "not recorded" in str(q.report)
     assert all(isinstance(error, JournalError) for error in q.report.journal_failures)
     steps(path, "c")  # with room again, what was missing is recorded
+    assert Journal(path).store.late == [], "and only once"
     assert [entry.state for entry in Journal(path).transactions()] == ["rolled back", "committed"]
 
 
@@ -153,6 +154,14 @@ def test_a_file_that_is_replaced_stops_the_step(path: Path) -> None:
         put("a")
         path.rename(path.with_name("elsewhere"))
         path.write_bytes(b"")
+        put("b")
+    assert trail == ["+a", "-a"]
+
+
+def test_a_log_that_somebody_removes_stops_the_step(path: Path) -> None:
+    with pytest.raises(JournalError, match=r"its log, .*-wal', has been removed"), transaction(journal=path):
+        put("a")
+        path.with_name("actions.db-wal").unlink()
         put("b")
     assert trail == ["+a", "-a"]
 

@@ -23,6 +23,7 @@ ORDER = [
     "wal",
     "opening",
     "ownership",
+    "forking",
     "store",
     "values",
     "names",

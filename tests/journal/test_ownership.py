@@ -15,6 +15,7 @@ from actionqueues.journal import Journal
 from actionqueues.journal.recovery import Recovery
 
 from . import scene
+from .leaving import edit
 from .stage import calls, present, run, start
 
 
@@ -70,6 +71,39 @@ def test_what_another_recovery_has_taken_meanwhile_is_left_to_it(tmp_path: Path)
         seen = journal.store.read("SELECT id, owner FROM transactions WHERE ended IS NULL")
         assert run(tmp_path, "recover").output[1:] == ["rolled", "back"]
         assert recovery._take(seen, journal.store.owner) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "owner = owner + 1",  # another recovery is undoing it
+        "owner = NULL, ended = '2026', state = 'rolled back'",  # has undone it
+    ],
+)
+@pytest.mark.parametrize("owned", [True, False])
+def test_what_is_another_recoverys_is_not_taken_however_far_it_is(change: str, owned: bool, tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    with Journal(tmp_path / "actions.db") as journal:
+        if not owned:
+            journal.store.write(lambda db: db.execute("UPDATE transactions SET owner = NULL"), sync=True)
+            change = change.replace("owner + 1", "7")
+        seen = journal.store.read("SELECT id, owner FROM transactions WHERE ended IS NULL")
+        assert (len(seen), seen[0][1] is not None) == (1, owned)
+        journal.store.write(lambda db: db.execute(f"UPDATE transactions SET {change}"), sync=True)
+        assert Recovery(journal, awaits=False)._take(seen, journal.store.owner) == []
+
+
+def test_one_transaction_of_a_process_is_recovered_and_then_the_others(tmp_path: Path) -> None:
+    assert run(tmp_path, "die").killed
+    edit(
+        tmp_path / "actions.db",
+        "INSERT INTO transactions SELECT 2, 'other', state, owner, '', '', '', '' FROM transactions",
+    )
+    edit(tmp_path / "actions.db", "UPDATE transactions SET ended = NULL")
+    with Journal(tmp_path / "actions.db") as journal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene, "FOLDER", tmp_path)
+        assert [one.id for one in journal.recover(2)] == [2]
+        assert [one.id for one in journal.recover()] == [1]
 
 
 def test_a_stopped_process_is_alive(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -140,6 +141,21 @@ def test_without_syncs_a_power_cut_loses_intents_and_a_killed_process_nothing(
     assert "the intent of step 1" in problems["nothing"]
     assert "the commit" in problems["nothing"]
     assert problems["everything"] == set()
+
+
+def test_the_folder_of_a_new_file_is_on_disk_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def recorded(fd: int) -> None:
+        sync(fd)
+        recorder.mark(f"synced {os.path.realpath(f'/proc/self/fd/{fd}')}")
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    for durability, expected in (("power", [f"synced {tmp_path}"]), ("process", [])):
+        found = marks(record(tmp_path / f"{durability}.db", durability, monkeypatch))
+        assert found[: found.index("body 1")] == expected
 
 
 def test_a_step_costs_one_sync_and_an_undo_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

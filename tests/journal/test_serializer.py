@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -188,6 +188,19 @@ def test_an_instance_is_recorded_by_what_its_class_says_identifies_it() -> None:
     assert (type(back[0]), back[0].number, Account.loaded) == (Account, "17", ["17"])
 
 
+Item = TypeVar("Item")
+
+
+@dataclass
+class Box(Generic[Item]):
+    item: Item
+
+
+def test_a_generic_dataclass_comes_back() -> None:
+    serializer = Serializer()
+    assert serializer.decode(serializer.encode(Box[int](1))) == Box(1)
+
+
 def test_a_dataclass_comes_back_without_its_constructor() -> None:
     order = Order([1, 2])
     order.total = 5
@@ -210,10 +223,37 @@ def undeclared() -> Order:
     return order
 
 
+@dataclass
+class Listed(list[int]):
+    number: int = 1
+
+
+@dataclass
+class Raised(Exception):
+    number: int = 1
+
+
+class Single(NamedTuple):
+    first: int
+
+
+class MoreThanSingle(Single):
+    extra: int
+
+
+def more() -> MoreThanSingle:
+    single = MoreThanSingle(1)
+    single.extra = 2
+    return single
+
+
 @pytest.mark.parametrize(
     ("value", "named"),
     [
         (object(), "builtins.object"),
+        (Listed(), "a dataclass that is a list as well"),
+        (Raised(), "a dataclass that is a Exception as well"),
+        (more(), "'extra', which is no field"),
         (len, "builtins.builtin_function_or_method"),
         ([{"a": (1, {2, 3}, print)}], "builtin_function_or_method"),
         (type("Text", (str,), {})("x"), "Text"),

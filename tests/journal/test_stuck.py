@@ -28,6 +28,16 @@ def test_it_continues_past_failures_and_tries_again_the_next_time(path: Path) ->
     assert trail == ["-b", "-a", "-b"]
 
 
+def test_what_fails_is_tried_once_in_a_recovery_however_many_pieces_it_has(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actionqueues.journal.recovery._PIECE", 2)
+    leave(path, lambda q: [actions.put(name) for name in "abcdefg"])
+    failing.update({f"-{name}": OSError("not now") for name in "bdfg"})
+    assert recovered(path).state == "stuck"
+    assert trail == [f"-{name}" for name in "gfedcba"]
+
+
 def test_the_count_of_a_retry_goes_on(path: Path) -> None:
     leave(path, lambda q: actions.stubborn("a"))
     row = "INSERT INTO undos (tx, number, attempt, started) VALUES (1, 1, ?, '2999-01-01 00:00:00')"
@@ -36,6 +46,15 @@ def test_the_count_of_a_retry_goes_on(path: Path) -> None:
     failing["-a"] = ConnectionError()
     assert recovered(path).state == "stuck"
     assert trail == ["-a", "-a"]
+
+
+@pytest.mark.parametrize(("began", "expected"), [("2026-01-01 00:00:00", 1), ("2999-01-01 00:00:00", 20)])
+def test_the_time_of_a_retry_goes_on_unless_the_clock_has_jumped_back(began: str, expected: int, path: Path) -> None:
+    leave(path, lambda q: actions.patient("a"))
+    edit(path, "INSERT INTO undos (tx, number, attempt, started) VALUES (1, 1, 1, ?)", began)
+    failing["-a"] = ConnectionError()
+    assert recovered(path).state == "stuck"
+    assert trail == ["-a"] * expected
 
 
 def test_a_conflict_waits_for_a_person(path: Path) -> None:
@@ -66,6 +85,17 @@ def test_only_what_is_stuck_is_decided(path: Path) -> None:
         Journal(path).resolve(1, 2, undone=True)
     with pytest.raises(LookupError, match="no transaction 5"):
         Journal(path).show(5)
+
+
+def test_what_a_recovery_is_working_on_is_not_decided(path: Path) -> None:
+    leave(path, lambda q: actions.put("a"))
+    failing["-a"] = OSError("not now")
+    recovered(path)
+    journal = Journal(path)
+    journal.store.write(lambda db: db.execute("UPDATE transactions SET owner = 7"), sync=True)
+    with pytest.raises(IllegalOperation):
+        journal.resolve(1, 1, undone=True)
+    assert [step.undo for step in journal.show(1).steps] == ["undo failed"]
 
 
 def test_a_live_rollback_that_failed_is_recovered_later(path: Path) -> None:

@@ -48,6 +48,79 @@ def test_an_undo_that_suppresses_its_error_swallows_it() -> None:
     assert bugs(locking(unlock))[0] == ("after@lock", Bug.SWALLOWED)
 
 
+def test_an_undo_that_lets_out_what_it_catches_swallows_nothing() -> None:
+    def unlock(name: str) -> None:
+        try:
+            world.get(name)
+        except KeyError as error:
+            raise LookupError(name) from error
+
+    assert bugs(locking(unlock))[0] == ("after@lock", Bug.INCOMPLETE)
+
+
+def test_an_undo_that_adds_something_is_told_so_and_not_that_it_has_removed_what_was_there() -> None:
+    def unlock(name: str) -> None:
+        world.pop(name, None)
+        world["audit"] = "unlocked"
+
+    [outcome] = sweep(locking(unlock), state=memory(world))
+    assert "lock: its undo has made something that was not there before" in outcome.message
+
+
+def test_what_fails_because_an_undo_was_kept_back_is_neither_accused_nor_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @action
+    def make(name: str) -> None:
+        world[name] = True
+
+    @make.rollback
+    def remove(name: str) -> None:
+        if world.get(f"{name}/file"):
+            raise OSError("not empty")
+        world.pop(name, None)
+
+    def scenario() -> None:
+        with transaction():
+            make("folder")
+            make("folder/file")
+
+    assert "undo@make#2" in [outcome.id for outcome in sweep(scenario, state=memory(world)).check().outcomes]
+    assert caplog.records == []
+
+
+def test_an_undo_that_fails_is_not_called_a_second_time() -> None:
+    def unlock(name: str) -> None:
+        if world.pop(name, None):
+            raise LookupError(name)
+
+    assert ("twice@lock", Bug.UNDO_FAILED) in bugs(locking(unlock))
+
+
+def test_what_an_inner_step_has_left_is_not_put_down_to_the_step_that_has_called_it() -> None:
+    @action
+    def inner() -> None:
+        world["inner"] = True
+
+    @action
+    def outer() -> None:
+        world["outer"] = True
+        inner()
+
+    @outer.rollback
+    def close() -> None:
+        world.pop("outer", None)
+
+    def scenario() -> None:
+        with transaction():
+            outer()
+
+    made = sweep(scenario, state=memory(world), reset=world.clear)
+    found = {outcome.id: outcome.finding for outcome in made}["after@outer"]
+    assert found is not None
+    assert (found.step, found.bug) == ("inner", Bug.NO_UNDO)
+
+
 def test_an_undo_whose_source_is_not_there_is_judged_by_what_it_leaves() -> None:
     made: dict[str, Any] = {"world": world}
     exec("def unlock(name): world.get(name)", made)

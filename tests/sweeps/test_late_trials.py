@@ -170,7 +170,36 @@ def test_a_child_that_does_not_end_is_ended(forked: bool, monkeypatch: pytest.Mo
 
 
 @forking
-def test_a_scenario_that_fails_in_its_child_is_told(tmp_path: Path) -> None:
+def test_after_a_crash_that_leaves_something_the_next_one_starts_anew(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+
+    @action
+    def write() -> None:
+        file.write_text(file.read_text() + "x")
+
+    @write.rollback
+    def erase() -> None:
+        file.write_text(file.read_text().removesuffix("x"))
+
+    def scenario() -> None:
+        with transaction():
+            write()
+
+    def reset() -> None:
+        file.write_text("")
+
+    made = sweep(scenario, state=directory(tmp_path), recover=file.exists, reset=reset, faults=["crash"])
+    found = [(outcome.place.partition(".")[2], outcome.ok) for outcome in made]
+    assert found[:5] == [(event, True) for event in ("starting", "starting+", "attempting", "attempting+")] + [
+        ("attempted", False)
+    ]
+    assert [event for event, ok in found[5:] if ok][:2] == ["undone", "undone+"]
+
+
+@forking
+@pytest.mark.parametrize("error", [SystemExit, LookupError])
+def test_a_scenario_that_fails_in_its_child_is_told(error: type[BaseException]) -> None:
     world: dict[str, bool] = {}
     here = os.getpid()
 
@@ -184,12 +213,12 @@ def test_a_scenario_that_fails_in_its_child_is_told(tmp_path: Path) -> None:
 
     def scenario() -> None:
         if os.getpid() != here:
-            raise SystemExit("not in this process")
+            raise error("not in this process")
         with transaction():
             put()
 
     made = sweep(scenario, state=memory(world), recover=world.clear, only=["crash@put.attempting+"])
-    with pytest.raises(SweepFailed, match=r"(?s)did not run in a child process:.*SystemExit: not in this process"):
+    with pytest.raises(SweepFailed, match=r"(?s)did not run in a child process:.*not in this process"):
         made.check()
 
 

@@ -132,11 +132,12 @@ def test_coverage_tells_of_each_action_of_a_package(monkeypatch: pytest.MonkeyPa
     other = HandlerCoverage()
     other.include(coverage.as_data())
     other.include(coverage.as_data())
+    missing = ModuleNotFoundError("No module named 'no_such_package'", name="no_such_package")
     assert coverage_lines(other, 60) == [
         (f"{__name__}.bare: no rollback handler, and not irreversible=True", False),
         (f"{__name__}.lose: done, done in a sweep", True),
         (f"{__name__}.send: irreversible", True),
-        ("no_such_package cannot be looked at: ModuleNotFoundError(\"No module named 'no_such_package'\")", False),
+        (f"no_such_package cannot be looked at: {missing!r}", False),
         ("total: 50 %, 60 % wanted", False),
     ]
     fresh = HandlerCoverage()
@@ -176,14 +177,13 @@ def test_an_error_is_chosen_that_the_retry_policy_takes() -> None:
         def __init__(self, code: int, text: str) -> None:
             super().__init__(code, text)
 
-    attempts: list[int] = []
-
     @action(retry=Retry(attempts=3, on=(Busy, KeyError)))
     def call() -> None:
-        attempts.append(1)
+        world["called"] = True
 
     @call.rollback
-    def hang_up() -> None: ...
+    def hang_up() -> None:
+        world.pop("called", None)
 
     def calling() -> None:
         with transaction():

@@ -62,6 +62,8 @@ def test_bad(rollback_sweep):
     rollback_sweep(bad, state=memory(shop.world), reset=shop.world.clear)
 """
 
+BOTH = "    test_bad(rollback_sweep)\n"
+
 
 @pytest.fixture
 def shop(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
@@ -110,6 +112,38 @@ def test_a_fault_is_run_alone_by_its_id(here: Here) -> None:
     assert "after@lose: lost reply" in done.stdout.str()
     assert "interrupt@lose" not in done.stdout.str()
     assert here("test_shop.py::test_bad", "--rollback-only=before@lose").ret == 0
+
+
+@subtests
+def test_a_fault_of_one_of_several_sweeps_of_a_test_is_run_alone(shop: pytest.Pytester, here: Here) -> None:
+    shop.makepyfile(test_both=f"{TESTS}\ndef test_both(rollback_sweep):\n    test_good(rollback_sweep)\n" + BOTH)
+    assert here("test_both.py::test_both", "--rollback-only=after@put").ret == 0
+    assert here("test_both.py::test_both", "--rollback-only=after@lose").ret == 1
+    assert here("test_both.py::test_both", "--rollback-only=after@put", "--rollback-only=before@lose").ret == 0
+    done = here("test_both.py::test_both", "--rollback-only=after@put", "--rollback-only=before@push")
+    done.assert_outcomes(passed=1, errors=1)
+    done.stdout.fnmatch_lines(["before@push was not reached; the steps of this run were put", "before@push*were lose"])
+
+
+@subtests
+def test_a_command_that_is_shown_works_from_where_pytest_was_started(
+    shop: pytest.Pytester, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.makeini("[pytest]")
+    shop.syspathinsert()
+    folder = shop.mkdir("inner")
+    (folder / "test_inner.py").write_text(TESTS, "utf-8")
+    monkeypatch.chdir(folder)
+    done = here("--import-mode=importlib", "test_inner.py::test_bad")
+    done.stdout.fnmatch_lines(["again, alone: pytest test_inner.py::test_bad --rollback-only=after@lose"])
+
+
+def test_what_is_wrong_with_a_sweep_is_shown_where_it_is_called(shop: pytest.Pytester, here: Here) -> None:
+    shop.makepyfile(test_called=TESTS.replace("(good, ", "(good(), "))
+    done = here("test_called.py::test_good")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["*TypeError: the scenario must be a function without arguments, not None: *"])
+    assert "sweeping.py" not in done.stdout.str()
 
 
 @subtests
@@ -201,6 +235,25 @@ def test_a_package_that_cannot_be_imported_fails_the_run_and_says_why(here: Here
     done.stdout.fnmatch_lines(["no_such_package cannot be looked at: ModuleNotFoundError*"])
 
 
+def test_a_package_without_actions_fails_the_run_and_says_so(here: Here) -> None:
+    done = here("test_shop.py::test_good", "--rollback-cov=json")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["json defines no action; name the package whose modules do"])
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (["--rollback-fail-under=100"], "--rollback-fail-under needs --rollback-cov=PACKAGE"),
+        (["--rollback-cov=shop", "--rollback-fail-under=101"], "is a percentage, from 0 to 100, not 101"),
+    ],
+)
+def test_a_gate_that_gates_nothing_is_refused(here: Here, options: list[str], refusal: str) -> None:
+    done = here("test_shop.py::test_good", *options)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert refusal in done.stderr.str()
+
+
 def test_nothing_is_covered_and_nothing_fails_where_tests_are_only_collected(here: Here) -> None:
     done = here("--collect-only", "--rollback-cov=shop", "--rollback-fail-under=100", "--rollback-report=r.html")
     assert done.ret == 0
@@ -222,6 +275,12 @@ def test_matrices_and_coverage_come_from_the_workers_of_xdist(shop: pytest.Pytes
     assert "rollback sweep of test_shop.py::test_good" in done.stdout
     assert "shop.put: done in a sweep, failed in a sweep" in done.stdout
     assert "<h2>test_shop.py::test_good</h2>" in (shop.path / "report.html").read_text("utf-8")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed")
+def test_matrices_come_from_the_workers_of_xdist_without_any_option(shop: pytest.Pytester) -> None:
+    done = run(shop.path, "test_shop.py::test_good", "-n1")
+    assert done.stdout.count("rollback sweep of test_shop.py::test_good") == 1
 
 
 def test_loading_it_imports_nothing_of_the_package(tmp_path: Path) -> None:

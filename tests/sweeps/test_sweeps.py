@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from actionqueues import (
     current_step,
     transaction,
 )
-from actionqueues.testing import Bug, SweepError, SweepFailed, database, directory, memory, sweep
+from actionqueues.testing import Bug, Injected, SweepError, SweepFailed, database, directory, memory, sweep
 
 world: dict[str, Any] = {}
 
@@ -160,9 +162,36 @@ def test_steps_on_a_path_that_only_a_fault_leads_to_are_found() -> None:
     assert world == {"a": True}
 
 
+def test_a_path_that_two_faults_lead_to_is_found() -> None:
+    def named(name: str) -> Callable[[str], None]:
+        @action(name=name)
+        def put_so(key: str) -> None:
+            world[key] = True
+
+        put_so.rollback(take)
+        return put_so
+
+    first, second, third = map(named, ("first", "second", "third"))
+
+    def scenario() -> None:
+        with transaction():
+            try:
+                first("a")
+            except Injected:
+                try:
+                    second("b")
+                except Injected:
+                    third("c")
+
+    assert "before@first>before@second>after@third" in ids(sweep(scenario, state=memory(world)))
+
+
 def test_a_retried_step_also_fails_twice_and_then_works() -> None:
+    reached: list[int] = []
+
     @action(retry=Retry(attempts=5, on=ConnectionError))
     def call() -> None:
+        reached.append(current_step().attempts)
         world[current_step().key] = True
 
     @call.rollback
@@ -173,8 +202,40 @@ def test_a_retried_step_also_fails_twice_and_then_works() -> None:
         with transaction():
             call()
 
-    faults = [each.partition("@")[0] for each in ids(sweep(scenario, state=memory(world)))]
-    assert faults[:6] == ["before", "before-twice", "before-always", "after", "after-twice", "after-always"]
+    attempts: dict[str, list[int]] = {}
+    for outcome in sweep(scenario, state=memory(world)):
+        assert outcome.ok
+        attempts[outcome.fault] = [*reached]
+        reached.clear()
+    assert list(attempts)[:6] == ["before", "before-twice", "before-always", "after", "after-twice", "after-always"]
+    assert list(attempts.values())[:6] == [[2], [3], [], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5]]
+
+
+def test_a_fault_that_lasts_meets_the_later_calls_of_the_action_and_not_the_earlier_ones() -> None:
+    reached: list[str] = []
+
+    @action
+    def note(key: str) -> None:
+        reached.append(key)
+        world[key] = True
+
+    @note.rollback
+    def forget(key: str) -> None:
+        world.pop(key, None)
+
+    def scenario() -> None:
+        with transaction():
+            for key in "abc":
+                try:
+                    note(key)
+                except Injected:
+                    pass
+
+    found: dict[str, str] = {}
+    for outcome in sweep(scenario, state=memory(world)):
+        found[outcome.id] = "".join(reached)
+        reached.clear()
+    assert (found["before@note#2"], found["before-always@note#2"]) == ("ac", "a")
 
 
 def test_an_undo_with_a_policy_also_fails_once() -> None:
@@ -186,12 +247,17 @@ def test_an_undo_with_a_policy_also_fails_once() -> None:
     def hang_up() -> None:
         world.pop("call", None)
 
+    made: list[Any] = []
+
     def scenario() -> None:
-        with transaction():
+        with transaction() as q:
+            made.append(q)
             put("a")
             call()
 
-    assert any(each.startswith("undo-once@") for each in ids(sweep(scenario, state=memory(world))))
+    failed = {outcome.id: [*made[-1].report.failures] for outcome in sweep(scenario, state=memory(world))}
+    assert failed["undo-once@call"] == []
+    assert len(failed["undo@call"]) == 1
 
 
 def test_savepoints_queued_steps_and_undos_by_hand_are_swept() -> None:
@@ -216,6 +282,18 @@ def test_what_shares_nothing_with_the_transaction_may_stay() -> None:
             put("a")
 
     assert "after@put#2" in ids(sweep(scenario, state=memory(world), faults=["before", "after", "commit"]))
+
+
+def test_a_reset_may_take_away_what_shares_nothing_with_the_transaction() -> None:
+    def scenario() -> None:
+        with transaction() as q:
+            with transaction(independent=True):
+                put("audited")
+            put("a")
+            q.on_commit(world.setdefault, "told", True)
+
+    found = ids(sweep(scenario, state=memory(world), reset=world.clear, faults=["before", "after", "hook"]))
+    assert found[-1] == "hook@dict.setdefault"
 
 
 class Put(Action):
@@ -261,6 +339,24 @@ def test_an_async_scenario_is_cancelled_before_inside_and_after_each_step() -> N
     assert world == dict.fromkeys("abcd", True)
 
 
+def test_a_body_that_never_waits_is_not_cancelled_inside() -> None:
+    @action
+    async def note() -> None:
+        world["noted"] = True
+
+    @note.rollback
+    async def forget() -> None:
+        world.pop("noted", None)
+
+    async def scenario() -> None:
+        async with transaction():
+            await note()
+            await asyncio.sleep(0)
+
+    found = ids(sweep(scenario, state=memory(world), faults=["cancel"]))
+    assert found == ["cancel-before@note", "cancel-after@note"]
+
+
 def test_a_scenario_in_trio_is_swept() -> None:
     async def in_trio() -> None:
         async with transaction(), trio.open_nursery() as nursery:
@@ -277,6 +373,17 @@ def test_a_scenario_runs_in_the_loop_that_it_is_given() -> None:
         assert "after@put_async" in ids(
             sweep(in_asyncio, state=memory(world), backend=runner.run, faults=["after", "cancel"])
         )
+
+
+def test_concurrent_steps_may_start_in_another_order_each_time() -> None:
+    order = random.Random(5)
+
+    async def scenario() -> None:
+        async with transaction():
+            await asyncio.gather(*(put_async(key) for key in order.sample("abcd", 4)))
+
+    made = sweep(scenario, state=memory(world)).check()
+    assert {"undo@put_async#2", "undo@put_async#4"} <= {outcome.id for outcome in made.outcomes}
 
 
 def test_steps_in_threads_are_swept() -> None:

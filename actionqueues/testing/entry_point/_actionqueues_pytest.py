@@ -6,14 +6,14 @@ pytest of everybody who has it installed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from actionqueues.pytest_plugin import RollbackSweep
 
-__all__ = ["pytest_addoption", "pytest_configure", "rollback_sweep"]
+__all__ = ["pytest_addoption", "pytest_configure", "pytest_testnodedown", "rollback_sweep"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,13 +41,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the rest, if an option wants it."""
+    """Load the rest, if an option wants it.
+
+    Raises:
+        pytest.UsageError: for a limit that would limit nothing.
+    """
+    limit = config.getoption("rollback_fail_under")
+    if limit is not None and not config.getoption("rollback_cov"):
+        raise pytest.UsageError("--rollback-fail-under needs --rollback-cov=PACKAGE, whose actions it is about")
+    if limit is not None and not 0 <= limit <= 100:
+        raise pytest.UsageError(f"--rollback-fail-under is a percentage, from 0 to 100, not {limit:g}")
     if config.getoption("collectonly"):
         return
     if config.getoption("rollback_report") or config.getoption("rollback_cov"):
         from actionqueues import pytest_plugin
 
         pytest_plugin.session_of(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # pragma: no cover - runs where there are workers
+    """A worker of pytest-xdist has ended: take over what it has seen of sweeps and handlers."""
+    told = getattr(node, "workeroutput", {}).get("actionqueues-session")
+    if told is not None:
+        from actionqueues import pytest_plugin
+
+        pytest_plugin.session_of(node.config).take_over(told)
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+"""A journal is closed when nothing goes on in it, and has then recorded what there was."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actionqueues import IllegalOperation, transaction
+from actionqueues.journal import Journal, JournalError
+
+from .actions import put, trail
+from .families import start
+
+
+def test_a_journal_is_not_closed_while_a_transaction_is_under_way(path: Path) -> None:
+    journal = Journal(path)
+    with transaction("done", journal=journal):
+        put("a")
+    with transaction("under way", journal=journal):
+        journal.close()  # nothing has been started yet
+        put("b")
+        with pytest.raises(IllegalOperation, match="transaction 2 of this process is under way; close it once"):
+            journal.close()
+        output, _ = start("show", path).communicate(timeout=60)
+        assert output.splitlines() == ["done committed 1", "under way open 1"]
+        put("c")
+    journal.close()
+    with pytest.raises(LookupError), transaction(journal=journal):
+        put("d")
+        raise LookupError
+    journal.close()
+    assert trail == ["+a", "+b", "+c", "+d", "-d"]
+
+
+def test_a_journal_that_is_left_stays_open_for_the_transactions_of_other_threads(path: Path) -> None:
+    ready, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with transaction("in a thread", journal=path):
+            put("a")
+            ready.set()
+            go.wait(60)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert ready.wait(60)
+    with Journal(path) as journal:
+        assert [entry.state for entry in journal.transactions()] == ["open"]
+    output, _ = start("show", path).communicate(timeout=60)
+    assert output.splitlines() == ["in a thread open 1"], "its owner lives"
+    go.set()
+    thread.join()
+    with journal:
+        assert [entry.state for entry in journal.transactions()] == ["committed"]
+    assert not path.with_name("actions.db-wal").exists()
+
+
+def test_what_could_not_be_recorded_is_recorded_when_it_is_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise JournalError(str(path), "broken")
+
+    with pytest.raises(LookupError), transaction(journal=journal) as q:
+        put("a")
+        monkeypatch.setattr(journal.store, "write", broken)
+        raise LookupError
+    assert [str(each).endswith("broken") for each in q.report.journal_failures] == [True] * 4
+    monkeypatch.undo()
+    journal.close()
+    assert [entry.state for entry in journal.transactions()] == ["rolled back"]
+    assert [step.undo for step in journal.show(1).steps] == ["undone"]
+
+
+def test_a_journal_that_cannot_record_it_then_either_is_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    with pytest.raises(LookupError), transaction(journal=journal):
+        put("a")
+        path.rename(path.with_name("elsewhere"))
+        raise LookupError
+    journal.close()
+    assert not path.exists()
+
+
+def test_a_file_of_two_names_is_refused(path: Path) -> None:
+    with transaction(journal=path):
+        put("a")
+    Journal(path).close()
+    other = path.with_name("other.db")
+    os.link(path, other)
+    for name in (path, other):
+        with pytest.raises(JournalError, match=r"has 2 names \(hard links\)"), transaction(journal=name):
+            put("b")
+    path.unlink()
+    with transaction(journal=other):
+        put("c")
+    assert trail == ["+a", "+c"]
+    Journal(other).close()
