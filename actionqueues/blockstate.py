@@ -130,8 +130,8 @@ class BlockState(Runner, Adding):
         if self._queue is None:
             self._queue = deque()
         here = self._here()
-        if here.block is not self:
-            step.savepoint = here.block
+        if here is not self:
+            step.savepoint = self._innermost().block
         within = None if here is self and self.idle and self.outer is None else running_step(here)
         if within is not None:
             step.within = within, within.attempts

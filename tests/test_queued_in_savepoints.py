@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 
 import pytest
 
@@ -65,6 +66,16 @@ def test_a_step_queued_in_a_block_that_shares_nothing_stays_with_the_block_that_
         q.add(w.define("a"))
         raise Boom("apart")
     assert w.trail == ["!Boom", "+a"]
+
+
+def test_a_step_queued_where_a_savepoint_was_that_has_ended_belongs_to_the_block_around_it(w: World) -> None:
+    with transaction() as q:
+        with w.caught(), q.savepoint():
+            outlived = contextvars.copy_context()
+            raise Boom("savepoint")
+        outlived.run(q.add, w.define("kept"))
+    assert w.trail == ["!Boom", "+kept"]
+    assert q.report.dropped == []
 
 
 def test_in_an_async_block_steps_and_hooks_go_with_their_savepoint_likewise() -> None:
