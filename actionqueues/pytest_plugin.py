@@ -148,7 +148,7 @@ class Session:
             stack.enter_context(self.handlers.under_sweep())
         return stack
 
-    def take_over(self, told: str) -> None:
+    def take_over(self, told: str) -> None:  # pragma: no cover - called in a process that has workers
         """Take over what a worker of pytest-xdist has seen."""
         seen: _Seen = json.loads(told)
         self.sweeps += seen["sweeps"]

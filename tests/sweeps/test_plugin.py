@@ -177,6 +177,14 @@ def test_a_command_that_is_shown_works_whatever_is_in_a_name(
         assert "1 failed" in again.stdout.str() or "contains 1 failed subtest" in again.stdout.str()
 
 
+def test_a_fault_that_a_call_names_and_that_is_not_reached_is_an_error(shop: pytest.Pytester, here: Here) -> None:
+    call = 'rollback_sweep(good, state=memory(shop.world), only=["after@nothing"])'
+    shop.makepyfile(test_named=f"{TESTS}\ndef test_named(rollback_sweep):\n    {call}")
+    done = here("test_named.py::test_named")
+    assert done.ret == 1
+    assert "after@nothing" in done.stdout.str()
+
+
 def test_the_matrix_can_be_read_without_colour_and_has_some_where_there_is(here: Here) -> None:
     plain = here("test_shop.py::test_bad", "--color=no").stdout.str()
     assert "before  after  interrupt  commit  undo  twice" in plain
