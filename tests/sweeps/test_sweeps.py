@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import sqlite3
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from actionqueues import (
     Action,
@@ -41,32 +36,6 @@ def put(key: str) -> None:
 
 @put.rollback
 def take(key: str) -> None:
-    world.pop(key, None)
-
-
-@action
-async def put_async(key: str) -> None:
-    await asyncio.sleep(0)
-    world[key] = True
-    await asyncio.sleep(0)
-
-
-@put_async.rollback
-async def take_async(key: str) -> None:
-    await asyncio.sleep(0)
-    world.pop(key, None)
-
-
-@action
-async def put_in_trio(key: str) -> None:
-    await trio.lowlevel.checkpoint()
-    world[key] = True
-    await trio.lowlevel.checkpoint()
-
-
-@put_in_trio.rollback
-async def take_in_trio(key: str) -> None:
-    await trio.lowlevel.checkpoint()
     world.pop(key, None)
 
 
@@ -322,89 +291,6 @@ def test_a_classic_queue_is_swept() -> None:
     assert {"before@Put", "after@Put#2", "interrupt@Put#2", "twice@Put", "undo@Put#2"} <= set(found)
     assert ActionQueue.interceptor is None
     assert world == {"a": True, "b": True}
-
-
-async def in_asyncio() -> None:
-    async with transaction():
-        await put_async("a")
-        put("b")
-        await asyncio.gather(put_async("c"), put_async("d"))
-
-
-def test_an_async_scenario_is_cancelled_before_inside_and_after_each_step() -> None:
-    found = ids(sweep(in_asyncio, state=memory(world)))
-    for place in ("put_async", "put_async#2", "put_async#3"):
-        assert {f"cancel-{when}@{place}" for when in ("before", "inside", "after")} <= set(found)
-    assert "cancel-after@put" in found
-    assert world == dict.fromkeys("abcd", True)
-
-
-def test_a_body_that_never_waits_is_not_cancelled_inside() -> None:
-    @action
-    async def note() -> None:
-        world["noted"] = True
-
-    @note.rollback
-    async def forget() -> None:
-        world.pop("noted", None)
-
-    async def scenario() -> None:
-        async with transaction():
-            await note()
-            await asyncio.sleep(0)
-
-    found = ids(sweep(scenario, state=memory(world), faults=["cancel"]))
-    assert found == ["cancel-before@note", "cancel-after@note"]
-
-
-def test_a_scenario_in_trio_is_swept() -> None:
-    async def in_trio() -> None:
-        async with transaction(), trio.open_nursery() as nursery:
-            await put_in_trio("a")
-            nursery.start_soon(put_in_trio, "b")
-
-    found = ids(sweep(in_trio, state=memory(world), backend="trio"))
-    assert {f"cancel-{when}@put_in_trio" for when in ("before", "inside", "after")} <= set(found)
-    assert world == {"a": True, "b": True}
-
-
-def test_a_scenario_runs_in_the_loop_that_it_is_given() -> None:
-    with asyncio.Runner() as runner:
-        assert "after@put_async" in ids(
-            sweep(in_asyncio, state=memory(world), backend=runner.run, faults=["after", "cancel"])
-        )
-
-
-def test_concurrent_steps_may_start_in_another_order_each_time() -> None:
-    order = random.Random(5)
-
-    async def scenario() -> None:
-        async with transaction():
-            await asyncio.gather(*(put_async(key) for key in order.sample("abcd", 4)))
-
-    made = sweep(scenario, state=memory(world)).check()
-    assert {"undo@put_async#2", "undo@put_async#4"} <= {outcome.id for outcome in made.outcomes}
-
-
-def test_steps_in_threads_are_swept() -> None:
-    lock = threading.Lock()
-
-    @action
-    def work(key: int) -> None:
-        with lock:
-            world[str(key)] = True
-
-    @work.rollback
-    def unwork(key: int) -> None:
-        with lock:
-            world.pop(str(key), None)
-
-    def scenario() -> None:
-        with ThreadPoolExecutor(2) as pool, transaction() as q:
-            for done in [pool.submit(q.run, work, key) for key in range(3)]:
-                done.result()
-
-    assert len(ids(sweep(scenario, state=memory(world)))) > 9
 
 
 def leaking() -> None:
