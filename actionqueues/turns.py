@@ -113,6 +113,7 @@ class Turns:
             return True
 
         turn = Turn(rank, progress, wake)
+        self._try_depth()
         try:
             with self.lock:
                 if any(having.thread == turn.thread for having in self._having):
@@ -134,6 +135,7 @@ class Turns:
         signal = Signal()
         turn = Turn(rank, progress, signal.set)
         turn.task, turn.caller = running_task(), caller
+        self._try_depth()
         try:
             with self.lock:
                 self._ask(turn)
@@ -154,6 +156,14 @@ class Turns:
         except BaseException:  # pragma: no cover - a signal handler of the program's own has raised, unseen by a tracer
             self._leave(turn)  # or the others would wait for ever
             raise
+
+    def _try_depth(self) -> None:
+        """Go as deep as `leave` does: near the limit of recursion, a turn that could not be left must not be taken."""
+        self._try_lock()
+
+    def _try_lock(self) -> None:
+        with self.lock:
+            pass
 
     def _leave(self, turn: Turn) -> None:
         with self.lock:
