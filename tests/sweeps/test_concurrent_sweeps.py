@@ -8,28 +8,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 import trio
 
 from actionqueues import action, transaction
 from actionqueues.testing import memory, sweep
 
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def empty_world() -> None:
-    world.clear()
-
-
-@action
-def put(key: str) -> None:
-    world[key] = True
-
-
-@put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
+from .world import put, world
 
 
 @action

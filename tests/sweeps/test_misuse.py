@@ -11,28 +11,13 @@ from typing import Any
 
 import pytest
 
-from actionqueues import action, transaction
+from actionqueues import transaction
 from actionqueues.testing import SweepError, database, directory, memory, sweep
 from actionqueues.testing.snapshots import Folder
 
+from .world import put, world
+
 LOCK = threading.Lock()
-
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def empty_world() -> None:
-    world.clear()
-
-
-@action
-def put(key: str) -> None:
-    world[key] = True
-
-
-@put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
 
 
 def scenario() -> None:

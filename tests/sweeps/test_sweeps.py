@@ -21,22 +21,7 @@ from actionqueues import (
 )
 from actionqueues.testing import Bug, Injected, SweepError, SweepFailed, database, directory, memory, sweep
 
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def empty_world() -> None:
-    world.clear()
-
-
-@action
-def put(key: str) -> None:
-    world[key] = True
-
-
-@put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
+from .world import put, take, world
 
 
 def ids(made: Any) -> list[str]:
