@@ -3,7 +3,10 @@
 from .action import Action as Action
 from .action import action as action
 from .actionqueue import ActionQueue as ActionQueue
-from .asyncshell import AsyncTransaction as AsyncTransaction
+from .core.current import current_step as current_step
+from .core.states import StepState as StepState
+from .core.states import TransactionState as TransactionState
+from .core.step import Step as Step
 from .errors import ActionQueuesError as ActionQueuesError
 from .errors import ActionRetryException as ActionRetryException
 from .errors import AsyncActionInSyncBlock as AsyncActionInSyncBlock
@@ -17,18 +20,15 @@ from .errors import RollbackFailed as RollbackFailed
 from .errors import TransactionClosed as TransactionClosed
 from .errors import TransactionDoomed as TransactionDoomed
 from .exceptionfactory import DoublingBackoffExceptionFactory as DoublingBackoffExceptionFactory
-from .interrupts import SignalHandling as SignalHandling
-from .interrupts import handle_signals as handle_signals
 from .report import Report as Report
 from .retry import Retry as Retry
 from .retry import bounded as bounded
-from .running import current_step as current_step
-from .shells import Transaction as Transaction
-from .states import StepState as StepState
-from .states import TransactionState as TransactionState
-from .step import Step as Step
-from .transactions import current_transaction as current_transaction
-from .transactions import transaction as transaction
+from .signals import SignalHandling as SignalHandling
+from .signals import handle_signals as handle_signals
+from .transaction import AsyncTransaction as AsyncTransaction
+from .transaction import Transaction as Transaction
+from .transaction import current_transaction as current_transaction
+from .transaction import transaction as transaction
 
 __all__ = [
     "Action",

@@ -1,17 +1,32 @@
-"""`action`: the decorator that makes a step of a function, and `Action`, the base class of the classic API."""
+"""`action`: the decorator that makes a step of a function, and `Action`, the base class of the classic API.
+
+Stands on definitions and on what generated frames call (`core/drivers.py`).  Used by programs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
-from .definition import Definition, definition_behind, function_of
+from .core.definition import Definition, definition_behind, function_of
+from .core.drivers import EXITS
+from .core.handler import Handler
+from .core.options import checked, define
 from .errors import NoTransaction
-from .handler import Handler
-from .options import checked, define
-from .owner import get_current
 from .retry import Policy, check_policy, is_made_policy
 
 if TYPE_CHECKING:
@@ -52,20 +67,23 @@ class Action:
     __module__ = "actionqueues"
 
     def execute(self) -> None:
-        """Do it.
-
-        Raise `ActionRetryException` to be called again, and any other exception to stop the queue.
-        """
+        """Do it; raise `ActionRetryException` to be called again, and any other exception to stop the queue."""
 
     def rollback(self) -> None:
-        """Undo it.
-
-        Called if a later action fails, or if `execute` itself has raised: then it has to find out how far that came.
-        """
+        """Undo it, when a later action fails, or `execute` itself has raised: then find out how far that came."""
 
 
 _Action: TypeAlias = Action
 _MISSING: Any = object()
+
+
+class _Options(TypedDict, total=False):
+    retry: Policy | None
+    irreversible: bool
+    read_only: bool
+    transaction_required: bool
+    name: str | None
+    aliases: tuple[str, ...]
 
 
 class _Anything:
@@ -89,7 +107,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     Args:
         retry: a `Retry`, or any ``(attempt, error) -> seconds | None``, that says when a failed step is made again;
             outside any block, where there are no steps, it is not asked.
-        irreversible: it cannot be undone; a rollback that has to leave it lists it in ``q.report.not_undone``.
+        irreversible: it cannot be undone; a rollback that has to leave it says so, and lists it in ``q.report.left``.
+        read_only: it changes nothing, so there is nothing to undo.
         transaction_required: raise `NoTransaction` when it is called outside any block.
         timeout: seconds after which an attempt of an async action is given up with `TimeoutError`.  What it has done by
             then is unknown, so its handler is called.
@@ -107,29 +126,9 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def __new__(cls, fn: Callable[P, R], /) -> action[P, R]: ...
     @overload
-    def __new__(
-        cls,
-        /,
-        *,
-        retry: Policy | None = ...,
-        irreversible: bool = ...,
-        transaction_required: bool = ...,
-        timeout: None = ...,
-        name: str | None = ...,
-        aliases: tuple[str, ...] = ...,
-    ) -> _Decorator: ...
+    def __new__(cls, /, *, timeout: None = ..., **options: Unpack[_Options]) -> _Decorator: ...
     @overload
-    def __new__(
-        cls,
-        /,
-        *,
-        retry: Policy | None = ...,
-        irreversible: bool = ...,
-        transaction_required: bool = ...,
-        timeout: float,
-        name: str | None = ...,
-        aliases: tuple[str, ...] = ...,
-    ) -> _AsyncDecorator: ...
+    def __new__(cls, /, *, timeout: float, **options: Unpack[_Options]) -> _AsyncDecorator: ...
     def __new__(cls, fn: Any = _MISSING, /, **options: Any) -> Any:
         if fn is _MISSING:
             return partial(cls, **checked(**options))
@@ -137,20 +136,15 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         required = options.pop("transaction_required")
         kind = next((kind for kind in (classmethod, staticmethod) if isinstance(fn, kind)), None)
         definition = define(function_of(fn), **options)
-        call: Any = definition.generate(
-            partial(_refuse, definition.name) if required else definition.function, get_current
-        )
+        outside = partial(_refuse, definition.name) if required else definition.function
+        call: Any = definition.generate(outside, EXITS)
         update_wrapper(call, definition.function)
         call.__actionqueues__ = definition
         # A class for each action, since `__get__` is on the way of each call of a method, and reading attributes of a
         # proxy costs more than all the rest of it.
-        namespace: dict[str, Any] = {
-            "__slots__": (),
-            "__module__": cls.__module__,
-            "__get__": _getter(call, kind, definition.is_async),
-        }
-        namespace["__actionqueues__"] = definition
+        namespace: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__actionqueues__": definition}
         namespace["__doc__"] = property(lambda _self: definition.function.__doc__)
+        namespace["__get__"] = _getter(call, kind, definition.is_async)
         if _PURE:
             namespace["__call__"] = _caller(call)
         own: Any = type("action", (cls,), namespace)
@@ -208,8 +202,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         """Make a function the rollback handler of this action, and return it unchanged.
 
         The names of its parameters say what it is given: any parameter of the action, ``result``, ``error``, ``step``,
-        or the rest of the call's own arguments as ``*args`` and ``**kwargs``.  A handler that needs ``result``, and
-        gives it no default, is not called for a step that has none because it failed.
+        ``cause`` (why the rollback runs), or the rest of the call's own arguments as ``*args`` and ``**kwargs``.  One
+        that needs ``result``, and gives it no default, is not called for a step that has none because it failed.
 
         A handler that is a method of the same class can be overridden in a subclass like any method.
 
@@ -243,6 +237,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             )
         if definition.irreversible:
             raise TypeError(f"{definition.name} is declared irreversible=True, so it can have no rollback handler")
+        if definition.read_only:
+            raise TypeError(f"{definition.name} is declared read_only=True, so it has nothing to undo")
         policy = None if retry is None else check_policy(retry, f"{definition.name}.rollback(retry=...)")
         definition.undo_with(Handler.bound(function, definition.parameters, definition.name, retry=policy))
         return handler
@@ -303,15 +299,17 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
                 super().__setattr__(name, value)
                 return
             if name == "rollback":
-                raise AttributeError(
-                    f"{self!r} takes its rollback handler by a call: {self.__name__}.rollback(handler)"
-                )
+                advice = f"{self.__name__}.rollback(handler)"
+                raise AttributeError(f"{self!r} takes its rollback handler by a call: {advice}")
             setattr(self._self_definition.function, name, value)
             if name in WRAPPER_ASSIGNMENTS:  # the proxy shows those of what it calls
                 setattr(self._self_definition.frame, name, value)
 
         def __delattr__(self, name):
             delattr(self._self_definition.function, name)
+
+        def __dir__(self):
+            return [*dir(self._self_definition.function), "landed", "rollback"]
 
     def __eq__(self, other: object) -> bool:
         mine = self._self_definition
@@ -338,12 +336,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
     def __repr__(self) -> str:
         definition = self._self_definition
-        if definition.handler is not None:
-            undo = f"undone by {definition.handler.name}"
-        else:
-            undo = "irreversible" if definition.irreversible else "no rollback handler"
         kind = "async action" if definition.is_async else "action"
-        return f"<{kind} {definition.name}({definition.parameters}), {undo}>"
+        return f"<{kind} {definition.name}({definition.parameters}), {definition.undo}>"
 
     __str__ = __repr__
 

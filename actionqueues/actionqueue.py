@@ -1,28 +1,87 @@
-"""The classic API: `ActionQueue`, an explicit queue of actions that the caller executes and rolls back."""
+"""The classic API: `ActionQueue`, an explicit queue of actions that the caller executes and rolls back.
+
+Stands on the same log, engine and drivers as a block.  Used by programs.
+"""
 
 from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .aqstatemachine import AQStateMachine
-from .drivers import pause, roll_back
-from .engine import Rollback
-from .errors import ActionRetryException, IllegalOperation
-from .owner import close, current, get_current
-from .queueing import Adding, fill_in
-from .report import Report
-from .runner import Runner
-from .states import QueueState
-from .step import FIRST, THREAD, WATCHED, Step
+from .core.current import running_step
+from .core.definition import Definition
+from .core.drivers import drive, pause
+from .core.engine import Rollback
+from .core.interrupts import protected_from_start
+from .core.log import Log, get_current, new_log, set_current
+from .core.queue import Adding, is_action_class, refuse_async, run_queued
+from .core.requests import Engine, Undo
+from .core.states import QueueState, StepState
+from .core.step import DEFINITION, PENDING, VALUES, Step
+from .core.watch import SEAM, Watch
+from .errors import ActionRetryException, IllegalOperation, TransactionClosed
+from .report import Report, UndoFailure
 
 __all__ = ["ActionQueue", "ActionRetryException"]
 
 T = TypeVar("T")
 
+_QUEUED = StepState.QUEUED
+_new = object.__new__
 
-class ActionQueue(Runner, Adding):
+
+class _Owner:
+    """The owner of the log of a queue: nothing in it is undone before its caller says so."""
+
+    name = "action queue"
+    label = "this action queue"
+    quick = awaits = ending = undo_at_once = is_shut = unsure = False
+    loop: object = None
+    surrounding: Log | None = None  # what was current when its execution began
+    direct = plain = True
+
+    def __init__(self, machine: AQStateMachine, report: Report) -> None:
+        self._machine = machine
+        self.report = report
+        self.running: set[Log] = set()
+        self.waiters: tuple[Any, ...] = ()
+        self.watch: Watch | None = SEAM.observe(self, None) if SEAM.observe is not None else None
+        if self.watch is not None:
+            self.direct = False
+
+    @property
+    def state(self) -> QueueState:
+        """How far it has come."""
+        return self._machine.state
+
+    def refuse(self, log: Log, what: str) -> BaseException | None:
+        """Steps can be made while it is being executed."""
+        return None if self.state is QueueState.EXECUTE else TransactionClosed(what, self.label, self.state)
+
+    def check_loop(self, what: str) -> None:
+        """It is in none."""
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    def forget(self) -> bool:
+        """It is left where it was entered."""
+        return False
+
+    def keep(self, interrupt: BaseException) -> bool:
+        """It is raised at once."""
+        return False
+
+    def doom(self, problems: list[UndoFailure]) -> None:
+        """It does not commit."""
+
+    def unwound(self, log: Log, *, failed: bool) -> None:
+        """There is nothing to be told."""
+
+
+class ActionQueue(Adding):
     """A queue of actions: add them, execute them in order, and roll them back if one has failed.
 
     ``add`` takes any object with ``execute`` and ``rollback``, and decorated functions with their arguments.  An
@@ -31,15 +90,15 @@ class ActionQueue(Runner, Adding):
     """
 
     __module__ = "actionqueues"
-    name = "action queue"
 
     def __init__(self) -> None:
         self._actions: list[Step[Any]] = []
+        self._classes: dict[type, Definition] = {}  # of the action objects in it
         self._state_machine = AQStateMachine()
+        self._report = Report("action queue", QueueState.INIT)
+        self._owner: Any = _Owner(self._state_machine, self._report)
+        self._log = new_log(None, self._owner, get_ident(), direct=self._owner.direct)
         self._rollback: Rollback | None = None
-        self.log = [0 if self.interceptor is None else WATCHED, get_ident(), self, False]
-        self.plain = True
-        self._report = Report(self.name, QueueState.INIT)
 
     @property
     def report(self) -> Report:
@@ -52,14 +111,32 @@ class ActionQueue(Runner, Adding):
         """How far it has come."""
         return self._state_machine.state
 
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return "this action queue"
+    if not TYPE_CHECKING:  # pragma: no branch - what `Adding` declares
+
+        def add(self, /, *args, **kwargs):
+            """As in `Adding`; another object of a class that is here already needs no look at the class."""
+            definition = None
+            if len(args) == 1 and not kwargs and self._state_machine.state is QueueState.ADD:
+                definition = self._classes.get(type(args[0]))
+            if definition is None:
+                return Adding.add(self, *args, **kwargs)
+            step = _new(Step)
+            step._record = [PENDING, definition, args[0]]
+            step._state = _QUEUED
+            step._fill = False
+            step.attempts = 0
+            step._tries = step._key = step._saved = step.error = None
+            self._actions.append(step)
+            return step
 
     def _add(self, step: Step[Any]) -> Step[Any]:
-        step.definition.refuse_async(self)
+        definition = step._record[DEFINITION]
+        refuse_async(definition, self._owner)
         self._state_machine.transition_to_add()
+        if definition.is_object:
+            action: object = step._record[VALUES]
+            if is_action_class(type(action)):
+                self._classes[type(action)] = definition
         self._actions.append(step)
         return step
 
@@ -71,21 +148,28 @@ class ActionQueue(Runner, Adding):
             IllegalOperation: if nothing has been added, or it has been executed before.
         """
         self._state_machine.transition_to_execute()
+        log, around = self._log, get_current()
         try:
-            self.log[THREAD] = get_ident()
-            self.surrounding = get_current()
-            current.set(self.log)
-            for step in self._actions:
-                fill_in(step)
-                self.run_here(step)
-        finally:
-            self._detach()
+            try:
+                log.thread = get_ident()
+                self._owner.surrounding = around
+                set_current(log)
+                for step in self._actions:
+                    run_queued(log, step)
+            finally:
+                self._leave(around)
+        except BaseException:
+            self._leave(around)  # again, in case it was interrupted
+            raise
         self._state_machine.transition_to_execute_complete()
 
-    def _detach(self) -> None:
-        if get_current() is self.log:
-            current.set(self.surrounding)
+    def _leave(self, around: Log | None) -> None:
+        """Make what surrounds its execution the current log again."""
+        if get_current() is self._log:
+            set_current(around)
+        self._owner.surrounding = None
 
+    @protected_from_start
     def rollback(self) -> None:
         """Roll back every action whose `execute` was called, the one that raised included, in reverse order.
 
@@ -97,10 +181,16 @@ class ActionQueue(Runner, Adding):
             IllegalOperation: if nothing has been executed, or it has been rolled back before.
         """
         try:
-            self._roll_back(again=False)
+            try:
+                self._roll_back(again=False)
+            except IllegalOperation:
+                raise
+            except BaseException:  # what is to come out, or an interrupt between two lines
+                self._roll_back(again=True)
+                raise
         except IllegalOperation:
             raise
-        except BaseException:  # what is to come out, or an interrupt between two lines
+        except BaseException:
             self._roll_back(again=True)
             raise
 
@@ -109,24 +199,28 @@ class ActionQueue(Runner, Adding):
         if again and self.state is QueueState.ROLLBACK_COMPLETE:
             return
         if not again or self.state is not QueueState.ROLLBACK:
-            if get_current() is self.log and self.running() is not None:
+            if get_current() is self._log and running_step(self._log, self._owner) is not None:
                 advice = "raise an exception in the action, and roll back where that is caught"
                 raise IllegalOperation("roll back this queue", "it is being executed", advice)
             self._state_machine.transition_to_rollback()
-        rollback = self._rollback = self._rollback or Rollback(self.report)
-        close(self)
-        self._detach()  # if an interrupt has kept `execute` from it
-        try:
-            roll_back(rollback, lambda: rollback.unwind(self))
-        finally:
-            if rollback.guard.broken is not None:
-                rollback.abandon(self)
-            if len(self.log) == FIRST:  # pragma: no branch - an undo that was cut short has raised
-                self._state_machine.transition_to_rollback_complete()
-                self.release()
-        interrupt = rollback.interrupt()
+        if self._rollback is None:
+            self._rollback = Rollback(self.report, watch=self._owner.watch)
+        self._log.direct = False
+        interrupt = drive(self._undoing(self._rollback))
         if interrupt is not None:
             raise interrupt
+
+    def _undoing(self, rollback: Rollback) -> Engine[BaseException | None]:
+        while not (rollback.ended or rollback.guard.broken is not None or rollback.disowned):
+            interrupt = yield Undo(rollback, lambda: rollback.unwind(self._log))
+            if interrupt is not None:
+                rollback.interrupts.append(interrupt)
+        if rollback.guard.broken is not None:
+            rollback.abandon(self._log)
+        rollback.note_on(None)
+        if self.state is QueueState.ROLLBACK:
+            self._state_machine.transition_to_rollback_complete()
+        return rollback.interrupt() if rollback.guard.broken is None else rollback.guard.broken
 
     def execute_with_retries(self, action: T, f: Callable[[T], object]) -> None:
         """Call ``f(action)``, again as often as it raises `ActionRetryException`, after the wait that this names.

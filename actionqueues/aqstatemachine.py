@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .core.states import QUEUE_TRANSITIONS, QueueState
 from .errors import IllegalOperation
-from .states import QUEUE_TRANSITIONS, QueueState
 
 __all__ = [
     "AQStateMachine",
@@ -37,8 +37,7 @@ _CONDITION: Final = {
 class AQStateMachine:
     """One or more adds, then one execute, then one rollback (after success or failure).  Anything else is refused.
 
-    Attributes:
-        state: one of the constants of this module.
+    Its `state` is one of the constants of this module.
     """
 
     def __init__(self) -> None:
@@ -50,12 +49,8 @@ class AQStateMachine:
 
     def transition_to_execute(self) -> None:
         """The actions are about to be executed."""
-        advice = (
-            "a queue is executed once: add() first"
-            if self.state is QueueState.INIT
-            else ("a queue is executed once: make a new ActionQueue")
-        )
-        self._to(QueueState.EXECUTE, "execute this queue", advice)
+        advice = "add() first" if self.state is QueueState.INIT else "make a new ActionQueue"
+        self._to(QueueState.EXECUTE, "execute this queue", f"a queue is executed once: {advice}")
 
     def transition_to_execute_complete(self) -> None:
         """All actions have been executed."""

@@ -1,4 +1,8 @@
-"""The command ``actionqueues``: look into a journal, recover what dead processes have left, decide, and forget."""
+"""The command ``actionqueues``: look into a journal, recover what dead processes have left, decide, and forget.
+
+Stands on `Journal`, which it imports once it needs one, and on the errors.  Used by people, and by what watches over
+programs.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +49,9 @@ somebody recovers it:
 Each command has a --help of its own. Instead of the file, MODULE:NAME names a
 Journal that a module makes.
 
-Exit status: 0 all is well; 1 something is left to do (it is stuck, waits, or
-has not ended); 2 it could not be done; 130 interrupted by Ctrl-C.
+Exit status: 0 all is well; 1 something is left (it is stuck, waits, has not
+ended, or was left because nothing undoes it); 2 it could not be done; 130
+interrupted by Ctrl-C.
 """
 
 _LIST = """\
@@ -303,7 +308,8 @@ def _recover(options: argparse.Namespace) -> int:
             why = "a live process is working on it" if entry.ended is None else "there is nothing to do"
             _print(_line(f"{entry.id} {entry.name}: {entry.state}, {why}"))
         _print(f"{sum(each.clean for each in done)} recovered, {sum(not each.clean for each in done)} left to a person")
-    return _OK if all(each.clean for each in done) and all(entry.ended for entry in left) else _LEFT
+    nothing_is_left = all(each.clean and each.report.clean for each in done) and all(entry.ended for entry in left)
+    return _OK if nothing_is_left else _LEFT
 
 
 def _report(recovered: Any) -> dict[str, Any]:

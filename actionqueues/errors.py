@@ -1,6 +1,6 @@
 """Every exception of the package: when it is raised, what to do now, and how it differs from its neighbours.
 
-All derive from `ActionQueuesError`, except the two that user code raises itself (`RollbackConflict`,
+All derive from `ActionQueuesError`, except those that user code raises itself (`RollbackConflict`, `NotLanded`,
 `ActionRetryException`).  Their data are attributes, and all of them survive pickling.
 """
 
@@ -28,8 +28,6 @@ __all__ = [
 class ActionQueuesError(Exception):
     """Base of what this package raises on its own account; catch it to catch all of them."""
 
-    __module__ = "actionqueues"
-
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({str(self)!r})"  # as in notes and reports; its args are not what it says
 
@@ -47,21 +45,17 @@ class IllegalOperation(ActionQueuesError, AssertionError):
         advice: what to do instead.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(self, operation: str, state: str, advice: str) -> None:
         super().__init__(operation, state, advice)
-        self.operation = operation
-        self.state = state
-        self.advice = advice
+        self.operation, self.state, self.advice = operation, state, advice
 
     def __str__(self) -> str:
         return f"cannot {self.operation}: {self.state}; {self.advice}"
 
 
 class NoTransaction(ActionQueuesError, RuntimeError):
-    """Something that needs a block was called outside any: an ``@action(transaction_required=True)``, or
-    `current_step()` where no step is running.
+    """What needs a block was called outside any: an ``@action(transaction_required=True)``, or `current_step()` where
+    no step is running.
 
     Nothing has run.  Call it inside ``with transaction():``.
 
@@ -71,15 +65,11 @@ class NoTransaction(ActionQueuesError, RuntimeError):
         where: what there is none of, ``"transaction"`` or ``"step"``.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(
         self, name: str, advice: str = "call it inside `with transaction():`", where: str = "transaction"
     ) -> None:
         super().__init__(name, advice, where)
-        self.name = name
-        self.advice = advice
-        self.where = where
+        self.name, self.advice, self.where = name, advice, where
 
     def __str__(self) -> str:
         return f"{self.name} was called outside any {self.where}; {self.advice}"
@@ -96,12 +86,9 @@ class NestedTransaction(ActionQueuesError, RuntimeError):
         outer: the transaction that it was entered in.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(self, name: str, outer: str) -> None:
         super().__init__(name, outer)
-        self.name = name
-        self.outer = outer
+        self.name, self.outer = name, outer
 
     def __str__(self) -> str:
         return (
@@ -113,9 +100,8 @@ class NestedTransaction(ActionQueuesError, RuntimeError):
 class TransactionClosed(ActionQueuesError, RuntimeError):
     """A step was called, added or registered in a transaction that has already ended or is ending.
 
-    Its body has not run, so there is nothing to undo.  It happens after ``q.rollback()``, and to code that outlives
-    the block: a callback, a thread, a task.  Do the work before the block ends, or open a transaction of its own
-    for it.
+    Its body has not run, so there is nothing to undo.  It happens after ``q.rollback()``, and to code that outlives the
+    block: a callback, a thread, a task.  Do the work before the block ends, or open a transaction of its own for it.
 
     In trio it is also what the caller of a step sees that was running in another task while the block failed.  That
     step has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.  In
@@ -128,14 +114,9 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
         cancelled: whether it was running, and was cancelled.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(self, what: str, transaction: str, state: str, cancelled: bool = False) -> None:
         super().__init__(what, transaction, state, cancelled)
-        self.what = what
-        self.transaction = transaction
-        self.state = state
-        self.cancelled = cancelled
+        self.what, self.transaction, self.state, self.cancelled = what, transaction, state, cancelled
 
     def __str__(self) -> str:
         if self.cancelled:
@@ -149,9 +130,10 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
 class TransactionDoomed(ActionQueuesError, RuntimeError):
     """The block was left normally, but an undo inside it had failed, so everything was rolled back instead.
 
-    Committing would have made half a step permanent.  The world is as after any rollback, but for the steps
-    listed here, which a person has to look at.  Where the block was left by an exception, that exception goes on
-    instead, with a note.
+    Or it is a savepoint that had been undone already, because the block around it had failed (`failures` is empty).
+    Committing would have made half a step permanent.  The world is as after any rollback, but for the steps listed
+    here, which a person has to look at.  Where the block was left by an exception, that exception goes on instead, with
+    a note.
 
     Attributes:
         transaction: the transaction that could not commit.
@@ -159,19 +141,16 @@ class TransactionDoomed(ActionQueuesError, RuntimeError):
         steps: the names of their steps.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(self, transaction: str, failures: Sequence[BaseException], steps: Sequence[str] = ()) -> None:
         super().__init__(transaction, tuple(failures), tuple(steps))
-        self.transaction = transaction
-        self.failures = tuple(failures)
-        self.steps = tuple(steps)
+        self.transaction, self.failures, self.steps = transaction, tuple(failures), tuple(steps)
 
     def __str__(self) -> str:
-        names = ", ".join(self.steps)
+        if not self.failures:
+            return f"{self.transaction} could not commit: it has been undone with the block around it, which failed"
         return (
             f"{self.transaction} was rolled back instead of committed, because an undo inside it had failed: "
-            f"{names}; see q.report.failures, and put right by hand what they left"
+            f"{', '.join(self.steps)}; see q.report.failures, and put right by hand what they left"
         )
 
 
@@ -186,19 +165,25 @@ class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
         advice: what to do instead.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(self, name: str, where: str, advice: str = "use `async with transaction():`") -> None:
         super().__init__(name, where, advice)
-        self.name = name
-        self.where = where
-        self.advice = advice
+        self.name, self.where, self.advice = name, where, advice
 
     def __str__(self) -> str:
         return f"{self.name} is async, and {self.where} cannot await it; {self.advice}"
 
 
-class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):
+class _Several(ActionQueuesError, ExceptionGroup[Exception]):
+    """Raised when all has been called, for what has failed in it."""
+
+    def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
+        return type(self)(self.message, excs)
+
+    def __repr__(self) -> str:
+        return ExceptionGroup.__repr__(self)
+
+
+class RollbackFailed(_Several):
     """An explicit ``q.rollback()`` ran every undo, and these failed.
 
     What failed is left as it was, for a person; everything else has been undone.  It is raised only where there is no
@@ -206,29 +191,13 @@ class RollbackFailed(ActionQueuesError, ExceptionGroup[Exception]):
     is in `exceptions`, and the steps are in ``q.report.failures`` and ``q.report.conflicts``.
     """
 
-    __module__ = "actionqueues"
 
-    def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
-        return type(self)(self.message, excs)
-
-    def __repr__(self) -> str:
-        return ExceptionGroup.__repr__(self)
-
-
-class CommitHookFailed(ActionQueuesError, ExceptionGroup[Exception]):
+class CommitHookFailed(_Several):
     """The transaction has committed, all its ``on_commit`` hooks have run, and these failed.
 
     Nothing was or will be undone.  Do not retry the block: its steps are done.  Repeat or repair what the failed
     hooks were to do; what each raised is in `exceptions`.
     """
-
-    __module__ = "actionqueues"
-
-    def derive(self, excs: Sequence[Any], /) -> Self:  # type: ignore[override]  # only ever given `Exception`s
-        return type(self)(self.message, excs)
-
-    def __repr__(self) -> str:
-        return ExceptionGroup.__repr__(self)
 
 
 class RollbackConflict(Exception):
@@ -238,16 +207,12 @@ class RollbackConflict(Exception):
     decide; like any step that could not be undone it keeps a transaction from committing.
     """
 
-    __module__ = "actionqueues"
-
 
 class NotLanded(Exception):
     """Raise it in a probe (``@fn.landed``): the step never happened, so there is nothing to undo.
 
     Whatever else a probe raises leaves the outcome unknown, and the rollback handler is called.
     """
-
-    __module__ = "actionqueues"
 
 
 class ActionRetryException(Exception):
@@ -257,9 +222,11 @@ class ActionRetryException(Exception):
     unless the step has a `Retry` or another policy, which bounds it.
     """
 
-    __module__ = "actionqueues"
-
     def __init__(self, ms_backoff: float = 0) -> None:
         if type(self) is ActionRetryException:  # the `args` of a subclass are what its own constructor was given
             self.args = (ms_backoff,)
         self.ms_backoff = ms_backoff
+
+
+for _name in __all__:  # tracebacks and documentation name them as users import them
+    globals()[_name].__module__ = "actionqueues"

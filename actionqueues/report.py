@@ -1,14 +1,18 @@
-"""`Report`: what a transaction or a queue did, as data and as text."""
+"""`Report`: what a transaction or a queue did, as data and as text.
+
+Stands on steps.  Used by the engine, which fills it in, and by users.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
-from .definition import Definition
-from .step import Step
-from .telling import shown
+from .core.step import Step
+from .core.text import shown
 
 __all__ = ["HookFailure", "Report", "UndoFailure"]
+
+T = TypeVar("T")
 
 
 class UndoFailure(NamedTuple):
@@ -23,6 +27,20 @@ class HookFailure(NamedTuple):
 
     name: str  #: the name of the hook
     error: BaseException  #: what it raised
+
+
+class _Kept(Generic[T]):
+    """A list that most reports never need: made when it is first asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, report: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, report: object, owner: type) -> list[T]: ...
+    def __get__(self, report: object, owner: type) -> Any:
+        return self if report is None else vars(report).setdefault(self.name, [])
 
 
 class Report:
@@ -45,50 +63,53 @@ class Report:
     """
 
     __module__ = "actionqueues"
-    __slots__ = (
-        "__weakref__",
-        "abandoned",
-        "conflicts",
-        "dropped",
-        "failures",
-        "hook_failures",
-        "hooks_not_run",
-        "journal_failures",
-        "name",
-        "not_undone",
-        "skipped",
-        "state",
-        "undone_steps",
-    )
+
+    failures: _Kept[UndoFailure] = _Kept()
+    conflicts: _Kept[UndoFailure] = _Kept()
+    skipped: _Kept[Step[Any]] = _Kept()
+    not_undone: _Kept[Step[Any]] = _Kept()
+    abandoned: _Kept[Step[Any]] = _Kept()
+    dropped: _Kept[Step[Any]] = _Kept()
+    hook_failures: _Kept[HookFailure] = _Kept()
+    hooks_not_run: _Kept[str] = _Kept()
+    journal_failures: _Kept[Exception] = _Kept()
+
+    _included = False  # in that of the transaction around it
 
     def __init__(self, name: str, state: str) -> None:
         self.name = name
         self.state = state
-        self.undone_steps: list[Definition] = []
-        self.failures: list[UndoFailure] = []
-        self.conflicts: list[UndoFailure] = []
-        self.skipped: list[Step[Any]] = []
-        self.not_undone: list[Step[Any]] = []
-        self.abandoned: list[Step[Any]] = []
-        self.dropped: list[Step[Any]] = []
-        self.hook_failures: list[HookFailure] = []
-        self.hooks_not_run: list[str] = []
-        self.journal_failures: list[Exception] = []
+        self._undone: list[Any] = []  # the definitions of the steps, which have names; these would refer to errors
 
     @property
     def undone(self) -> list[str]:
         """The names of the steps that have been undone, in the order in which that was done."""
-        return [owner.name for owner in self.undone_steps]
+        return [owner.name for owner in self._undone]
+
+    @property
+    def failed(self) -> bool:
+        """Whether an undo that was due has not succeeded."""
+        kept = vars(self)
+        return bool(kept.get("failures") or kept.get("conflicts") or kept.get("abandoned"))
+
+    @property
+    def left(self) -> list[Step[Any]]:
+        """All that a rollback had to leave: steps that nothing undoes, skipped ones, and those whose undo failed."""
+        failed = [step for step, _ in (*self.failures, *self.conflicts)]
+        return [*self.not_undone, *self.skipped, *failed, *self.abandoned]
 
     @property
     def clean(self) -> bool:
-        """Whether every undo that was due has succeeded."""
-        return not (self.failures or self.conflicts or self.abandoned)
+        """Whether nothing was left behind."""
+        return not self.left
 
     def include(self, inner: Report) -> None:
-        """Take over what happened in a savepoint that is now over."""
-        for attribute in ("undone_steps", "failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped"):
+        """Take over what happened in a savepoint that is now over; called again, it does nothing."""
+        if inner._included:
+            return
+        for attribute in ("_undone", "failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped"):
             getattr(self, attribute).extend(getattr(inner, attribute))
+        inner._included = True
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data, fit for JSON; errors as text."""
@@ -110,17 +131,12 @@ class Report:
     @property
     def outcomes(self) -> str:
         """What rollbacks have done so far, in words; empty if there was none."""
-        words = [f"{len(self.undone_steps)} undone"] if self.undone_steps else []
+        words = [f"{len(self._undone)} undone"] if self._undone else []
         words += [f"undo of {step.name} failed ({shown(error)})" for step, error in self.failures]
         words += [f"conflict in {step.name} ({shown(error)})" for step, error in self.conflicts]
-        for label, steps in (
-            ("skipped", self.skipped),
-            ("not undone", self.not_undone),
-            ("abandoned", self.abandoned),
-            ("never started", self.dropped),
-        ):
-            if steps:
-                words.append(f"{label}: {', '.join(step.name for step in steps)}")
+        left = {"skipped": self.skipped, "not undone": self.not_undone, "abandoned": self.abandoned}
+        for label, steps in {**left, "never started": self.dropped}.items():
+            words += [f"{label}: {', '.join(step.name for step in steps)}"] if steps else []
         words += [f"commit hook {name} failed ({shown(error)})" for name, error in self.hook_failures]
         words += [f"commit hook {name} not run" for name in self.hooks_not_run]
         words += [f"not recorded ({error})" for error in self.journal_failures[:1]]
@@ -128,7 +144,7 @@ class Report:
 
     def __str__(self) -> str:
         outcomes = self.outcomes
-        if self.state in ("committed", "released") and self.undone_steps:
+        if self.state in ("committed", "released") and self._undone:
             outcomes = f"on the way, {outcomes}"
         return f"{self.name} {self.state}" + (f": {outcomes}" if outcomes else "")
 

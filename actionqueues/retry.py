@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 
 from .errors import ActionRetryException
 
-__all__ = ["LONGEST_WAIT", "Policy", "Retry", "bounded", "check_policy", "is_condition", "is_made_policy", "next_wait"]
+__all__ = ["LONGEST_WAIT", "Policy", "Retry", "bounded", "check_policy", "is_made_policy", "next_wait"]
 
 #: ``(attempt, error) -> seconds | None``: `attempt` is the number of attempts made so far (1 after the first one has
 #: failed), `error` what the last one raised; None means to give up.
@@ -66,10 +66,9 @@ class Retry:
         _check_bounds("Retry", self.attempts, self.timeout)
         for name in ("wait_initial", "wait_max", "wait_jitter", "wait_exp_base"):
             _check_seconds(f"Retry({name}=...)", getattr(self, name))
-        if not is_condition(self.on):
-            raise TypeError(
-                f"Retry(on=...) must be an exception class, a tuple of them, or a predicate, not {self.on!r}"
-            )
+        if not _is_condition(self.on):
+            what = "an exception class, a tuple of them, or a predicate"
+            raise TypeError(f"Retry(on=...) must be {what}, not {self.on!r}")
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
         """Seconds to wait after the `attempt`-th failed attempt, or None to give up.  `timeout` is the caller's."""
@@ -102,14 +101,12 @@ class Retry:
             return self.wait_max
 
 
-def is_condition(on: object) -> bool:
+def _is_condition(on: object) -> bool:
     """Whether `on` can say which errors are to be retried."""
     if isinstance(on, tuple):
         items = cast("tuple[object, ...]", on)
         return bool(items) and all(isinstance(item, type) and issubclass(item, BaseException) for item in items)
-    if isinstance(on, type):
-        return issubclass(on, BaseException)
-    return callable(on)
+    return issubclass(on, BaseException) if isinstance(on, type) else callable(on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,10 @@ class _Bounded:
     timeout: float | None
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
-        return self.policy(attempt, error) if self.attempts is None or attempt < self.attempts else None
+        return self.policy(attempt, error) if self.bounds(attempt) else None
+
+    def bounds(self, attempt: int) -> bool:
+        return self.attempts is None or attempt < self.attempts
 
 
 def bounded(policy: Policy, *, attempts: int | None = None, timeout: float | None = None) -> Policy:
@@ -156,9 +156,8 @@ def check_policy(policy: object, where: str) -> Policy:
     """Return `policy` if it can be one; `where` names the argument in the message otherwise."""
     if isinstance(policy, type) or not callable(policy):
         hint = "; make one: Retry(...)" if policy is Retry else ""
-        raise TypeError(
-            f"{where} must be a Retry(...) or a callable (attempt, error) -> seconds or None, not {policy!r}{hint}"
-        )
+        what = "a Retry(...) or a callable (attempt, error) -> seconds or None"
+        raise TypeError(f"{where} must be {what}, not {policy!r}{hint}")
     return cast("Policy", policy)
 
 
@@ -171,34 +170,23 @@ def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed
     """Seconds until the next attempt, or None if there is to be none.
 
     An `ActionRetryException` asks for an attempt and names the wait; a policy then only decides whether there may be
-    another one.  Without a policy it is always granted, and nothing else ever is.
-
-    Args:
-        policy: the policy of the step or handler, if it has one.
-        attempt: how many attempts have been made.
-        error: what the last one raised.
-        elapsed: seconds since the first attempt was started.
+    another one.  Without a policy it is always granted, and nothing else ever is.  `attempt` attempts have been made,
+    the first one was started `elapsed` seconds ago, and the last one raised `error`.
 
     Raises:
         TypeError: if the policy returned something that is no number of seconds.
         Exception: whatever the policy itself raises.
     """
-    asked: float | None = None
-    if isinstance(error, ActionRetryException):
-        asked = _milliseconds(error.ms_backoff)
+    asked = _milliseconds(error.ms_backoff) if isinstance(error, ActionRetryException) else None
     wait = asked if policy is None else _granted(policy, attempt, error, asked)
-    limit = _timeout(policy)
-    return None if wait is None or elapsed + wait > limit else wait
+    return None if wait is None or elapsed + wait > _timeout(policy) else wait
 
 
 def _granted(policy: Policy, attempt: int, error: BaseException, asked: float | None) -> float | None:
     if isinstance(policy, _Bounded):
-        within = policy.attempts is None or attempt < policy.attempts
-        return _granted(policy.policy, attempt, error, asked) if within else None
+        return _granted(policy.policy, attempt, error, asked) if policy.bounds(attempt) else None
     if isinstance(policy, Retry):
-        if asked is None:
-            return policy(attempt, error)
-        return asked if policy.bounds(attempt) else None
+        return policy(attempt, error) if asked is None else asked if policy.bounds(attempt) else None
     wait = policy(attempt, error) if isinstance(error, Exception) else None
     if wait is None:
         return None

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from actionqueues.owner import current, undoing
+from .inside import left_in_context
 
 T = TypeVar("T")
 Job = Callable[..., Coroutine[Any, Any, Any]]
@@ -79,7 +79,7 @@ class Library:
             try:
                 return await main()
             finally:
-                assert (current.get(), undoing.get()) == (None, None)
+                assert left_in_context() == {}
                 assert asyncio.all_tasks() == {asyncio.current_task()}
                 task = asyncio.current_task()
                 assert task is not None
@@ -201,7 +201,7 @@ class Trio(Library):
             try:
                 return await main()
             finally:
-                assert (current.get(), undoing.get()) == (None, None)
+                assert left_in_context() == {}
 
         with watched(seconds):
             result: T = self.trio.run(checked, strict_exception_groups=True)
@@ -242,13 +242,13 @@ def _missing(module: str) -> pytest.MarkDecorator:
 _OLD = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 ASYNCIO = [
     pytest.param(Library(), id="asyncio"),
-    pytest.param(Debug(), id="asyncio-debug"),
-    pytest.param(Eager(), id="asyncio-eager", marks=_OLD),
-    pytest.param(UV(), id="uvloop", marks=_missing("uvloop")),
+    pytest.param(Debug(), id="asyncio-debug", marks=pytest.mark.slow),
+    pytest.param(Eager(), id="asyncio-eager", marks=[pytest.mark.slow, _OLD]),
+    pytest.param(UV(), id="uvloop", marks=[pytest.mark.slow, _missing("uvloop")]),
 ]
 TRIO = [pytest.param(Trio(), id="trio", marks=_missing("trio"))]
 
-#: Decorators: run the test in every library, in asyncio and what is like it, in trio.
+#: Decorators: run the test in every library, in asyncio and what is like it, in trio.  Variants of asyncio are slow.
 everywhere = pytest.mark.parametrize("library", [*ASYNCIO, *TRIO])
 in_asyncio = pytest.mark.parametrize("library", ASYNCIO)
 in_trio = pytest.mark.parametrize("library", TRIO)

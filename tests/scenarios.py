@@ -208,7 +208,10 @@ class Tool:
         self.world.say("rollback")
 
 
-@scenario("execute said rollback", "rolled back", "Boom: body", undone="Tool", not_undone="World.say")
+SAID = "Boom: body | actionqueues: not undone: World.say (no rollback handler)"
+
+
+@scenario("execute said rollback", "rolled back", SAID, undone="Tool", not_undone="World.say")
 async def objects_and_plain_callables_can_be_queued(w: World) -> None:
     async with w.block() as q:
         q.add(Tool(w))
@@ -223,7 +226,7 @@ EARLY = (
 )
 
 
-@scenario("", "rolled back", EARLY, dropped="b a")
+@scenario("", "rolled back", EARLY, dropped="a b")
 async def a_result_that_is_not_there_yet_is_refused(w: World) -> None:
     async with w.block() as q, w.block() as inner:
         inner.add(w.define("b"), q.add(w.define("a")))

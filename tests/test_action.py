@@ -132,6 +132,7 @@ def test_the_options_can_be_given_once_for_several_functions() -> None:
     irreversible = action(irreversible=True)
     first: object = irreversible(plain)
     second: object = irreversible(Adder())
+    assert repr(action(read_only=True)(plain)) == "<action plain(a, b), read-only>"
     assert repr(first) == "<action plain(a, b), irreversible>"
     assert repr(second) == "<action Adder(a, b), irreversible>"
 
@@ -293,8 +294,8 @@ def test_an_unknown_option_is_refused_by_name(args: Any, options: Any) -> None:
     with pytest.raises(TypeError) as caught:
         action(*args, **options)
     assert str(caught.value) == (
-        "@action has no option 'attempts'; its options are retry, irreversible, transaction_required, "
-        "timeout, name, aliases"
+        "@action has no option 'attempts'; its options are retry, irreversible, read_only, "
+        "transaction_required, timeout, name, aliases"
     )
 
 

@@ -271,7 +271,7 @@ def test_an_override_that_cannot_be_called_is_reported_and_the_rest_is_undone(tr
     assert str(failure.error) == (
         "the rollback handler "
         "Broken.unbuy of Shop.buy asks for 'who', which cannot be supplied; name a parameter 'self', 'n', 'note', "
-        "'result', 'error' or 'step', or give it a default"
+        "'result', 'error', 'step' or 'cause', or give it a default"
     )
     assert any("the undo of Shop.buy failed" in note for note in caught.value.__notes__)
 

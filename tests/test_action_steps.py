@@ -9,7 +9,7 @@ import pytest
 
 from actionqueues import NoTransaction, Step, StepState, TransactionClosed, action, current_step, transaction
 
-from .test_threads import in_thread
+from .core.test_threads import in_thread
 
 
 class Boom(Exception):
@@ -202,7 +202,8 @@ def test_a_rollback_reports_the_steps_that_it_had_to_leave() -> None:
         q.rollback()
     assert [(step.name, step.state) for step in q.report.not_undone] == [("bare", "not undone"), ("send", "not undone")]
     assert q.report.undone == ["good"]
-    assert q.report.clean
+    assert q.report.left == q.report.not_undone
+    assert (q.state, q.report.failed, q.report.clean) == ("rolled back", False, False)
 
 
 def test_an_irreversible_action_cannot_have_a_handler() -> None:
@@ -212,6 +213,27 @@ def test_an_irreversible_action_cannot_have_a_handler() -> None:
     with pytest.raises(TypeError) as caught:
         send.rollback(lambda: None)
     assert str(caught.value) == "plain is declared irreversible=True, so it can have no rollback handler"
+
+
+# ---- read-only
+
+
+def test_a_read_only_step_is_neither_told_nor_undone(caplog: pytest.LogCaptureFixture) -> None:
+    @action(read_only=True)
+    def look() -> int:
+        return 3
+
+    with pytest.raises(LookupError) as caught, transaction() as q:
+        assert look() == 3
+        raise LookupError
+    assert (q.report.left, q.report.undone, q.report.clean) == ([], [], True)
+    assert (caplog.records, getattr(caught.value, "__notes__", [])) == ([], [])
+
+
+def test_a_read_only_action_cannot_have_a_handler() -> None:
+    look = action(read_only=True)(lambda: None)
+    with pytest.raises(TypeError, match="is declared read_only=True, so it has nothing to undo$"):
+        look.rollback(lambda: None)
 
 
 def test_an_action_called_after_the_rollback_does_not_run() -> None:

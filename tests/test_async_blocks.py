@@ -73,15 +73,16 @@ def test_an_undo_by_hand_may_be_async_too(library: Library) -> None:
 
 
 @everywhere
-def test_the_object_that_was_made_is_the_block_and_knows_that_it_is_async(library: Library) -> None:
+def test_the_object_that_was_made_shows_the_block_whose_async_face_is_given(library: Library) -> None:
     async def main() -> None:
         made = transaction("made before")
         async with made as q:
-            assert id(q) == id(made)
             assert isinstance(q, AsyncTransaction)
+            assert (made.name, made.state) == (q.name, q.state) == ("made before", TransactionState.OPEN)
             assert current_transaction() is q
             assert repr(q) == "<AsyncTransaction 'made before' open, 0 steps>"
-        assert q.state is TransactionState.COMMITTED
+        assert made.state is q.state is TransactionState.COMMITTED
+        assert made.report is q.report
         with pytest.raises(NoTransaction):
             current_transaction()
         with pytest.raises(IllegalOperation, match="serves one block"):

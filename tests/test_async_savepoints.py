@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from actionqueues import IllegalOperation, TransactionClosed, TransactionState, transaction
-from actionqueues.owner import current
 
-from .async_library import Library, everywhere, in_asyncio, in_trio, outcome_of
+from .async_library import Library, everywhere, in_asyncio, outcome_of
 from .async_stage import Boom, Stage, mark, nest, put
+from .inside import forget_context
 
 
 class Inner:
@@ -62,9 +62,8 @@ class Inner:
 
 @everywhere
 @pytest.mark.parametrize("kind", ["async", "sync"])
-@pytest.mark.parametrize("moved", [False, True], ids=["alone", "moved"])
 def test_a_commit_waits_for_a_savepoint_in_another_task_which_takes_steps_until_it_is_left(
-    library: Library, kind: str, moved: bool
+    library: Library, kind: str
 ) -> None:
     stage = Stage(library)
 
@@ -74,8 +73,7 @@ def test_a_commit_waits_for_a_savepoint_in_another_task_which_takes_steps_until_
             async with transaction() as q:
                 start(inner.run)
                 await inner.there.wait()
-                if moved:
-                    mark(stage, "other")  # what comes later in the savepoint stands behind this
+                mark(stage, "other")
                 inner.soon()
                 q.on_commit(stage.say, "hook")
             assert q.state is TransactionState.COMMITTED
@@ -84,7 +82,7 @@ def test_a_commit_waits_for_a_savepoint_in_another_task_which_takes_steps_until_
 
     library.run(main)
     rest = " +second +within" + " +third +in-it" * (kind == "async") + " hook"
-    assert stage.told == "+first" + " +other" * moved + rest
+    assert stage.told == "+first +other" + rest
 
 
 @everywhere
@@ -137,7 +135,7 @@ def test_a_failing_block_cancels_who_is_in_a_savepoint_of_it_and_waits_until_it_
         assert isinstance(await outcome_of(task), asyncio.CancelledError)
 
     library.run(main)
-    assert stage.told == "+a +first +b -b -first -a"
+    assert stage.told == "+a +first +b -first -b -a"
 
 
 @in_asyncio
@@ -175,7 +173,7 @@ def test_a_savepoint_that_is_open_in_the_own_task_by_mistake_is_an_error(library
                 await inner.__aenter__()
                 await put(stage, "b")
         assert inner.state is TransactionState.ROLLED_BACK
-        current.set(None)
+        forget_context()
 
     library.run(main)
     assert stage.told == "+a +b -b -a"
@@ -210,56 +208,8 @@ def test_a_savepoint_whose_task_ends_without_leaving_it_is_not_waited_for(librar
     assert stage.told == "+a +b -b -a"
 
 
-@in_trio
-def test_a_failing_block_in_trio_cancels_the_steps_in_a_savepoint_of_another_task(library: Library) -> None:
-    stage = Stage(library)
-
-    async def main() -> None:
-        wait, there, _ = stage.waiting()
-
-        async def job() -> None:
-            with pytest.raises(TransactionClosed):
-                async with transaction("inner"):
-                    await put(stage, "b", wait)
-
-        async with library.group() as start:
-            with pytest.raises(Boom):
-                async with transaction():
-                    await put(stage, "a")
-                    start(job)
-                    await there.wait()
-                    await put(stage, "c")
-                    raise Boom
-
-    library.run(main)
-    assert stage.wrong() == []
-
-
-@in_trio
-def test_a_failing_block_in_trio_does_not_wait_for_what_a_savepoint_of_another_task_does_outside_steps(
-    library: Library,
-) -> None:
-    stage = Stage(library)
-
-    async def main() -> None:
-        inner = Inner(stage)
-        async with library.group() as start:
-            with pytest.raises(Boom):
-                async with transaction():
-                    start(inner.run)
-                    await inner.there.wait()
-                    raise Boom
-            assert stage.present == set()
-            inner.go_on.set()
-            await inner.ended.wait()
-        assert isinstance(inner.raised, TransactionClosed)
-
-    library.run(main)
-    assert stage.told == "+first -first"
-
-
 @everywhere
-def test_hooks_of_a_savepoint_in_one_that_has_gone_on_behind_others_are_dropped_with_that(library: Library) -> None:
+def test_hooks_of_a_savepoint_in_one_beside_other_steps_are_dropped_with_that(library: Library) -> None:
     stage = Stage(library)
 
     async def main() -> None:
@@ -289,7 +239,7 @@ def test_hooks_of_a_savepoint_in_one_that_has_gone_on_behind_others_are_dropped_
 
 
 @everywhere
-def test_hooks_of_a_step_in_a_savepoint_that_has_gone_on_behind_others_are_dropped_with_that(library: Library) -> None:
+def test_hooks_of_a_step_in_a_savepoint_beside_other_steps_are_dropped_with_that(library: Library) -> None:
     stage = Stage(library)
 
     async def main() -> None:

@@ -22,7 +22,7 @@ from actionqueues import (
     transaction,
 )
 
-from .test_threads import in_thread
+from .core.test_threads import in_thread
 from .world import Boom, World
 
 
@@ -216,8 +216,8 @@ def test_only_the_thread_that_entered_a_block_runs_its_queue_or_rolls_it_back(wh
         error = in_thread(getattr(q, what))
         assert isinstance(error, IllegalOperation)
         assert str(error) == (
-            f"cannot call {what}() of the transaction 'order': another thread has entered it; call it in the thread "
-            "that entered the block, or wrap it in an action"
+            f"cannot call {what}() of the transaction 'order': another thread has entered it; raise an exception in a "
+            "step there, or let the thread that entered the block call it"
         )
         assert (q.state, w.trail) == ("open", ["+a"])
     assert (q.state, w.trail) == ("committed", ["+a", "+b"])
@@ -299,7 +299,7 @@ def test_only_an_exception_says_after_how_many_attempts_it_came(kind: type[BaseE
     last = kind("second")
     errors: list[BaseException] = [Boom("first"), last]
 
-    @action(retry=Retry(attempts=2, wait_initial=0, wait_jitter=0))
+    @action(read_only=True, retry=Retry(attempts=2, wait_initial=0, wait_jitter=0))
     def flaky() -> None:
         raise errors.pop(0)
 

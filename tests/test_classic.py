@@ -12,6 +12,7 @@ from actionqueues import ActionQueue, RollbackConflict
 from actionqueues.actionqueue import ActionRetryException
 from actionqueues.exceptionfactory import DoublingBackoffExceptionFactory
 
+from .inside import SLEEP
 from .scripted import Boom, Outcome, Scripted, Trail, queue_of
 
 
@@ -23,7 +24,7 @@ def trail() -> Trail:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr("actionqueues.drivers.sleep", waited.append)
+    monkeypatch.setattr(SLEEP, waited.append)
     return waited
 
 
@@ -177,7 +178,7 @@ def test_ctrl_c_while_a_rollback_waits_does_not_lose_its_retry(trail: Trail, mon
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("actionqueues.drivers.sleep", interrupted)
+    monkeypatch.setattr(SLEEP, interrupted)
     queue = queue_of(Scripted("a", trail), Scripted("b", trail, (), [ActionRetryException(500)]))
     queue.execute()
     with pytest.raises(KeyboardInterrupt):

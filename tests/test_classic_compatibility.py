@@ -19,6 +19,7 @@ from actionqueues import action, actionqueue, aqstatemachine, exceptionfactory
 from actionqueues.action import Action
 from actionqueues.exceptionfactory import DoublingBackoffExceptionFactory
 
+from .inside import SLEEP
 from .scripted import Boom, Scripted, Trail, queue_of
 
 
@@ -30,7 +31,7 @@ def trail() -> Trail:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr("actionqueues.drivers.sleep", waited.append)
+    monkeypatch.setattr(SLEEP, waited.append)
     return waited
 
 
@@ -136,8 +137,8 @@ def test_a_module_with_the_two_functions_is_an_action(trail: Trail) -> None:
     assert trail == ["do", "undo"]
 
 
-@pytest.mark.parametrize("mock", [MagicMock(), Mock(), MagicMock(spec=Action), Mock(spec_set=["execute", "rollback"])])
-def test_a_mock_is_an_action(mock: MagicMock) -> None:
+@pytest.mark.parametrize("mock", [MagicMock(spec=Action), Mock(spec=Action), Mock(spec_set=["execute", "rollback"])])
+def test_a_mock_of_an_action_is_an_action(mock: MagicMock) -> None:
     mock.reset_mock()
     q = actionqueue.ActionQueue()
     q.add(mock)
@@ -145,6 +146,26 @@ def test_a_mock_is_an_action(mock: MagicMock) -> None:
     q.execute()
     q.rollback()
     assert mock.method_calls == [call.execute(), call.execute(), call.rollback()]
+
+
+@pytest.mark.parametrize("mock", [MagicMock(), Mock()])
+def test_a_mock_that_answers_to_every_name_is_a_callable(mock: MagicMock) -> None:
+    q = actionqueue.ActionQueue()
+    q.add(mock)
+    q.execute()
+    q.rollback()
+    mock.assert_called_once_with()
+
+
+def test_another_object_of_a_class_that_says_nothing_of_the_methods_is_looked_at_for_itself(trail: Trail) -> None:
+    q = actionqueue.ActionQueue()
+    first: Any = SimpleNamespace(execute=lambda: trail.append("do"), rollback=lambda: trail.append("undo"))
+    other: Any = SimpleNamespace()
+    q.add(first)
+    with pytest.raises(TypeError, match="it is neither callable nor an action object"):
+        q.add(other)
+    q.execute()
+    assert trail == ["do"]
 
 
 def test_what_an_action_puts_in_place_of_its_methods_while_it_runs_is_called(trail: Trail) -> None:

@@ -24,6 +24,7 @@ from actionqueues import (
 )
 from actionqueues import action as step
 
+from .inside import SLEEP
 from .scripted import Boom, Scripted, Trail, queue_of
 
 
@@ -35,7 +36,7 @@ def trail() -> Trail:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr("actionqueues.drivers.sleep", waited.append)
+    monkeypatch.setattr(SLEEP, waited.append)
     return waited
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import actionqueues
 from actionqueues import ActionQueue, AsyncActionInSyncBlock, IllegalOperation, transaction
-from actionqueues.queueing import SupportsAction
+from actionqueues.core.queue import SupportsAction
 
 from .scripted import Boom, Scripted, Trail, queue_of
 

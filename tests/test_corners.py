@@ -10,6 +10,8 @@ import pytest
 
 from actionqueues import IllegalOperation, action, transaction
 
+from .inside import SET_HANDLER
+
 
 class Boom(Exception):
     """What makes a block fail."""
@@ -55,9 +57,13 @@ def test_a_step_that_ends_its_own_block_is_told_so() -> None:
     def end() -> None:
         q.__exit__(None, None, None)
 
-    with pytest.raises(IllegalOperation, match="leave the block where it was entered"), q:
+    with pytest.raises(IllegalOperation) as caught, q:
         put("a")
         end()
+    assert str(caught.value) == (
+        "cannot leave the transaction 'ended': it is committed; leave the block once, where it was entered; "
+        "to undo everything, raise an exception"
+    )
     assert trail[:1] == ["+a"]
 
 
@@ -72,7 +78,7 @@ def test_an_interrupt_that_comes_while_ctrl_c_is_given_back_is_raised(monkeypatc
 
     pressed: list[int] = []
     try:
-        monkeypatch.setattr("actionqueues.interrupts.set_handler", late)
+        monkeypatch.setattr(SET_HANDLER, late)
         with pytest.raises(KeyboardInterrupt), transaction():
             put("a")
             raise Boom

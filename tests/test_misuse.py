@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -128,7 +129,7 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         (
             "the rollback handler unknown of pay asks for 'cart' and 'userid', which cannot be supplied; name a "
-            "parameter 'card', 'amount', 'result', 'error' or 'step', or give it a default"
+            "parameter 'card', 'amount', 'result', 'error', 'step' or 'cause', or give it a default"
         ),
     ),
     (
@@ -170,6 +171,11 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         lambda: transaction(independent=True, outermost=True),
         TypeError,
         "transaction(): independent=True and outermost=True exclude each other",
+    ),
+    (
+        lambda: action(irreversible=True, read_only=True),
+        TypeError,
+        "@action(irreversible=True) and @action(read_only=True) exclude each other",
     ),
     (
         lambda: transaction(retry=5),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType] - wrong
@@ -391,6 +397,44 @@ def test_a_transaction_object_cannot_be_entered_twice(end: str, w: World) -> Non
         q.__enter__()
     with pytest.raises(NoTransaction):
         current_transaction()
+
+
+def test_a_block_that_was_never_entered_cannot_be_left() -> None:
+    q = transaction("order")
+    with pytest.raises(IllegalOperation) as caught:
+        q.__exit__(None, None, None)
+    assert str(caught.value) == (
+        "cannot leave the transaction 'order': it has not been entered; write `with transaction() as q:`"
+    )
+    with q:  # an illegal call changes nothing
+        pass
+    assert q.state == "committed"
+
+
+def test_a_block_that_has_committed_cannot_be_left_again(w: World) -> None:
+    with transaction("order") as q:
+        w.define("a")()
+    with pytest.raises(IllegalOperation, match=r"^cannot leave the transaction 'order': it is committed; leave the bl"):
+        q.__exit__(None, None, None)
+    q.__exit__(Boom, Boom("late"), None)  # which goes on, and is told nothing new
+    assert (q.state, w.trail) == ("committed", ["+a"])
+
+
+def test_a_block_that_was_refused_in_one_place_can_be_entered_in_another_in_the_other_way(w: World) -> None:
+    q = transaction("order")
+
+    async def refused() -> None:
+        await q.__aenter__()
+
+    with transaction("outer"), pytest.raises(AsyncActionInSyncBlock):
+        asyncio.run(refused())
+    assert q.state == "new"
+    with q:
+        assert current_transaction() is q
+        w.define("a")()
+        with pytest.raises(AsyncActionInSyncBlock):
+            q.add(fetch, "url")
+    assert (repr(q), w.trail) == ("<Transaction 'order' committed>", ["+a"])
 
 
 @pytest.mark.parametrize("error", [IllegalOperation, NoTransaction, NestedTransaction, TransactionClosed])

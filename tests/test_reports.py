@@ -83,9 +83,41 @@ def test_a_report_of_a_commit_is_clean_and_short(w: World) -> None:
 def test_a_report_is_clean_if_every_undo_that_was_due_has_succeeded(problem: Exception | None, w: World) -> None:
     with pytest.raises(Boom, match="body"), transaction() as q:
         w.define("a", undo_fails=[problem] if problem else [])()
-        w.define("b", undo=False)()
+        w.define("b", undo=False, read_only=True)()
         raise Boom("body")
     assert q.report.clean is (problem is None)
+    assert q.report.failed is (problem is not None)
+    assert [step.name for step in q.report.left] == ([] if problem is None else ["a"])
+
+
+@pytest.mark.parametrize("kind", ["no handler", "irreversible", "skipped"])
+def test_what_nothing_undoes_is_left_and_told_without_being_asked_for(
+    kind: str, w: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Boom, match="body") as caught, transaction("order") as q:
+        w.define("a")()
+        if kind == "skipped":
+            with w.caught():
+                w.define("b", needs_result=True, fails=[Boom("b")])()
+        else:
+            w.define("b", undo=False, irreversible=kind == "irreversible")()
+        raise Boom("body")
+    assert [step.name for step in q.report.left] == ["b"]
+    assert (q.state, q.report.clean, q.report.failed) == ("rolled back", False, False)
+    reason = {"no handler": "no rollback handler", "skipped": "undo_b needs its result, which it does not have"}
+    told = f"not undone: b ({reason.get(kind, kind)})"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", f"order: {told}")]
+    assert getattr(caught.value, "__notes__", []) == ([] if kind == "skipped" else [f"actionqueues: {told}"])
+
+
+def test_what_a_savepoint_had_to_leave_is_in_the_report_of_the_block_around_it(w: World) -> None:
+    with transaction() as q:
+        with w.caught(), q.savepoint() as inner:
+            w.define("b", undo=False)()
+            raise Boom("inner")
+        w.define("a")()
+    assert ([step.name for step in inner.report.left], [step.name for step in q.report.left]) == (["b"], ["b"])
+    assert (q.state, q.report.clean) == ("committed", False)
 
 
 def test_a_report_can_be_read_while_the_rollback_is_under_way(w: World) -> None:
@@ -384,9 +416,9 @@ def test_the_record_of_a_running_step_shows_that_it_has_no_outcome() -> None:
 
     @action
     def look(number: int) -> None:
-        entry = current_step().entry
-        seen.append(repr(entry[:2]))
+        record = current_step()._record
+        seen.append(repr([record[0], *record[2:]]))
 
     with transaction():
         look(1)
-    assert seen == ["[1, PENDING]"]
+    assert seen == ["[PENDING, 1]"]

@@ -26,6 +26,7 @@ from actionqueues import (
     transaction,
 )
 
+from .inside import CLOCKS, SLEEP
 from .world import Boom, Stop, World
 
 FAILURES: list[Callable[[], Exception]] = [
@@ -53,7 +54,7 @@ def w() -> World:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     made: list[float] = []
-    monkeypatch.setattr("actionqueues.drivers.sleep", made.append)
+    monkeypatch.setattr(SLEEP, made.append)
     return made
 
 
@@ -315,7 +316,7 @@ def test_an_undo_that_gives_up_says_after_how_many_attempts(w: World, waits: lis
 
 
 def test_an_undo_ends_within_its_time(w: World, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.attempts.monotonic", lambda: 100.0 + sum(waits))
+    monkeypatch.setattr(CLOCKS[0], lambda: 100.0 + sum(waits))
     retry = Retry(attempts=None, timeout=10, wait_initial=4, wait_exp_base=1, wait_jitter=0)
     with pytest.raises(Boom, match="body"), transaction() as q:
         w.define("a", undo_fails=(Boom(str(n)) for n in range(99)), undo_retry=retry)()
@@ -340,7 +341,7 @@ def test_an_interrupt_while_an_undo_waits_does_not_lose_it(
     def sleep(seconds: float) -> None:
         raise interrupt
 
-    monkeypatch.setattr("actionqueues.drivers.sleep", sleep)
+    monkeypatch.setattr(SLEEP, sleep)
     with pytest.raises(type(interrupt)) as caught, transaction() as q:
         w.define("a")()
         w.define("b", undo_fails=[Boom("1")], undo_retry=Retry())()

@@ -25,6 +25,7 @@ from actionqueues import (
     transaction,
 )
 
+from .inside import CLOCKS, SLEEP
 from .world import AT_ONCE, Boom, Stop, World
 
 
@@ -36,7 +37,7 @@ def w() -> World:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     made: list[float] = []
-    monkeypatch.setattr("actionqueues.drivers.sleep", made.append)
+    monkeypatch.setattr(SLEEP, made.append)
     return made
 
 
@@ -236,7 +237,7 @@ def test_a_call_that_gives_up_raises_the_last_error_itself_with_a_note(w: World,
 
 
 def test_retrying_a_call_ends_within_its_time(w: World, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.attempts.monotonic", lambda: 50.0 + sum(waits))
+    monkeypatch.setattr(CLOCKS[0], lambda: 50.0 + sum(waits))
 
     @transaction(retry=Retry(attempts=None, timeout=9, wait_initial=4, wait_exp_base=1, wait_jitter=0))
     def run() -> None:

@@ -152,7 +152,10 @@ def test_a_call_that_has_done_something_irreversible_is_not_repeated_and_says_so
     with pytest.raises(LookupError) as caught:
         run()
     assert trail == ["+a", "send", "-a"]
-    assert caught.value.__notes__ == ["actionqueues: not called again, because send is irreversible and has been done"]
+    assert caught.value.__notes__ == [
+        "actionqueues: not undone: send (irreversible)",
+        "actionqueues: not called again, because something was left behind: send",
+    ]
 
 
 def test_a_decorated_function_gives_its_name_to_its_transactions_with_parentheses_as_well() -> None:

@@ -109,6 +109,7 @@ class ActionOptions(TypedDict, total=False):
 
     retry: Policy | None
     irreversible: bool
+    read_only: bool
     transaction_required: bool
     timeout: float | None
 

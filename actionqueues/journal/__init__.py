@@ -1,4 +1,7 @@
-"""The journal: a file that lets another process undo what a dead one has started."""
+"""The journal: a file that lets another process undo what a dead one has started.
+
+Stands on the core, through the seam that it is attached to (`core/watch.py`).  Used by programs, and by the command.
+"""
 
 from .errors import JournalCorrupt as JournalCorrupt
 from .errors import JournalError as JournalError
@@ -7,9 +10,9 @@ from .errors import NotRestorable as NotRestorable
 from .journal import Journal as Journal
 from .journal import set_default_journal as set_default_journal
 from .journal import shared_journal as shared_journal
+from .leftover import Recovered as Recovered
 from .marking import durable as durable
 from .recording import current_hook_key as current_hook_key
-from .recovery import Recovered as Recovered
 from .serializer import Serializer as Serializer
 from .serializer import Unsupported as Unsupported
 from .values import RecordedError as RecordedError

@@ -1,6 +1,8 @@
 """The exceptions of the journal: when each is raised, what to do now, and how it differs from its neighbours.
 
 All are `JournalError`s, so one `except` catches them, and all name the file where there is one.
+
+Stands on the errors of the package.  Used by the rest of the journal, and by programs.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ SQLite lets all connections of a process to a file share their locks.  A child t
 it believe that a new connection had the parent's locks.  As soon as the parent was gone, another process would take the
 child for dead, and delete the log that it was writing to.  So a child closes what it has inherited.  For that, nothing
 may be half done in it: a fork waits for what is being written and read.
+
+Stands on locks.  Used by the store.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from _thread import get_ident
 from typing import Final, Protocol
 from weakref import WeakSet
 
-from actionqueues.locks import Lock
+from .locks import Lock
 
 __all__ = ["Forked", "close_inherited", "waited_for"]
 

@@ -1,4 +1,7 @@
-"""What is in a journal, for a person or a program to look at."""
+"""What is in a journal, for a person or a program to look at.
+
+Stands on the store.  Used by `Journal`, and so by the command.
+"""
 
 from __future__ import annotations
 

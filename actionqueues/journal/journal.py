@@ -1,4 +1,8 @@
-"""`Journal`: what programs use of a journal file."""
+"""`Journal`: what programs use of a journal file.
+
+Stands on all the rest of the journal, and on the seam, which it gives a watch for each transaction.  Used by programs,
+the command, and ``transaction(journal=...)``.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
 from weakref import WeakValueDictionary
 
-from actionqueues.block import Block
-from actionqueues.locks import Lock
-from actionqueues.observing import intercept_all
+from actionqueues.core.watch import SEAM
 
 from . import ownership
 from .errors import JournalError
 from .inspecting import Entry, entries, entry_of
+from .leftover import Recovered
+from .locks import Lock
 from .recording import Recording
-from .recovery import Recovered, Recovery
+from .recovery import Recovery
 from .resolving import prune, resolve, resolve_hook
 from .serializer import Serializer
 from .store import Store
@@ -104,7 +108,7 @@ class Journal:
         if recover_on_open:
             self.recover()
 
-    def intercept(self, block: Block) -> Recording:
+    def intercept(self, block: Any) -> Recording:
         """What stands between a transaction and its steps."""
         return Recording(self, block.name, lambda: block.report)
 
@@ -234,4 +238,4 @@ def set_default_journal(journal: Journal | str | os.PathLike[str] | None) -> Non
     """Let every transaction of this process that names none have this journal; None for no more of that."""
     if journal is not None and not isinstance(journal, Journal):
         journal = shared_journal(journal)
-    intercept_all(None if journal is None else journal.intercept)
+    SEAM.attach(None if journal is None else journal.intercept)

@@ -2,6 +2,8 @@
 
 Nothing here imports anything: a name leads to what the program has imported by itself, so that a file edited by hand
 can make recovery look, and never load.
+
+Stands on the standard library.  Used by what writes and reads names: those of actions, and those in values.
 """
 
 from __future__ import annotations

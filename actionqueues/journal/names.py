@@ -1,15 +1,18 @@
-"""The names of actions: what a step is recorded as, and which action that is in the process that recovers."""
+"""The names of actions: what a step is recorded as, and which action that is in the process that recovers.
+
+Stands on definitions, and on the names of modules.  Used by the recording, and by what makes steps again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from actionqueues.definition import DEFINITIONS, Definition, definition_behind, function_of
-from actionqueues.hooks import Durable
-from actionqueues.locks import Lock
+from actionqueues.core.definition import DEFINITIONS, Definition, definition_behind, function_of
 
 from .errors import NotRecordable, NotRestorable
+from .locks import Lock
+from .marking import DurableFunction
 from .modules import find, module_name
 
 __all__ = ["function_called", "missing", "name_of", "name_of_function", "named"]
@@ -27,7 +30,7 @@ def _place(function: Any) -> str | None:
 
 
 def _definition(thing: Any) -> Definition | None:
-    if isinstance(thing, Durable):
+    if isinstance(thing, DurableFunction):
         return _definition(thing.function)
     return definition_behind(function_of(thing))
 
@@ -92,7 +95,7 @@ def name_of_function(function: Callable[..., object], path: str) -> str:
     definition = _definition(function)
     if definition is not None:
         return name_of(definition, path)
-    if isinstance(function, Durable):
+    if isinstance(function, DurableFunction):
         name = _place(function)
         if name is not None and any(thing is function for thing in find(name)):
             return name
@@ -112,7 +115,7 @@ def function_called(name: str, path: str) -> Callable[..., Any]:
         NotRestorable: if there is none that recovery may call.
     """
     for thing in find(name):
-        if isinstance(thing, Durable) and _definition(thing) is None:
+        if isinstance(thing, DurableFunction) and _definition(thing) is None:
             made: Callable[..., Any] = thing
             return made
     found = named(name)

@@ -1,4 +1,7 @@
-"""How a journal file is opened: made, recognised, migrated, or refused with what to do; and what its errors mean."""
+"""How a journal file is opened: made, recognised, migrated, or refused with what to do; and what its errors mean.
+
+Stands on the schema.  Used by the store.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The n-th owner holds the n-th byte.  A process number would not do: it is used again.  Where the system has locks that
 belong to the open file (Linux), nothing but the end of the process lets go of them; a forked child closes its copy.
+
+Stands on locks.  Used by the store, and by what takes over from the dead.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
-from actionqueues.locks import Lock
+from .locks import Lock
 
 __all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
 

@@ -1,4 +1,8 @@
-"""`Recording`: stands between a transaction and its steps, and writes down each of them before it runs."""
+"""`Recording`: the watch of one transaction, which writes down each of its steps before it runs.
+
+Stands on the seam, whose methods it answers, and on the store.  Used by `Journal`, and by recovery, which goes on with
+what another process has written down.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,25 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
-from actionqueues.blockstate import BlockState
-from actionqueues.definition import Definition
-from actionqueues.hooks import Durable, Hook
-from actionqueues.interceptor import Interceptor
-from actionqueues.locks import Lock
+from actionqueues.core.definition import Definition
+from actionqueues.core.requests import Call, Request
+from actionqueues.core.states import StepState
+from actionqueues.core.step import DEFINITION, VALUES, Step
+from actionqueues.core.text import shown
+from actionqueues.core.watch import Hook, Watch
 from actionqueues.report import Report
-from actionqueues.requests import Call, Request
-from actionqueues.signature import OBJECT
-from actionqueues.states import StepState
-from actionqueues.step import Step
-from actionqueues.telling import shown
 
 from .errors import JournalError
+from .locks import Lock
+from .marking import DurableFunction
 from .names import name_of, name_of_function
 from .rows import finish, never_run, set_undo
-from .store import Statement, Work, now
-from .values import readable
+from .store import Statement, Store, Work, now
+from .values import Values, readable
 
-if TYPE_CHECKING:
-    from .journal import Journal
-
-__all__ = ["Recording", "current_hook_key", "hook_called", "running_hook"]
+__all__ = ["JournalFile", "Recording", "current_hook_key", "hook_called", "running_hook"]
 
 #: The key of the durable hook that is being called.
 running_hook: ContextVar[str | None] = ContextVar("actionqueues.journal.running_hook", default=None)
@@ -48,6 +47,16 @@ _INTENT = (
     "INSERT INTO steps (tx, number, kind, name, arguments, state, attempts, key, started, ended) "
     "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)"
 )
+
+
+class JournalFile(Protocol):
+    """A `Journal`, as what writes into it sees it."""
+
+    store: Store
+    values: Values
+
+    def finished(self, transaction: int) -> None:
+        """A transaction has ended."""
 
 
 class _Saved(dict[str, Any]):
@@ -72,14 +81,14 @@ class _Saved(dict[str, Any]):
         return dict, (dict(self),)
 
 
-class Recording(Interceptor):
+class Recording(Watch):
     """Records one outermost transaction.
 
     What is recorded before something is done raises if it cannot be, so that it is not done.  What is recorded
     afterwards, while undoing, does not: it is tried again with the next commit, and the report says so.
     """
 
-    def __init__(self, journal: Journal, name: str, report: Callable[[], Report]) -> None:
+    def __init__(self, journal: JournalFile, name: str, report: Callable[[], Report]) -> None:
         self.journal = journal
         self.store = journal.store
         self.values = journal.values
@@ -96,7 +105,7 @@ class Recording(Interceptor):
         self._hooks_left = 0
         self._owner = 0
 
-    def entering(self, block: BlockState) -> None:
+    def entering(self, block: Any) -> None:
         self.store.open()
 
     # -- steps
@@ -106,7 +115,7 @@ class Recording(Interceptor):
         kind, name, arguments = self._described(step)
         self._intended.add(number)
         self.numbers[step] = number
-        step.saved = _Saved(self, step.definition, number)
+        step.saved = _Saved(self, step._record[DEFINITION], number)
         return self._intend(number, kind, name, arguments, step.key, "running")
 
     def keep(self, number: int, saved: str, *, sync: bool) -> None:
@@ -115,12 +124,12 @@ class Recording(Interceptor):
         self.store.write_guarded(statement, sync=sync)
 
     def _described(self, step: Step[Any]) -> tuple[str, str, str | None]:
-        definition = step.definition
+        definition: Definition = step._record[DEFINITION]
         if definition.frame is not None:
             name = name_of(definition, self.store.path)
-            return "action", name, self.values.arguments(definition, step.entry, step.name)
-        if definition.parameters is OBJECT:
-            return "object", step.name, self.values.arguments(definition, step.entry, step.name)
+            return "action", name, self.values.arguments(definition, step._record, step.name)
+        if definition.is_object:
+            return "object", step.name, self.values.arguments(definition, step._record, step.name)
         return "plain", readable(step.name), None
 
     def _intend(self, number: int, kind: str, name: str, arguments: str | None, key: str, state: str) -> Call:
@@ -169,7 +178,7 @@ class Recording(Interceptor):
             row = (self._result(step, result), saved, now(), self.tx, number)
             statement = "UPDATE steps SET state = 'done', result = ?, saved = ?, ended = ? WHERE tx = ? AND number = ?"
             return self._call(Statement(statement, row))
-        timed_out = step.definition.timeout is not None and isinstance(error, TimeoutError)
+        timed_out = step._record[DEFINITION].timeout is not None and isinstance(error, TimeoutError)
         ended = now()
         failed = ("unknown" if timed_out else "failed", self.values.error(error), ended, self.tx, number)
         attempt = (self.tx, number, step.attempts, ended, readable(shown(error)))
@@ -181,7 +190,7 @@ class Recording(Interceptor):
         return self._fact(work)
 
     def _result(self, step: Step[Any], result: object) -> str | None:
-        handler = step.definition.handler
+        handler = step._record[DEFINITION].handler
         try:
             return self.values.value(result, "result", step.name)
         except JournalError:
@@ -190,8 +199,8 @@ class Recording(Interceptor):
             return None
 
     def recorded(self, step: Step[Any]) -> Request:
-        args, kwargs, *_ = step.entry
-        function = step.definition.function
+        args, kwargs = step._record[VALUES:]
+        function = step._record[DEFINITION].function
         name = name_of_function(function, self.store.path)
         arguments = self.values.call(function, args, kwargs, step.name)
         number = next(self._count)
@@ -204,7 +213,7 @@ class Recording(Interceptor):
 
     # -- the end
 
-    def committing(self, block: BlockState, hooks: Sequence[Hook]) -> Request | None:
+    def committing(self, block: Any, hooks: Sequence[Hook]) -> Request | None:
         due = [(number, hook) for number, hook in enumerate(hooks, 1) if hook in self._hooks]
         if self.tx is None and not due:
             return None
@@ -235,7 +244,7 @@ class Recording(Interceptor):
         self.store.unfinished.discard(self.tx)
         self.journal.finished(self.tx)
 
-    def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
+    def rolling_back(self, block: Any, error: BaseException | None) -> Request | None:
         if self.tx is None:
             return None
         row = None if error is None else readable(shown(error)), self.tx
@@ -264,12 +273,12 @@ class Recording(Interceptor):
     def settled(self, step: Step[Any]) -> Request | None:
         tx, number = self.place_of(step)
         state = step.state
-        if state is StepState.UNDONE:
-            return None
+        if state is StepState.UNDONE and not step._record[DEFINITION].read_only:
+            return None  # that is in the file already, with the attempt
         reason = next((shown(e) for s, e in (*self.report().failures, *self.report().conflicts) if s is step), None)
         return self._fact(lambda db: set_undo(db, tx, number, str(state), reason and readable(reason)))
 
-    def rolled_back(self, block: BlockState) -> Request | None:
+    def rolled_back(self, block: Any) -> Request | None:
         tx = self.tx
         if tx is None:
             return None
@@ -285,7 +294,7 @@ class Recording(Interceptor):
 
         return Call(end)
 
-    def abandoned(self, block: BlockState) -> None:
+    def abandoned(self, block: Any) -> None:
         row = ("a third Ctrl-C has cut the rollback short", self.tx)
         statement = "UPDATE transactions SET state = 'stuck', owner = NULL, reason = ? WHERE id = ?"
         self._try(Statement(statement, row), sync=False)
@@ -294,7 +303,7 @@ class Recording(Interceptor):
     # -- hooks
 
     def registering(self, hook: Hook) -> None:
-        if isinstance(hook.function, Durable):
+        if isinstance(hook.function, DurableFunction):
             name = name_of_function(hook.function, self.store.path)
             arguments = self.values.call(hook.function, hook.args, hook.kwargs, hook.name)
             self._hooks[hook] = name, arguments, os.urandom(16).hex()

@@ -1,4 +1,7 @@
-"""What a person decides, and what is forgotten."""
+"""What a person decides, and what is forgotten.
+
+Stands on the store, and on the statements.  Used by `Journal`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Steps made again from what the file says: the same objects that the process had, as far as its data go."""
+"""Steps made again from what the file says: the same objects that the process had, as far as its data go.
+
+Stands on the names of actions, on the values, and on what binds a step.  Used by recovery.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,19 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from actionqueues.definition import Definition
-from actionqueues.handler import Handler
-from actionqueues.queueing import definition_of, undo_entry
-from actionqueues.signature import is_async, signature_of
-from actionqueues.states import StepState
-from actionqueues.step import OUTCOME, PENDING, Entry, Step
-from actionqueues.telling import shown
+from actionqueues.core.definition import Definition
+from actionqueues.core.queue import definition_of, undo_record
+from actionqueues.core.signature import is_async, signature_of
+from actionqueues.core.states import StepState
+from actionqueues.core.step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
+from actionqueues.core.text import shown
 
 from .errors import NotRestorable
 from .names import function_called, missing, named
 from .rows import StepRow
 from .values import Missing, Values
 
-__all__ = ["Blocked", "Restoring"]
+__all__ = ["Restoring"]
 
 _STATES = {
     "running": StepState.UNKNOWN,
@@ -28,23 +30,6 @@ _STATES = {
     "done": StepState.DONE,
     "failed": StepState.FAILED,
 }
-
-
-class Blocked(Definition):
-    """Stands for the action of a step that cannot be undone here; its undo fails with the reason."""
-
-    def __init__(self, name: str, reason: NotRestorable) -> None:
-        super().__init__(_nothing, name=name)
-        self.reason = reason
-
-        def refuse() -> NoReturn:
-            raise reason
-
-        self.handler = Handler(refuse)
-
-
-def _nothing() -> None:
-    """Nothing to undo."""
 
 
 class Restoring:
@@ -89,49 +74,45 @@ class Restoring:
             function is not None and function.is_async for each in found for function in (each.handler, each.probe)
         )
 
-    def step(self, row: StepRow) -> Step[Any]:
-        """The step; if it cannot be undone, one whose undo says why."""
+    def step(self, row: StepRow) -> tuple[Step[Any], NotRestorable | None]:
+        """The step; if it cannot be undone, why, and one whose undo raises that."""
+        reason: NotRestorable | None = None
         try:
             step = self._step(row)
-        except NotRestorable as reason:
-            step = self._blocked(row, reason)
+        except NotRestorable as refused:
+            reason, step = refused, _refused(row, refused)
         except Exception as error:  # whatever somebody has written into the file
-            step = self._blocked(row, NotRestorable(self.path, f"step {row.number} cannot be read: {shown(error)}"))
+            reason = NotRestorable(self.path, f"step {row.number} cannot be read: {shown(error)}")
+            step = _refused(row, reason)
         step._key = row.key
         step.attempts = row.attempts
-        return step
-
-    def _blocked(self, row: StepRow, reason: NotRestorable) -> Step[Any]:
-        definition = Blocked(row.name, reason)
-        return Step(definition, definition.enter(), StepState.DONE)
+        return step, reason
 
     def _step(self, row: StepRow) -> Step[Any]:
         if row.kind == "by hand":
             function = function_called(row.name, self.path)
             args, kwargs = self.values.called(row.arguments or "[[], {}]", self.made)
-            entry = undo_entry(function, args, kwargs)
-            definition: Definition = entry[-1]
-            definition.name = row.name.rpartition(":")[2]
-            return Step(definition, entry, StepState.DONE)
+            return _by_hand(function, args, kwargs, row.name.rpartition(":")[2])
         if row.kind == "plain":
-            definition = Definition(_nothing, name=row.name)
-            return Step(definition, definition.enter(), _STATES[row.state])
-        definition, entry = self._called(row)
-        step: Step[Any] = Step(definition, entry, _STATES[row.state])
+            definition, _ = definition_of(_nothing, (), {})
+            definition.name = row.name
+            return Step(definition.enter(), _STATES[row.state])
+        record = self._called(row)
+        step: Step[Any] = Step(record, _STATES[row.state])
         if row.result is not None:
-            entry[OUTCOME] = self.values.read_value(row.result)
+            record[OUTCOME] = self.values.read_value(row.result)
         if row.error is not None:
             step.error = self.values.read_error(row.error)
         step.saved = self.values.read_saved(row.saved)
         self._check(step)
         return step
 
-    def _called(self, row: StepRow) -> tuple[Definition, Entry]:
+    def _called(self, row: StepRow) -> Record:
         if row.kind == "object":
             definition, values = self._object(row.arguments)
-            return definition, definition.enter(*values)
+            return definition.enter(*values)
         definition = self.definition(row)
-        return definition, [*self.values.entry(definition, row.arguments or "{}", self.made), PENDING, definition]
+        return [PENDING, definition, *self.values.of_call(definition, row.arguments or "{}", self.made)]
 
     def _object(self, arguments: str | None) -> tuple[Definition, tuple[Any, ...]]:
         action = self.values.read_value(json.dumps(json.loads(arguments or "{}").get("action")))
@@ -141,18 +122,37 @@ class Restoring:
 
     def _check(self, step: Step[Any]) -> None:
         """Refuse to call a handler with something that is missing."""
-        handler = step.definition.handler_of(step.entry)
+        record = step._record
+        definition: Definition = record[DEFINITION]
+        handler = definition.handler_of(record)
         if handler is None:
             return
-        names = step.definition.parameters.names
+        names = definition.parameters.names
         rest = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in _parameters(handler.function))
-        for name, value in zip((*names, "result"), step.entry, strict=False):
+        for name, value in zip((*names, "result"), (*record[VALUES:], record[OUTCOME]), strict=False):
             if isinstance(value, Missing) and (rest or handler.asks_for(name)):
                 raise NotRestorable(self.path, f"the undo of {step.name} needs {name!r}: {value.reason}")
             if name in names and rest and _holds_missing(value):
                 raise NotRestorable(self.path, f"the undo of {step.name} needs what is missing in {name!r}")
         if step.state is StepState.DONE and handler.needs_result and not step.has_result:
             raise NotRestorable(self.path, f"the undo of {step.name} needs 'result', which was no plain data")
+
+
+def _nothing() -> None:
+    """Nothing to undo."""
+
+
+def _by_hand(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Step[Any]:
+    record = undo_record(function, args, kwargs)
+    record[DEFINITION].name = name
+    return Step(record, StepState.DONE)
+
+
+def _refused(row: StepRow, reason: NotRestorable) -> Step[Any]:
+    def refuse() -> NoReturn:
+        raise reason
+
+    return _by_hand(refuse, (), {}, row.name)
 
 
 def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:

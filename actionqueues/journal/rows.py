@@ -1,4 +1,7 @@
-"""The statements that write and read the rows, each with its reason to be."""
+"""The statements that write and read the rows, each with its reason to be.
+
+Stands on the store.  Used by what records, recovers, and decides.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The layout of a journal file, its version, and how an older file becomes a newer one."""
+"""The layout of a journal file, its version, and how an older file becomes a newer one.
+
+Stands on SQLite alone.  Used by what opens a file.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 JSON has no way to say that a list was a tuple.  So everything that JSON does not know is an object with one key that
 starts with a ``$``, such as ``{"$tuple": [1, 2]}``, and reads well enough in the file.
+
+Stands on the names of modules.  Used by what writes and reads values, and by programs that know more types.
 """
 
 from __future__ import annotations

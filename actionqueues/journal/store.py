@@ -1,10 +1,12 @@
-"""`Store`: the one connection of a process to a journal file, and how threads share its disk syncs.
+"""`Store`: a journal file, as a process sees it, and how its threads share the disk syncs.
 
 SQLite has one writer at a time.  So a process writes through one connection, a thread at a time.  What other threads
 bring while one waits for the disk is committed together by the next: with many threads, a sync serves all of them.
 
 `synchronous` is set for each commit: FULL for what must survive a power cut, NORMAL for the rest, which the next sync
 takes along, and OFF if the journal is to survive processes only.
+
+Stands on the connections.  Used by all that reads and writes rows.
 """
 
 from __future__ import annotations
@@ -14,18 +16,20 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from time import gmtime, strftime, time
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
+from weakref import finalize
 
-from actionqueues.drivers import asked
+from actionqueues.core.drivers import drive
+from actionqueues.core.requests import Call
+from actionqueues.core.watch import ask
 from actionqueues.errors import IllegalOperation
-from actionqueues.locks import Lock
-from actionqueues.requests import Call
 
+from .connections import Connections
 from .errors import JournalError
-from .forking import close_inherited, waited_for
-from .opening import connect, damaged, explained
+from .forking import waited_for
+from .locks import Lock
+from .opening import damaged
 from .ownership import OwnerLocks
 
 __all__ = ["Statement", "Store", "Work", "now"]
@@ -47,8 +51,6 @@ class Statement:
         """Execute it, as a part of a larger commit."""
         db.execute(self.text, self.row)
 
-
-T = TypeVar("T")
 
 _OFF, _NORMAL, _FULL = 0, 1, 2
 _LEVELS: Final = tuple(f"PRAGMA synchronous = {level}" for level in (_OFF, _NORMAL, _FULL))
@@ -98,53 +100,37 @@ class Store:
         waited_for(self)
 
     def _forget(self) -> None:
-        self._opening, self._writing, self._reading = Lock(), Lock(), Lock()
+        self._open = Connections(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
+        # A program that drops it without closing it should not run out of open files.  Its transactions would keep it.
+        self._dropped = finalize(self, self._open.close)
+        self._dropped.atexit = False  # threads may go on, and need the locks
         self._mutex = Lock()
         self._queue: list[_Ticket] = []
         self.late: list[Work] = []  # what could not be recorded when it happened
         self._led = False
-        self._db: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
         self._synchronous = -1
-        self._files: dict[str, tuple[int, ...]] = {}  # their numbers, and those of their devices
-        self._locks: OwnerLocks | None = None
         self._owner: int | None = None
         self.unfinished: set[int] = set()  # the transactions of this process that go on
 
     @property
     def in_use(self) -> tuple[Lock, ...]:
         """What is held while a connection is made, written with, and read with."""
-        return self._opening, self._writing, self._reading
+        return self._open.opening, self._open.writing, self._open.reading
 
     def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
-        close_inherited(self._writing, self._db)
-        close_inherited(self._reading, self._reader)
-        if self._locks is not None:
-            self._locks.close()
+        self._dropped.detach()
+        self._open.close_inherited()
         self._forget()
 
-    # -- opening
-
-    def open(self) -> sqlite3.Connection:
+    def open(self) -> None:
         """Open the file, unless it is open.
 
         Raises:
             JournalError: if that is not possible.
             JournalCorrupt: if it is damaged, or something else.
         """
-        db = self._db
-        if db is not None:
-            return db
-        with self._opening:
-            if self._db is None:  # pragma: no branch - another thread may have opened it meanwhile
-                self._db = self._wrapped(self._connect)
-            return self._db
-
-    def _connect(self) -> sqlite3.Connection:
-        db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
-        self._files = {path: os.stat(path)[1:3] for path in (self.path, f"{self.path}-wal")}
-        return db
+        self._open.writer()
 
     def close(self) -> None:
         """Close the file, and let go of the ownership.  It is opened again when it is needed.
@@ -161,34 +147,16 @@ class Store:
         if self.late:
             with suppress(JournalError):  # the reports of those whom it concerns have told of it
                 self.write_guarded(lambda _: None, sync=True)
-        with self._opening:
-            self._close()
+        with self._open.opening:
+            self._dropped()
             self._forget()
-
-    def __del__(self) -> None:
-        """Nobody uses it any more; its transactions would."""
-        self._close()
-
-    def _close(self) -> None:
-        for db in (self._reader, self._db):
-            if db is not None:
-                db.close()
-        if self._locks is not None:
-            self._locks.close()
 
     # -- ownership
 
     @property
     def locks(self) -> OwnerLocks:
         """The locks of the owners."""
-        if self._locks is None:
-            self.open()
-            with self._opening:
-                if self._locks is None:  # pragma: no branch - likewise
-                    locks = self._wrapped(lambda: OwnerLocks(f"{self.path}-owners"))
-                    self._files = {**self._files, locks.path: locks.file}
-                    self._locks = locks
-        return self._locks
+        return self._open.locks()
 
     @property
     def owner(self) -> int:
@@ -196,15 +164,16 @@ class Store:
         if self._owner is not None:
             return self._owner
         locks = self.locks
-        with self._opening:
-            if self._owner is None:  # pragma: no branch - likewise
-                self._owner = self._wrapped(lambda: self._new_owner(locks))
+        with self._open.opening:
+            if self._owner is None:  # pragma: no branch - another thread may have been given it meanwhile
+                self._owner = self._open.explained(lambda: self._new_owner(locks))
         return self._owner
 
     def _new_owner(self, locks: OwnerLocks) -> int:
         import sys
 
-        program = " ".join(sys.argv).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
+        # Without its arguments, which may be secrets.
+        program = next(iter(sys.argv), "").encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
         made: list[int] = []
         row = (os.getpid(), program, now())
 
@@ -241,7 +210,7 @@ class Store:
                 try:
                     self._commit((work,), sync)
                 except (sqlite3.Error, OSError) as error:
-                    raise self._explained(error) from error
+                    raise self._open.explanation(error) from error
                 return
         finally:
             if leads:
@@ -256,7 +225,7 @@ class Store:
 
     def write_guarded(self, work: Work, *, sync: bool) -> None:
         """The same for code that nothing keeps Ctrl-C from: it is raised once that is done."""
-        for raised in asked(Call, lambda: self.write(work, sync=sync)):
+        for raised in drive(ask(Call, lambda: self.write(work, sync=sync))):
             if raised is not None:
                 raise raised
 
@@ -298,7 +267,7 @@ class Store:
             self._commit([ticket.work for ticket in batch], any(ticket.sync for ticket in batch))
         except Exception as error:
             if len(batch) == 1:
-                batch[0].error = self._explained(error) if isinstance(error, sqlite3.Error | OSError) else error
+                batch[0].error = self._open.explanation(error) if isinstance(error, sqlite3.Error | OSError) else error
             else:
                 for ticket in batch:  # what is wrong with one is no fault of the others
                     self._commit_all([ticket])
@@ -306,10 +275,10 @@ class Store:
             ticket.done = True
 
     def _commit(self, works: Sequence[Work], sync: bool) -> None:
-        db = self._db or self.open()
-        with self._writing:
+        db = self._open.writer()
+        with self._open.writing:
             if sync:
-                self._check_place()
+                self._open.check_place()
             level = _OFF if not self.durable else _FULL if sync else _NORMAL
             if level != self._synchronous:
                 db.execute(_LEVELS[level])
@@ -334,43 +303,11 @@ class Store:
                 db.execute("ROLLBACK")
             raise
 
-    def _check_place(self) -> None:
-        """Refuse a file that nobody else will find; its log and its file of locks belong to it."""
-        for path, known in self._files.items():
-            try:
-                found = os.stat(path)[1:3]
-            except OSError:
-                reason = "has been removed while it was in use; nothing is recorded until the program starts again"
-                raise JournalError(self.path, f"{self._called(path)}{reason}") from None
-            if found != known:
-                raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
-
-    def _called(self, path: str) -> str:
-        which = {f"{self.path}-wal": "its log", f"{self.path}-owners": "its file of locks"}
-        return f"{which[path]}, {path!r}, " if path in which else ""
-
     # -- reading
 
     def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query, through a connection of its own, so that no step has to wait."""
-
-        def rows() -> list[Any]:
-            self.open()
-            with self._reading:
-                self._check_place()
-                if self._reader is None:
-                    # Not by its path alone, which would make a new file if it has vanished.
-                    there = f"{Path(self.path).as_uri()}?mode=rw"
-                    options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
-                    self._reader = sqlite3.connect(there, timeout=self.busy_timeout, **options)
-                try:
-                    return self._reader.execute(statement, parameters).fetchall()
-                except BaseException:
-                    self._reader.close()
-                    self._reader = None
-                    raise
-
-        return self._wrapped(rows)
+        return self._open.rows(statement, parameters)
 
     def check(self) -> None:
         """Look for damage in the whole file.
@@ -381,12 +318,3 @@ class Store:
         found = self.read("PRAGMA quick_check(1)")[0][0]
         if found != "ok":
             raise damaged(self.path, found)
-
-    def _wrapped(self, function: Callable[[], T]) -> T:
-        try:
-            return function()
-        except (sqlite3.Error, OSError) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: sqlite3.Error | OSError) -> JournalError:
-        return explained(self.path, error, self.busy_timeout)

@@ -1,4 +1,8 @@
-"""How calls, results and errors are written, and read again."""
+"""How calls, results and errors are written, and read again.
+
+Stands on the serializer, and on records, whose values it takes in the order of the parameters.  Used by the recording,
+and by what makes steps again.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from actionqueues.definition import Definition
-from actionqueues.signature import signature_of
-from actionqueues.step import Entry
-from actionqueues.telling import shown
+from actionqueues.core.definition import Definition
+from actionqueues.core.signature import signature_of
+from actionqueues.core.step import VALUES, Record
+from actionqueues.core.text import shown
 
 from .errors import NotRecordable, NotRestorable
 from .modules import find, qualified_name
@@ -106,7 +110,7 @@ class Values:
             kind.__qualname__,
         ) from None
 
-    def arguments(self, definition: Definition, entry: Entry, what: str) -> str:
+    def arguments(self, definition: Definition, record: Record, what: str) -> str:
         """The arguments of a call, as a JSON object by the names of the parameters."""
         names, shape = definition.parameters.names, definition.parameters.shape
         if not names:
@@ -118,7 +122,7 @@ class Values:
         texts: list[str] = []
         last = len(names) - 1 if shape.var_keyword else -1
         for place, name in enumerate(names):
-            value = entry[place]
+            value = record[VALUES + place]
             texts.append(heads[place])
             if place == last:
                 texts.append(self._object(value, what))
@@ -172,8 +176,8 @@ class Values:
         except Exception as error:
             return Missing(f"it cannot be read: {shown(error)}")
 
-    def entry(self, definition: Definition, text: str, made: Mapping[str, Any]) -> Entry:
-        """The values of a call in the order of a record, with `Missing` ones among them; without outcome."""
+    def of_call(self, definition: Definition, text: str, made: Mapping[str, Any]) -> list[Any]:
+        """The values of a call in the order of a record, with `Missing` ones among them."""
         data = self._parsed(text)
         parameters = definition.parameters
         names, shape = parameters.names, parameters.shape
@@ -181,17 +185,17 @@ class Values:
         positional = names[: parameters.positional]
         if parameters.defaults:
             defaults.update(zip(positional[-len(parameters.defaults) :], parameters.defaults, strict=True))
-        entry: Entry = []
+        values: list[Any] = []
         for place, name in enumerate(names):
             if name not in data:
                 empty: Any = {} if shape.var_keyword and place == len(names) - 1 else ()
                 default = defaults.get(name, Missing(f"{definition.name} had no parameter {name!r} then"))
-                entry.append(default if place < len(names) - shape.var_keyword - shape.var_positional else empty)
+                values.append(default if place < len(names) - shape.var_keyword - shape.var_positional else empty)
             elif shape.var_keyword and place == len(names) - 1:
-                entry.append({key: self._decode(item, made) for key, item in data[name].items()})
+                values.append({key: self._decode(item, made) for key, item in data[name].items()})
             else:
-                entry.append(self._decode(data[name], made))
-        return entry
+                values.append(self._decode(data[name], made))
+        return values
 
     def called(self, text: str, made: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a plain call.

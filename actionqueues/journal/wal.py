@@ -3,6 +3,8 @@
 What it drops is, as a rule, the torn end of a commit that was never completed.  But if complete commits follow a
 damaged frame, they were there once.  Each frame has a checksum that goes on from the one before it, so those behind the
 damage can be recognised by going on from what is written.  The format is documented by SQLite ("WAL-mode file format").
+
+Stands on nothing.  Used by what opens a file.
 """
 
 from __future__ import annotations

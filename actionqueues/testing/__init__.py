@@ -1,4 +1,7 @@
-"""Prove that rollbacks roll back: fault sweeps, and what tests of actions need, with pytest or without."""
+"""Prove that rollbacks roll back: fault sweeps, and what tests of actions need, with pytest or without.
+
+Stands on the core, of which it uses the seam (`core/watch.py`) and little else.  Used by tests.
+"""
 
 from .diagnosis import Bug as Bug
 from .diagnosis import Finding as Finding

@@ -1,4 +1,7 @@
-"""Child processes that call a function and may be killed meanwhile: forked, or started anew where there is no fork."""
+"""Child processes that call a function and may be killed meanwhile: forked, or started anew where there is no fork.
+
+Stands on the operating system.  Used by the fault ``crash``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The fault ``crash``: a child process runs the scenario and is killed, another one recovers, and both are judged."""
+"""The fault ``crash``: a child process runs the scenario and is killed, another one recovers, and both are judged.
+
+Stands on children, and on what plays a scenario.  Used by the sweep.
+"""
 
 from __future__ import annotations
 

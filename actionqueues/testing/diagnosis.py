@@ -1,4 +1,7 @@
-"""What is wrong with a scenario that was not restored: whose undo, why, and what would help."""
+"""What is wrong with a scenario that was not restored: whose undo, why, and what would help.
+
+Stands on what runs have recorded.  Used by the sweep, for each outcome.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,9 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import methodcaller
 from typing import Any
 
-from actionqueues.signature import signature_of
-from actionqueues.states import StepState
+from actionqueues.core.states import StepState
 
 from .differences import ABSENT, Change, concerns
 from .faults import Fault, Trial
@@ -268,12 +269,9 @@ def _left(trial: Trial, run: Run, changes: Sequence[Change], target: StepRecord 
         culprit = next((each for each in run.records if _undo_touches(run, each, changes)), None)
         if culprit is not None:
             return _too_much(culprit, changes)
-    if (
-        culprit is None
-        and target is not None
-        and any(run.effects_of(each) is None for each in started if each.returned)
-    ):
-        culprit = target  # not all effects are known, as where steps run at the same time
+    if culprit is None:  # not all effects are known, as where steps run at the same time
+        unknown = [each for each in started if each.reached and run.effects_of(each) is None]
+        culprit = next((each for each in unknown if each.definition.handler is None), target if unknown else None)
     if culprit is None:
         by_hand = ", ".join(dict.fromkeys(record.name for record in run.records if record.by_hand))
         if by_hand:
@@ -303,10 +301,10 @@ def _too_much(record: StepRecord, changes: Sequence[Change]) -> Finding:
 
 
 def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding:
-    name, definition = record.name, record.step.definition
+    name, definition = record.name, record.definition
     handler = definition.handler
     happened = _circumstances(trial, record)
-    undo = "rollback" if handler is None or isinstance(handler.function, methodcaller) else handler.name
+    undo = "rollback" if handler is None or definition.is_object else handler.name
     if definition.irreversible:
         return Finding(
             Bug.IRREVERSIBLE,
@@ -352,7 +350,7 @@ def _why(trial: Trial, record: StepRecord, changes: Sequence[Change]) -> Finding
         return Finding(Bug.INCOMPLETE, name, f"{name}: {happened}, and its undo was not called; {advice}")
     if any(change.kind == "removed" for change in changes):
         return _too_much(record, changes)
-    if record.undone_as is not StepState.DONE and "result" in signature_of(handler.function).parameters:
+    if record.undone_as is not StepState.DONE and handler.asks_for("result"):
         return Finding(
             Bug.LOST_REPLY,
             name,

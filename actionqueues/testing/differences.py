@@ -1,4 +1,7 @@
-"""What differs between two pictures of the world: what was added, removed and changed, and where."""
+"""What differs between two pictures of the world: what was added, removed and changed, and where.
+
+Stands on nothing.  Used by all that compares: runs, the world of a sweep, diagnoses.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,14 @@
-"""`sweep`: what users call to have a scenario swept."""
+"""`sweep`: what users call to have a scenario swept.
+
+Stands on `Sweep`.  Used by tests, and by the plugin for pytest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, Required, TypedDict
 
-from actionqueues.step import Step
+from actionqueues.core.step import Step
 
 from .differences import Ignore
 from .faults import ErrorSource

@@ -1,4 +1,7 @@
-"""The faults of a sweep, what each looks like, and the ids by which one of them can be run alone."""
+"""The faults of a sweep, what each looks like, and the ids by which one of them can be run alone.
+
+Stands on retry policies, which say what is worth another attempt.  Used by all of a sweep.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
+from actionqueues.core.step import Step
 from actionqueues.errors import RollbackConflict
 from actionqueues.retry import Policy, next_wait
-from actionqueues.step import Step
 
 __all__ = [
     "FAMILIES",

@@ -1,4 +1,7 @@
-"""Rollback coverage: which rollback handlers have run in the tests, in which states of their steps."""
+"""Rollback coverage: which rollback handlers have run in the tests, in which states of their steps.
+
+Stands on the seam of the core, and on the definitions of all actions.  Used by the plugin for pytest, and by children.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
-from actionqueues.definition import DEFINITIONS, Definition
-from actionqueues.interceptor import Interceptor
-from actionqueues.requests import Request
-from actionqueues.step import Step
+from actionqueues.core.definition import DEFINITIONS, Definition
+from actionqueues.core.requests import Request
+from actionqueues.core.step import Step
+from actionqueues.core.watch import Watch
 
-from .chaining import Passing, then
-from .waiting import watching
+from .calling import definition_of_step
+from .chaining import Passing, then, watching
 
 __all__ = ["WATCHING", "CoverageData", "HandlerCoverage", "Listed", "actions_of", "coverage_lines", "identity"]
 
@@ -26,7 +29,7 @@ def identity(definition: Definition) -> str:
 
 
 class _Noting(Passing):
-    def __init__(self, coverage: HandlerCoverage, inner: Interceptor | None) -> None:
+    def __init__(self, coverage: HandlerCoverage, inner: Watch | None) -> None:
         super().__init__(inner)
         self._coverage = coverage
 
@@ -90,7 +93,7 @@ class HandlerCoverage:
     def ran(self, step: Step[Any]) -> None:
         """The handler of a step is about to run."""
         state = f"{step.state} in a sweep" if self._sweeping else str(step.state)
-        self.states.setdefault(identity(step.definition), set()).add(state)
+        self.states.setdefault(identity(definition_of_step(step)), set()).add(state)
 
     def look(self, packages: Iterable[str]) -> None:
         """Find the actions of these packages."""

@@ -1,4 +1,7 @@
-"""What single tests of actions need: a fault at one step, a record of what happened, a step for a handler alone."""
+"""What single tests of actions need: a fault at one step, a record of what happened, a step for a handler alone.
+
+Stands on the seam of the core, and on how steps are bound.  Used by tests.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeAlias
 
-from actionqueues.blockstate import BlockState
-from actionqueues.hooks import Hook
-from actionqueues.interceptor import Interceptor
-from actionqueues.owner import undoing
-from actionqueues.queueing import definition_of
-from actionqueues.requests import Request
-from actionqueues.states import StepState
-from actionqueues.step import OUTCOME, PENDING, Step
+from actionqueues.core.queue import definition_of
+from actionqueues.core.requests import Request
+from actionqueues.core.states import StepState
+from actionqueues.core.step import OUTCOME, PENDING, Step
+from actionqueues.core.watch import Hook, Watch
 
-from .chaining import Passing, then
-from .waiting import watching
+from .calling import as_if_undone
+from .chaining import Passing, then, watching
 
 __all__ = ["Recorder", "When", "fail_at", "fake_step"]
 
@@ -27,7 +27,7 @@ When: TypeAlias = Literal["before", "after", "undo", "undone"]
 class _Failing(Passing):
     """Raises at one step."""
 
-    def __init__(self, inner: Interceptor | None, fail: Callable[[Step[Any], str], None]) -> None:
+    def __init__(self, inner: Watch | None, fail: Callable[[Step[Any], str], None]) -> None:
         super().__init__(inner)
         self._fail = fail
 
@@ -109,7 +109,7 @@ class Recorder:
 
 
 class _Recording(Passing):
-    def __init__(self, inner: Interceptor | None, events: list[str]) -> None:
+    def __init__(self, inner: Watch | None, events: list[str]) -> None:
         super().__init__(inner)
         self._say = events.append
 
@@ -121,22 +121,17 @@ class _Recording(Passing):
         self._say(f"undone {step.name}" if error is None else f"undo of {step.name} failed")
         return self._inner.undone(step, error)
 
-    def committed(self, block: BlockState) -> None:
+    def committed(self, block: Any) -> None:
         self._say(f"committed {block.name}")
         self._inner.committed(block)
 
-    def rolled_back(self, block: BlockState) -> Request | None:
+    def rolled_back(self, block: Any) -> Request | None:
         self._say(f"rolled back {block.name}")
         return self._inner.rolled_back(block)
 
     def calling_hook(self, hook: Hook) -> Request | None:
         self._say(f"hook {hook.name}")
         return self._inner.calling_hook(hook)
-
-
-class _Current:
-    def __init__(self, step: Step[Any]) -> None:
-        self.step = step
 
 
 @contextmanager
@@ -170,14 +165,11 @@ def fake_step(
         TypeError: if the arguments do not fit the action.
     """
     definition, args = definition_of(action, args, kwargs)
-    entry = definition.enter(*args, **kwargs)
-    entry[OUTCOME] = result
-    step: Step[Any] = Step(definition, entry, StepState(state))
+    record = definition.enter(*args, **kwargs)
+    record[OUTCOME] = result
+    step: Step[Any] = Step(record, StepState(state))
     step.error, step.attempts = error, 1
     step.saved.update(saved or {})
     step._key = key
-    token = undoing.set(_Current(step))
-    try:
+    with as_if_undone(step):
         yield step
-    finally:
-        undoing.reset(token)

@@ -1,4 +1,7 @@
-"""`Injector`: the interceptor that injects the faults of a run, records what happens, and passes everything on."""
+"""`Injector`: the watch that injects the faults of a run, records what happens, and passes everything on.
+
+Stands on the seam of the core.  Used by what plays a scenario.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from threading import current_thread, main_thread
 from typing import Any
 
-from actionqueues.blockstate import BlockState
-from actionqueues.concurrency import in_trio
-from actionqueues.hooks import Hook
-from actionqueues.interceptor import Interceptor
-from actionqueues.requests import Await, Request
-from actionqueues.step import PENDING, Step
+from actionqueues.core.current import running_step
+from actionqueues.core.log import get_current
+from actionqueues.core.requests import Await, Request
+from actionqueues.core.step import PENDING, Step
+from actionqueues.core.tasks import running_task, sleep
+from actionqueues.core.watch import Hook, Watch
 
-from .chaining import Passing, call_again, then
+from .calling import call_again
+from .chaining import Passing, then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .record import Run, StepRecord
-from .waiting import current_task
 
 __all__ = ["Disturb", "Injector"]
 
@@ -32,20 +35,19 @@ _OFTEN = 1000  # after so many attempts nobody believes in an end
 
 def _delivery() -> Request:
     """Waits where a cancellation is delivered."""
-    if in_trio():
-        import trio
-
-        return Await(trio.lowlevel.checkpoint(), "a cancellation")
-    return Await(asyncio.sleep(0), "a cancellation")
+    return Await(sleep(0), "a cancellation")
 
 
 class Injector(Passing):
-    """Stands between one transaction, or all classic queues, and their steps, in front of another interceptor."""
+    """Stands between one transaction or classic queue and its steps, in front of another watch.
+
+    It is made where that begins, which tells what that is in: nothing, or a step, or just another transaction.
+    """
 
     def __init__(
         self,
         run: Run,
-        inner: Interceptor | None = None,
+        inner: Watch | None = None,
         *,
         disturb: Disturb | None = None,
         error: Any = None,
@@ -54,28 +56,31 @@ class Injector(Passing):
         self.run = run
         self._disturb = disturb
         self._error = error
+        log = get_current()
+        self._outermost = log is None or getattr(log.block, "left", False)  # or this code has outlived that block
+        self._within = running_step(log)
         self._entered_with: object = None
         self._hook_before: object = None
 
     def _event(self, place: str, event: str, inner: Callable[[], Request | None]) -> Request | None:
-        """Something has happened: let the inner interceptor know, with a moment to be killed in before and after."""
+        """Something has happened: let the inner watch know, with a moment to be killed in before and after."""
         crash = self.run.crash
         crash(f"{place}.{event}")
         return then(inner(), lambda: crash(f"{place}.{event}+"))
 
-    def entering(self, block: BlockState) -> None:
+    def entering(self, block: Any) -> None:
         run = self.run
         run.entered += 1
-        run.last_block = block.name if block.surrounding is None else run.last_block
+        run.last_block = block.name if self._outermost else run.last_block
         run.repeating = block.name in run.ended_blocks
-        if block.surrounding is not None:
+        if not self._outermost:
             self._entered_with = run.photo()
         self._inner.entering(block)
 
     # -- bodies
 
     def starting(self, step: Step[Any]) -> Request | None:
-        record = self.run.start(step)
+        record = self.run.start(step, running_step(get_current()) or self._within)
         return self._event(record.place, "starting", lambda: self._inner.starting(step))
 
     def attempting(self, step: Step[Any]) -> Request | None:
@@ -91,29 +96,34 @@ class Injector(Passing):
         if point is not None:
             record.attempts += 1
             run.fire(point)
-            raise error_for(step, step.definition.retry, self._error)
-        run.begin(record)
+            raise error_for(step, record.definition.retry, self._error)
         point = run.armed_at(record.place, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE)
-        if point is None or record.attempts > 1 or not step.definition.is_async:
-            return None
-        cancel = self._what_cancels(record)
-        if cancel is None:
-            return None
-        if point.fault is Fault.CANCEL_INSIDE and not in_trio():
+        first = record.attempts == 0 and record.definition.is_async
+        cancel = self._what_cancels(record) if point is not None and first else None
+        if point is None or cancel is None:
+            run.begin(record)
+        elif point.fault is Fault.CANCEL_BEFORE:
+            record.attempts += 1
+            run.fire(point)
+            cancel()
+            return _delivery()
+        elif run.scope is None:
+            run.begin(record)
             record.cancelling = asyncio.get_running_loop().call_soon(self._cancel_inside, point, cancel)
-            return None
-        run.fire(point)
-        cancel()
-        return _delivery() if point.fault is Fault.CANCEL_BEFORE else None
+        else:  # in trio it is delivered where the body first waits
+            run.begin(record)
+            self._cancel_inside(point, cancel)
+        return None
 
     def _what_cancels(self, record: StepRecord) -> Callable[[], object] | None:
         """What cancels the running task; None where there is none, or where it is not one of this run."""
         if not record.in_loop:
             return None
-        if in_trio():
-            return None if self.run.scope is None else self.run.scope.cancel
-        task = current_task()
-        return None if task is None or task is self.run.outer_task else task.cancel
+        if self.run.scope is not None:
+            cancel: Callable[[], object] = self.run.scope.cancel
+            return cancel
+        task = running_task()
+        return None if task is self.run.outer_task else getattr(task, "cancel", None)  # a task of trio's has none
 
     def _cancel_inside(self, point: Point, cancel: Callable[[], object]) -> None:
         self.run.fire(point)
@@ -150,24 +160,24 @@ class Injector(Passing):
         if lost is not None:
             result, error = PENDING, lost
         told = self._event(record.place, "attempted", lambda: self._inner.attempted(step, result, error))
-        if lost is None:
-            return told
 
         def lose() -> Request | None:
-            if cancel is None:
+            if cancel is not None:
+                cancel()
+                return _delivery() if record.definition.is_async else None
+            if lost is not None:
                 raise lost
-            cancel()
-            return _delivery() if step.definition.is_async else None
+            return None
 
         return then(told, lose)
 
     def _lost(self, record: StepRecord) -> tuple[BaseException | None, Callable[[], object] | None]:
-        """What is raised although the body has returned, and what cancels the task, if that does it."""
-        run, step = self.run, record.step
+        """What is raised although the body has returned; and what cancels its task, which a sync body outlives."""
+        run = self.run
         point = self._due(record, _AFTER)
         if point is not None:
             run.fire(point)
-            return error_for(step, step.definition.retry, self._error), None
+            return error_for(record.step, record.definition.retry, self._error), None
         if record.returned > 1:
             return None, None
         point = run.armed_at(record.place, Fault.INTERRUPT)
@@ -180,7 +190,7 @@ class Injector(Passing):
         if point is None or cancel is None:
             return None, None
         run.fire(point)
-        return Injected("cancelled"), cancel
+        return Injected("cancelled") if record.definition.is_async else None, cancel
 
     def recorded(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
@@ -189,10 +199,10 @@ class Injector(Passing):
 
     # -- the end
 
-    def committing(self, block: BlockState, hooks: Sequence[Hook]) -> Request | None:
+    def committing(self, block: Any, hooks: Sequence[Hook]) -> Request | None:
         run = self.run
         run.crash(f"{block.name}.committing")
-        if run.refuse and block.surrounding is None:
+        if run.refuse and self._outermost:
             run.refused += 1
             if run.refused > _OFTEN:
                 run.endless = True
@@ -203,10 +213,10 @@ class Injector(Passing):
             raise Refused("the commit was refused, to see whether everything is undone")
         return then(self._inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
 
-    def committed(self, block: BlockState) -> None:
+    def committed(self, block: Any) -> None:
         run = self.run
         self._inner.committed(block)
-        if block.surrounding is None:
+        if self._outermost:
             run.committed += 1
         else:
             after = run.photo()
@@ -238,7 +248,7 @@ class Injector(Passing):
 
     # -- undoing
 
-    def rolling_back(self, block: BlockState, error: BaseException | None) -> Request | None:
+    def rolling_back(self, block: Any, error: BaseException | None) -> Request | None:
         return self._event(block.name, "rolling_back", lambda: self._inner.rolling_back(block, error))
 
     def undoing(self, step: Step[Any]) -> Request | None:
@@ -248,8 +258,8 @@ class Injector(Passing):
 
     def _before_undo(self, record: StepRecord) -> Request | None:
         run, step = self.run, record.step
-        run.begin_undo(record)
-        handler = step.definition.handler
+        record.undone_as = record.undone_as or step.state
+        handler = record.definition.handler
         policy = None if handler is None else handler.retry
         point = run.armed_at(record.place, Fault.UNDO, Fault.UNDO_ONCE)
         if point is not None and (point.fault is Fault.UNDO or not record.undo_calls):
@@ -261,17 +271,23 @@ class Injector(Passing):
             raise error
         point = run.armed_at(record.place, Fault.STALE)
         if point is not None and self._disturb is not None and point not in run.fired:
-            before = run.photo()
-            try:
-                restore = self._disturb(step)
-            except Exception as error:
-                run.mistake = error
-                return None
-            run.disturbed = compare(before, run.photo())
-            run.restore = restore if callable(restore) else None
-            if run.disturbed:
-                run.fire(point)
+            self._make_stale(step, point, self._disturb)
+        run.begin_undo(record)
         return None
+
+    def _make_stale(self, step: Step[Any], point: Point, disturb: Disturb) -> None:
+        """Change what a step has made, as somebody else would."""
+        run = self.run
+        before = run.photo()
+        try:
+            restore = disturb(step)
+        except Exception as error:
+            run.mistake = error
+            return
+        run.disturbed = compare(before, run.photo())
+        run.restore = restore if callable(restore) else None
+        if run.disturbed:
+            run.fire(point)
 
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
         run, record = self.run, self.run.of(step)
@@ -308,7 +324,7 @@ class Injector(Passing):
         record.settled = step.state
         return self._event(record.place, "settled", lambda: self._inner.settled(step))
 
-    def rolled_back(self, block: BlockState) -> Request | None:
+    def rolled_back(self, block: Any) -> Request | None:
         run = self.run
         told = self._event(block.name, "rolled_back", lambda: self._inner.rolled_back(block))
         run.ended_blocks.add(block.name)

@@ -1,4 +1,7 @@
-"""The matrix of a sweep, steps by faults: as text for a terminal, and as a page that needs nothing else."""
+"""The matrix of a sweep, steps by faults: as text for a terminal, and as a page that needs nothing else.
+
+Stands on outcomes.  Used by the plugin for pytest.
+"""
 
 from __future__ import annotations
 

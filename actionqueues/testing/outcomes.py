@@ -1,4 +1,7 @@
-"""`Outcome`: what one trial of a sweep has shown, as data and as text; and what is raised if it is not good."""
+"""`Outcome`: what one trial of a sweep has shown, as data and as text; and what is raised if it is not good.
+
+Stands on diagnoses.  Used by the sweep, which makes them, and by users.
+"""
 
 from __future__ import annotations
 

@@ -1,25 +1,30 @@
-"""How a scenario is run once."""
+"""How a scenario is run once.
+
+Stands on the injector, and on the seam of the core.  Used by the sweep, and by the children that it kills.
+"""
 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from inspect import iscoroutine
 from typing import Any, Literal, TypeAlias, cast
 
 from actionqueues.actionqueue import ActionQueue
-from actionqueues.interceptor import Interceptor
-from actionqueues.owner import undoing
+from actionqueues.core.log import undoing
+from actionqueues.core.tasks import running_loop
+from actionqueues.core.watch import Watch
 
+from .chaining import watching
 from .children import PATIENCE
 from .faults import Endless, Fault, Injected
 from .injector import Disturb, Injector
 from .outcomes import SweepError
 from .record import Run
-from .waiting import loop_runs, no_sleep, watching
+from .waiting import no_sleep
 
 __all__ = ["Backend", "Player"]
 
@@ -29,9 +34,15 @@ Backend: TypeAlias = "Literal['asyncio', 'trio'] | Callable[[Coroutine[Any, Any,
 
 _LOOPS = ("asyncio", "trio")
 
+#: What trio calls its worker threads while they wait for work.
+_IDLE_IN_TRIO = "Trio thread "
+
 
 class _Quiet(logging.Filter):
-    """Keeps injected failures, and what follows from an undo that was kept back, out of the log: they are not real."""
+    """Keeps injected failures, and what follows from them, out of the log: they are not real.
+
+    What a rollback had to leave is told by the outcomes.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -39,6 +50,8 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
+        if error is None and ": not undone: " in record.getMessage():
+            return False
         return not (isinstance(error, Injected) or (error is not None and self._run.armed_at_undo))
 
 
@@ -104,6 +117,7 @@ class Player:
         """
         before = {*threading.enumerate(), *self._known_threads}
         with (
+            _pooled() as pooled,
             no_sleep(),
             _quiet(run),
             watching(lambda inner: self._injector(run, inner)),
@@ -119,18 +133,18 @@ class Player:
                     raise
             if run.after_rollback is None:
                 Injector(run).repair()  # of a classic queue, whose end nobody tells
-            self._join(before, run)
+            self._join(before, pooled, run)
         if run.mistake is not None:
             raise SweepError(f"disturb=, or what takes that back, raised {run.mistake!r}") from run.mistake
 
-    def _injector(self, run: Run, inner: Interceptor | None) -> Interceptor:
+    def _injector(self, run: Run, inner: Watch | None) -> Watch | None:
         """What stands in a transaction, but for one that an undo makes for itself: that is a part of the undo."""
         if undoing.get() is not None:
-            return inner or Interceptor()
+            return inner
         return Injector(run, inner, disturb=self._disturb, error=self._error)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> None:
-        if loop_runs():
+        if running_loop() is not None:
             coroutine.close()
             raise SweepError(
                 "an async scenario cannot be swept where an event loop runs already, since each run of it gets a loop "
@@ -176,18 +190,37 @@ class Player:
         injected = any(fault.startswith(("cancel", "interrupt")) for fault in faults)
         return injected and isinstance(error, BaseExceptionGroup)
 
-    def _join(self, before: set[threading.Thread], run: Run) -> None:
-        """Wait for the threads that it has started, except those of pools, which wait for work."""
-        pools = sys.modules.get("concurrent.futures.thread")
-        pooled = set(pools._threads_queues) if pools is not None else set[threading.Thread]()
-        started = [thread for thread in threading.enumerate() if thread not in before]
-        run.threads = run.threads or bool(started)
+    def _join(self, before: set[threading.Thread], pooled: set[threading.Thread], run: Run) -> None:
+        """Wait for the threads that it has started, except those of pools."""
+        started = [thread for thread in threading.enumerate() if thread not in before | pooled]
+        run.threads = bool(started or pooled)
         for thread in started:
-            if thread not in pooled:
-                thread.join(PATIENCE)
-                if thread.is_alive():
-                    self._known_threads.add(thread)
-                    run.left_threads.append(thread.name)
+            if thread.name.startswith(_IDLE_IN_TRIO):
+                continue
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                self._known_threads.add(thread)
+                run.left_threads.append(thread.name)
+
+
+@contextmanager
+def _pooled() -> Generator[set[threading.Thread], None, None]:
+    """Note the threads that pools start meanwhile: those go on waiting for work, and are not to be waited for."""
+    pooled: set[threading.Thread] = set()
+    submit = ThreadPoolExecutor.submit
+
+    def submit_and_note(self: ThreadPoolExecutor, /, *args: Any, **kwargs: Any) -> Any:
+        before = set(threading.enumerate())
+        try:
+            return submit(self, *args, **kwargs)
+        finally:
+            pooled.update(set(threading.enumerate()) - before)
+
+    ThreadPoolExecutor.submit = submit_and_note  # type: ignore[method-assign, assignment] # a pool does not tell
+    try:
+        yield pooled
+    finally:
+        ThreadPoolExecutor.submit = submit  # type: ignore[method-assign] # likewise
 
 
 @contextmanager
@@ -197,10 +230,10 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
 
     def execute_and_refuse(self: ActionQueue) -> None:
         execute(self)
-        block: Any = self
-        watch: Any = self.interceptor
-        watch.committing(block, ())
-        run.committed += 1
+        watch = self._owner.watch
+        if watch is not None and undoing.get() is None:  # in an undo it is a part of that
+            watch.committing(self._owner, ())
+            run.committed += 1
 
     ActionQueue.execute = execute_and_refuse  # type: ignore[method-assign] # a queue tells nobody of its end
     try:

@@ -1,4 +1,8 @@
-"""`Run`: what happened in one run of a scenario, step by step; and what is known of its steps from all runs so far."""
+"""`Run`: what happened in one run of a scenario, step by step; and what is known of its steps from all runs so far.
+
+Stands on steps, and on where the running code stands in the tree of logs.  Used by the injector, which fills it in, and
+by diagnoses.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,15 @@ from dataclasses import dataclass, field
 from threading import RLock, current_thread, main_thread
 from typing import Any
 
-from actionqueues.states import StepState
-from actionqueues.step import Step
+from actionqueues.core.definition import Definition
+from actionqueues.core.states import StepState
+from actionqueues.core.step import Step
+from actionqueues.core.tasks import running_loop, running_task
 
+from .calling import definition_of_step
 from .differences import Change, compare
 from .faults import Fault, Point
 from .snapshots import frozen
-from .waiting import current_task, flow, loop_runs
 
 __all__ = ["NEXT", "Known", "Run", "StepRecord"]
 
@@ -26,18 +32,31 @@ _PLAIN = (dict, list, set, bytearray)
 
 
 @dataclass(eq=False)
+class _Look:
+    """A body or an undo of a step that is looked at while it runs.
+
+    Attributes:
+        before: a picture of the world before it, or None if none was wanted, or could be taken.
+        crowded: whether others ran beside it, so that nobody can tell whose effects a later picture shows.
+    """
+
+    before: Any = None
+    crowded: bool = False
+
+
+@dataclass(eq=False)
 class StepRecord:
     """What one step did in one run.
 
     Attributes:
         place: its name and, from the second step of that name on, ``#`` and its number.
         step: the step.
+        caller: the step whose body has called it, or None.
         attempts: how many attempts of its body were made.
         returned: how many of them came to their end.
         in_loop: whether it ran in an event loop.
         reached: whether its body was reached at all.
-        crowded: whether steps ran beside it that it has not called.
-        effects: what its body changed; None where that was not looked at, or other steps ran beside it.
+        effects: what its body changed; None where that was not looked at, or others ran beside it.
         inner_effects: what the steps that it has called have changed.
         undo_effects: what its undo changed, likewise.
         undo_calls: what its handler raised, or None, for each time that it was called.
@@ -52,11 +71,11 @@ class StepRecord:
 
     place: str
     step: Step[Any]
+    caller: StepRecord | None = None
     attempts: int = 0
     returned: int = 0
     in_loop: bool = False
     reached: bool = False
-    crowded: bool = False
     effects: list[Change] | None = None
     inner_effects: list[Change] = field(default_factory=list[Change])
     undo_effects: list[Change] | None = None
@@ -69,13 +88,25 @@ class StepRecord:
     by_hand: bool = False
     cancelling: Any = None
     _arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    _before_body: Any = None
-    _before_undo: Any = None
+    _body: _Look = field(default_factory=_Look)  # of all attempts: what earlier ones have done counts as well
+    _undo: _Look = field(default_factory=_Look)
 
     @property
     def name(self) -> str:
         """The name of the action."""
         return self.step.name
+
+    @property
+    def definition(self) -> Definition:
+        """What is fixed about the action."""
+        return definition_of_step(self.step)
+
+    def is_in(self, other: StepRecord) -> bool:
+        """Whether it is the other one, or was called in it, however deep."""
+        record: StepRecord | None = self
+        while record is not None and record is not other:
+            record = record.caller
+        return record is other
 
     @property
     def broken(self) -> bool:
@@ -149,11 +180,10 @@ class Run:
         mistake: what `disturb`, or what takes that back, has raised.
         independent: what inner transactions that share nothing have changed and committed.
         in_main_thread: whether the sweep itself goes on in the main thread.
-        outer_task: the task that the sweep itself goes on in, if it is one of asyncio.
+        outer_task: the task that the sweep itself goes on in, or None.
         threads: whether it has started any.
         left_threads: the names of threads that were still running afterwards.
         scope: the cancel scope around the scenario, in trio.
-        running: the steps whose bodies are running, each with its thread and task.
         ended_blocks: the names of the transactions that were rolled back.
         last_block: the name of the transaction that was entered last.
         expected: the places of the steps that are known from earlier runs.
@@ -190,11 +220,11 @@ class Run:
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
         self.in_main_thread = current_thread() is main_thread()
-        self.outer_task = current_task()
+        self.outer_task = running_task()
         self.threads = False
         self.scope: Any = None
         self.lock = RLock()
-        self.running: list[tuple[StepRecord, object]] = []
+        self._going_on: list[tuple[StepRecord, _Look]] = []
         self._take = take
         self._by_step: dict[int, StepRecord] = {}
         self._count: Counter[str] = Counter()
@@ -213,11 +243,11 @@ class Run:
             number = self._count[what]
         return what if number == 1 else f"{what}#{number}"
 
-    def start(self, step: Step[Any]) -> StepRecord:
-        """A step is being started."""
-        record = StepRecord(self.name(step.name), step)
+    def start(self, step: Step[Any], caller: Step[Any] | None = None) -> StepRecord:
+        """A step is being started, by the body of another one or by none."""
+        record = StepRecord(self.name(step.name), step, self._by_step.get(id(caller)))
         record.remember_arguments()
-        record.in_loop = loop_runs()
+        record.in_loop = running_loop() is not None
         with self.lock:
             record.repeat = self.repeating and step.name in self.actions()
             self.records.append(record)
@@ -240,50 +270,59 @@ class Run:
         except Exception:
             return None
 
+    def _begin(self, record: StepRecord, look: _Look) -> None:
+        """A body or an undo begins: what goes on then and has not called it is beside it."""
+        with self.lock:
+            if not all(record.is_in(other) for other, _ in self._going_on):
+                for _, each in [*self._going_on, (record, look)]:
+                    each.crowded = True
+            self._going_on.append((record, look))
+
+    def _end(self, look: _Look) -> list[Change] | None:
+        """It has ended; returns what has changed since it began, or None if that cannot be told."""
+        after = None if look.before is None or look.crowded else self.photo()
+        with self.lock:
+            self._going_on = [each for each in self._going_on if each[1] is not look]
+            crowded = look.crowded
+        return None if after is None or crowded else compare(look.before, after)
+
     def begin(self, record: StepRecord) -> None:
         """An attempt of its body begins."""
         with self.lock:
             record.attempts += 1
             record.reached = True
-            self.running.append((record, flow()))
-            if len({where for _, where in self.running}) > 1:
-                for each, _ in self.running:
-                    each.crowded = True
+        look = record._body
+        self._begin(record, look)
         # A key has another value in each run, so the effects of the step that matters are looked at again.
         wanted = record.place not in self.known.sure or any(point.place == record.place for point in self.armed)
-        if (
-            wanted and not record.crowded and record._before_body is None
-        ):  # what earlier attempts have done counts as well
-            record._before_body = self.photo()
+        if wanted and not look.crowded and look.before is None:
+            look.before = self.photo()
 
     def end(self, record: StepRecord, *, returned: bool) -> None:
         """An attempt has ended."""
-        if record._before_body is not None:
-            after = None if record.crowded else self.photo()
-            record.effects = None if after is None else compare(record._before_body, after)
+        effects = self._end(record._body)
+        if record._body.before is not None:
+            record.effects = effects
         with self.lock:
             record.returned += returned
-            here = flow()
-            self.running = [each for each in self.running if each[0] is not record]
-            outer = next((each for each, where in reversed(self.running) if where == here), None)
-        if outer is not None:
-            outer.inner_effects += [*(self.effects_of(record) or ()), *record.inner_effects]
+        if record.caller is not None:
+            record.caller.inner_effects += [*(self.effects_of(record) or ()), *record.inner_effects]
         if record.effects is not None:
             record.effects = [each for each in record.effects if each not in record.inner_effects]
 
     def begin_undo(self, record: StepRecord) -> None:
         """An attempt of its undo begins."""
-        record.undone_as = record.undone_as or record.step.state
-        wanted = record.place not in self.known.undo_effects and record.undo_effects is None
-        record._before_undo = self.photo() if wanted else None
+        look = record._undo = _Look()
+        self._begin(record, look)
+        if record.place not in self.known.undo_effects and record.undo_effects is None and not look.crowded:
+            look.before = self.photo()
 
     def end_undo(self, record: StepRecord, error: BaseException | None) -> None:
         """An attempt of its undo has ended."""
         record.undo_calls.append(error)
-        if record._before_undo is not None:
-            after = self.photo()
-            record.undo_effects = None if after is None else compare(record._before_undo, after)
-        record._before_undo = None
+        effects = self._end(record._undo)
+        if record._undo.before is not None:
+            record.undo_effects = effects
 
     # -- what is armed
 

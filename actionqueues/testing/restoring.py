@@ -1,4 +1,7 @@
-"""`World`: what the world of a scenario was like before its sweep, how that is compared, and how it is put back."""
+"""`World`: what the world of a scenario was like before its sweep, how that is compared, and how it is put back.
+
+Stands on pictures and their differences.  Used by the sweep.
+"""
 
 from __future__ import annotations
 

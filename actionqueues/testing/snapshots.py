@@ -2,6 +2,8 @@
 
 Each makes a function without arguments that takes a picture; so does any function of the user's own.  A picture is
 *frozen*: made of dicts with text as keys, lists, and values that nobody changes afterwards.
+
+Stands on nothing.  Used by scenarios, as ``state=``, and by the sweep.
 """
 
 from __future__ import annotations

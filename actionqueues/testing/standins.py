@@ -1,4 +1,7 @@
-"""Stand-ins for what a test does not want to happen: actions that do nothing, and commit hooks that are not called."""
+"""Stand-ins for what a test does not want to happen: actions that do nothing, and commit hooks that are not called.
+
+Stands on definitions, whose frames and handlers it replaces, and on the seam.  Used by tests.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,17 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from actionqueues.definition import Definition, definition_behind
-from actionqueues.handler import Handler
-from actionqueues.hooks import Hook
-from actionqueues.interceptor import Interceptor
-from actionqueues.requests import Request
-from actionqueues.running import running_step
-from actionqueues.signature import display_name
-from actionqueues.states import StepState
-from actionqueues.step import OUTCOME, Step
+from actionqueues.core.current import running_step
+from actionqueues.core.definition import Definition, definition_behind
+from actionqueues.core.handler import Handler
+from actionqueues.core.log import get_current
+from actionqueues.core.requests import Request
+from actionqueues.core.states import StepState
+from actionqueues.core.step import OUTCOME, Step
+from actionqueues.core.watch import Hook, Watch
 
-from .chaining import Passing, then
-from .waiting import watching
+from .calling import definition_of_step
+from .chaining import Passing, then, watching
 
 __all__ = ["held_hooks", "stubbed"]
 
@@ -41,9 +43,8 @@ def stubbed(action: Callable[..., object], *, result: object = None) -> Generato
     definition = definition_behind(getattr(action, "__func__", action))
     frame = None if definition is None else definition.frame
     if definition is None or frame is None:
-        raise TypeError(
-            f"{display_name(action)} cannot be stubbed: it is no action; stub what is decorated with @action"
-        )
+        name = getattr(action, "__qualname__", action)
+        raise TypeError(f"{name} cannot be stubbed: it is no action; stub what is decorated with @action")
     made: list[Step[Any]] = []
 
     def body(*args: Any, **kwargs: Any) -> object:
@@ -76,12 +77,12 @@ def _nothing() -> None:
 
 def _step_of_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> Step[Any]:
     """The step that is running, or one that looks like it where there is none, outside any block."""
-    running = running_step()
-    if running is not None and running.definition is definition:
+    running = running_step(get_current())
+    if running is not None and definition_of_step(running) is definition:
         return running
-    entry = definition.enter(*args, **kwargs)
-    entry[OUTCOME] = result
-    return Step(definition, entry, StepState.DONE)
+    record = definition.enter(*args, **kwargs)
+    record[OUTCOME] = result
+    return Step(record, StepState.DONE)
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def held_hooks() -> Generator[list[Hook], None, None]:
 
 
 class _Holding(Passing):
-    def __init__(self, inner: Interceptor | None, held: list[Hook]) -> None:
+    def __init__(self, inner: Watch | None, held: list[Hook]) -> None:
         super().__init__(inner)
         self._held = held
 
@@ -106,5 +107,5 @@ class _Holding(Passing):
         return then(self._inner.calling_hook(hook), lambda: self._keep(hook))
 
     def _keep(self, hook: Hook) -> None:
-        self._held.append(Hook(hook.function, hook.args, hook.kwargs, hook.within))
+        self._held.append(Hook(hook.function, hook.args, hook.kwargs, hook.name))
         hook.function, hook.args, hook.kwargs = _nothing, (), {}

@@ -4,13 +4,15 @@ The order of the runs is that of SQLite's fault sweeps.  The first step fails, i
 one; and so on, until no further step is reached and the commit itself is refused.  So the steps are found by running,
 what a step does is known before the next one fails, and each run is undone, so that the next one finds the world as it
 was.  Then come the faults of the undoing, and last the one run that commits.
+
+Stands on what plays a scenario, on diagnoses and on the world that is compared.  Used by `sweep`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-from actionqueues.owner import current
+from actionqueues.core.log import get_current
 
 from .crashing import Crashes, events_after_commit
 from .diagnosis import diagnose, diagnose_repair, unexpected_changes
@@ -151,7 +153,7 @@ class Sweep:
             return
 
     def _nothing(self, run: Run) -> None:
-        if current.get() is not None:
+        if get_current() is not None:
             advice = "the sweep is itself inside a transaction, whose savepoints are not swept; sweep outside of it"
         else:
             advice = "let the scenario call actions inside `with transaction():`, in this process"
@@ -179,7 +181,7 @@ class Sweep:
 
     def _can_be_cancelled(self, place: str, fault: Fault) -> bool:
         record = self._records[place]
-        return record.in_loop and (record.step.definition.is_async or fault is Fault.CANCEL_AFTER)
+        return record.in_loop and (record.definition.is_async or fault is Fault.CANCEL_AFTER)
 
     @staticmethod
     def _more_of(run: Run, record: StepRecord, twice: Fault, always: Fault) -> Iterator[Fault]:
@@ -211,7 +213,7 @@ class Sweep:
 
     def _undoing(self) -> Iterator[Outcome]:
         for place in self.steps:
-            handler = self._records[place].step.definition.handler
+            handler = self._records[place].definition.handler
             if handler is None:
                 continue
             via = self._reached_by.get(place, ())

@@ -1,4 +1,7 @@
-"""Pictures of databases: the rows of each table, by their key."""
+"""Pictures of databases: the rows of each table, by their key.
+
+Stands on the DB-API.  Used by scenarios, as ``state=``.
+"""
 
 from __future__ import annotations
 

@@ -1,30 +1,29 @@
-"""Where the time of a step goes: the frame of a step built up by hand, one promise after the other.
+"""Where the time of a step goes: its frame built up by hand, one promise after the other.
 
-Each part is the one before it and one thing more, and says what that is for, so the last one is what a step
-does here.  What stands between it and less is then a figure for each promise, and not an opinion.
+Each part is the one before it and one thing more, and says what that is for.  The last is the library itself, so
+what the parts leave unexplained is seen as well.
 """
 
-from _thread import get_ident as thread
 from asyncio import Runner
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack
 from types import MethodType
 from typing import Any, NamedTuple, Self
 
 from actionqueues import action, transaction
-from tests.benchmarks.by_hand import ASYNC_STEP, STEP, Owner, async_body, body, context, method, undo
-from tests.benchmarks.candidates import Numbers, Work
-from tests.benchmarks.coroutines import blocks_of as async_blocks_of
+from tests.benchmarks import coroutines, methods, workloads
+from tests.benchmarks.async_by_hand import ASYNC_STEP
+from tests.benchmarks.by_hand import STEP, async_body, async_undo, body, context, method, opened, undo
+from tests.benchmarks.candidates import Functions, Numbers, Work
 from tests.benchmarks.timing import Effort, Timed, blocks_of, side_by_side
 
 ONE: Numbers = (0,)
 THOUSAND: Numbers = tuple(range(1000))
+ITSELF = "the library itself: what is left over"
 
 
 def _in_log(calls: Work) -> Work:
     def work(numbers: Numbers) -> None:
-        log = [0, thread(), Owner(), True]
-        token = context.set(log)
+        token = context.set(opened())
         try:
             calls(numbers)
         finally:
@@ -41,10 +40,9 @@ def _work(call: Callable[..., Any]) -> Work:
     return _in_log(calls)
 
 
-def _async_work(call: Callable[..., Any]) -> Any:
+def _async_work(call: Callable[..., Any]) -> coroutines.AsyncWork:
     async def work(numbers: Numbers) -> None:
-        log = [0, thread(), Owner(), True]
-        token = context.set(log)
+        token = context.set(opened())
         try:
             for i in numbers:
                 await call(i, 2)
@@ -54,28 +52,16 @@ def _async_work(call: Callable[..., Any]) -> Any:
     return work
 
 
-def _exit_stack(numbers: Numbers) -> None:
-    with ExitStack() as stack:
-        for i in numbers:
-            body(i, 2)
-            stack.callback(undo, i, 2)
-        stack.pop_all()
+_STEPS = {part.adds: _work(part.call) for part in STEP}
+_STEPS[ITSELF] = workloads.ours(Functions(body, undo, undo)).commit
 
-
-async def _async_undo(a: int, b: int) -> None:
-    return None
-
-
-async def _async_exit_stack(numbers: Numbers) -> None:
-    async with AsyncExitStack() as stack:
-        for i in numbers:
-            await async_body(i, 2)
-            stack.push_async_callback(_async_undo, i, 2)
-        stack.pop_all()
+_ASYNC = coroutines.AsyncFunctions(async_body, async_undo)
+_ASYNC_STEPS = {part.adds: _async_work(part.call) for part in ASYNC_STEP}
+_ASYNC_STEPS[ITSELF] = coroutines.ours(_ASYNC).commit
 
 
 class _Bound:
-    """What makes a method of the last frame above, as `__get__` of an action does."""
+    """What makes a method of the last frame of a step, as `__get__` of an action does."""
 
     def __get__(self, instance: object, owner: object = None) -> Any:
         return MethodType(method, instance)
@@ -99,9 +85,10 @@ def _decorated_method(numbers: Numbers) -> None:
         _shop.decorated(i, 2)
 
 
-METHOD = {
-    "the last frame of these, as a function in the class": _in_log(_plain_method),
+_METHODS = {
+    "such a frame, without the proxy, as a function in the class": _in_log(_plain_method),
     "made a method by a `__get__` in Python, since an action is found in the class": _in_log(_decorated_method),
+    ITSELF: methods.ours,
 }
 
 
@@ -123,12 +110,13 @@ class _Current(_Entered):
     __slots__ = ()
 
     def __enter__(self) -> Self:
-        self.log = [0, thread(), self, False]
+        self.log = opened(self)
         self.token = context.set(self.log)
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         context.reset(self.token)
+        del self.log
 
 
 def _block(make: Callable[[], Any], call: Callable[[int, int], Any]) -> Work:
@@ -140,14 +128,13 @@ def _block(make: Callable[[], Any], call: Callable[[int, int], Any]) -> Work:
     return work
 
 
-_decorated = action(body)
-BLOCK = {
+_BLOCKS = {
     "a function call, and `with` over an object with two methods": _block(lambda: _Entered(), body),
-    "that is the current block meanwhile: set and reset of a context variable, and a log": _block(
+    "that is the current block meanwhile: a context variable set and reset, and a log": _block(
         lambda: _Current(), body
     ),
     "one step in it": _block(lambda: _Current(), STEP[-1].call),
-    "options, states, letting go of the records, a warning if it is never left": _block(transaction, _decorated),
+    ITSELF: _block(transaction, action(body)),
 }
 
 
@@ -171,27 +158,24 @@ def _anatomy(works: Mapping[str, Timed], baseline: Timed, effort: Effort) -> lis
     return rows
 
 
-def _of_calls(works: Mapping[str, Work], effort: Effort) -> list[Measured]:
-    timed = {adds: blocks_of(work, THOUSAND) for adds, work in works.items()}
-    return _anatomy(timed, blocks_of(_exit_stack, THOUSAND), effort)
+def _of_calls(works: Mapping[str, Work], numbers: Numbers, effort: Effort) -> list[Measured]:
+    baseline = workloads.exit_stack(Functions(body, undo, undo)).commit
+    timed = {adds: blocks_of(work, numbers) for adds, work in works.items()}
+    return _anatomy(timed, blocks_of(baseline, numbers), effort)
 
 
 def _of_coroutines(effort: Effort) -> list[Measured]:
     with Runner() as runner:
-        works = {part.adds: async_blocks_of(runner, _async_work(part.call), THOUSAND) for part in ASYNC_STEP}
-        return _anatomy(works, async_blocks_of(runner, _async_exit_stack, THOUSAND), effort)
-
-
-def _of_blocks(effort: Effort) -> list[Measured]:
-    works = {adds: blocks_of(work, ONE) for adds, work in BLOCK.items()}
-    return _anatomy(works, blocks_of(_exit_stack, ONE), effort)
+        timed = {adds: coroutines.blocks_of(runner, work, THOUSAND) for adds, work in _ASYNC_STEPS.items()}
+        baseline = coroutines.blocks_of(runner, coroutines.exit_stack(_ASYNC).commit, THOUSAND)
+        return _anatomy(timed, baseline, effort)
 
 
 def dissected(effort: Effort) -> dict[str, list[Measured]]:
     """Measure the parts of each kind of step side by side, with `ExitStack` or `AsyncExitStack`."""
     return {
-        "a step": _of_calls({part.adds: _work(part.call) for part in STEP}, effort),
-        "a step that is a method": _of_calls(METHOD, effort),
+        "a step": _of_calls(_STEPS, THOUSAND, effort),
+        "a step that is a method": _of_calls(_METHODS, THOUSAND, effort),
         "an async step": _of_coroutines(effort),
-        "a block of one step": _of_blocks(effort),
+        "a block of one step": _of_calls(_BLOCKS, ONE, effort),
     }

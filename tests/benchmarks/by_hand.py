@@ -8,8 +8,34 @@ from typing import Any, NamedTuple
 
 from wrapt import CallableObjectProxy
 
+
+class Log(list[Any]):
+    """What was started, in order of start; an entry is the record of a step, or another log."""
+
+    __slots__ = ("block", "direct", "record", "task", "thread", "up")
+    __hash__ = object.__hash__  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    __eq__ = object.__eq__
+
+    up: "Log | None"
+    block: object
+    record: list[Any] | None
+    direct: bool
+    thread: int
+    task: object
+
+
+def opened(block: object = None) -> Log:
+    """The log of a block."""
+    log = Log()
+    log.up = log.record = log.task = None
+    log.block = block
+    log.direct = True
+    log.thread = thread()
+    return log
+
+
 PENDING = definition = object()
-context: ContextVar[Any] = ContextVar("current", default=None)
+context: ContextVar[Log | None] = ContextVar("current", default=None)
 current = context.get
 
 
@@ -25,13 +51,17 @@ def undo(a: int, b: int) -> None:
     return None
 
 
-class Owner:
-    """Takes over where something is out of the ordinary, which nothing is here."""
+async def async_undo(a: int, b: int) -> None:
+    return None
 
-    def elsewhere(self, *_: object) -> int:
-        raise AssertionError
 
-    failed = again = refusal = ended = elsewhere
+def elsewhere(*_: object) -> Any:
+    """Take over where something is out of the ordinary, which nothing is here."""
+    raise AssertionError
+
+
+outside, async_outside = body, async_body
+failed = again = async_failed = async_again = elsewhere
 
 
 class Part(NamedTuple):
@@ -48,169 +78,83 @@ def _framed(a: int, b: int) -> int:
 def _in_a_block(a: int, b: int) -> int:
     log = current()
     if log is None:
-        return body(a, b)
+        return outside(a, b)
     return body(a, b)
 
 
-def _open(a: int, b: int) -> int:
+def _tried(a: int, b: int) -> int:
     log = current()
     if log is None:
-        return body(a, b)
-    if log[0]:
-        return int(log[2].elsewhere(log))
-    return body(a, b)
-
-
-def _in_this_thread(a: int, b: int) -> int:
-    log = current()
-    if log is None:
-        return body(a, b)
-    if log[0] or (threads() and log[1] != thread()):
-        return int(log[2].elsewhere(log))
-    return body(a, b)
+        return outside(a, b)
+    try:
+        result = body(a, b)
+    except BaseException as error:
+        if failed(log, error):
+            raise
+    else:
+        return result
+    return int(again(log))
 
 
 def _recorded(a: int, b: int) -> int:
     log = current()
     if log is None:
-        return body(a, b)
-    if log[0] or (threads() and log[1] != thread()):
-        return int(log[2].elsewhere(log))
-    log += (a, b, PENDING, definition)
-    return body(a, b)
-
-
-def _step(a: int, b: int) -> int:
-    log = current()
-    if log is None:
-        return body(a, b)
-    if log[0] or (threads() and log[1] != thread()):
-        return int(log[2].elsewhere(log))
-    place = len(log) + 2
+        return outside(a, b)
+    record = [PENDING, definition, a, b]
     try:
-        log += (a, b, PENDING, definition)
-        result = log[place] = body(a, b)
+        log.append(record)
+        result = record[0] = body(a, b)
     except BaseException as error:
-        if log[2].failed(place, error):
+        if failed(log, record, error):
             raise
     else:
         return result
-    return int(log[2].again(place))
+    return int(again(log, record))
+
+
+def _in_this_thread(a: int, b: int) -> int:
+    log = current()
+    if log is None:
+        return outside(a, b)
+    if not log.direct or (threads() and log.thread != thread()):
+        return int(elsewhere(log, [PENDING, definition, a, b]))
+    record = [PENDING, definition, a, b]
+    try:
+        log.append(record)
+        result = record[0] = body(a, b)
+    except BaseException as error:
+        if failed(log, record, error):
+            raise
+    else:
+        return result
+    return int(again(log, record))
 
 
 STEP = (
     Part("the bare function", body),
     Part("a frame with its signature: wrong arguments are refused before anything has happened", _framed),
-    Part("wrapt's proxy around that: what is decorated looks like the function", CallableObjectProxy(_framed)),
-    Part("which block is around the call: a context variable", CallableObjectProxy(_in_a_block)),
-    Part("whether that takes steps: closed, journaled, async steps running", CallableObjectProxy(_open)),
-    Part("whether another thread has made it", CallableObjectProxy(_in_this_thread)),
-    Part(
-        "a record before the body starts: whatever interrupts it is undone",
-        CallableObjectProxy(_recorded),
-    ),
-    Part("its result in the record, and what is done if it raises", CallableObjectProxy(_step)),
+    Part("which block is around the call: a context variable", _in_a_block),
+    Part("what is done if the body raises: a try", _tried),
+    Part("a record in the log before the body starts, and its result: what was started is undone", _recorded),
+    Part("whether the log takes it: closed, watched, in another thread", _in_this_thread),
+    Part("wrapt's proxy around that: what is decorated looks like the function", CallableObjectProxy(_in_this_thread)),
 )
 
 
 def method(self: object, a: int, b: int) -> int:
+    """The frame of the last part with one parameter more."""
     log = current()
     if log is None:
-        return body(a, b)
-    if log[0] or (threads() and log[1] != thread()):
-        return int(log[2].elsewhere(log))
-    place = len(log) + 3
+        return outside(a, b)
+    if not log.direct or (threads() and log.thread != thread()):
+        return int(elsewhere(log, [PENDING, definition, self, a, b]))
+    record = [PENDING, definition, self, a, b]
     try:
-        log += (self, a, b, PENDING, definition)
-        result = log[place] = body(a, b)
+        log.append(record)
+        result = record[0] = body(a, b)
     except BaseException as error:
-        if log[2].failed(place, error):
+        if failed(log, record, error):
             raise
     else:
         return result
-    return int(log[2].again(place))
-
-
-def _async_framed(a: int, b: int) -> Any:
-    return async_body(a, b)
-
-
-async def _awaited(log: Any, a: int, b: int) -> int:
-    return await async_body(a, b)
-
-
-def _async_in_a_block(a: int, b: int) -> Any:
-    log = current()
-    if log is None:
-        return async_body(a, b)
-    if not log[3]:
-        raise log[2].refusal("name")
-    return _awaited(log, a, b)
-
-
-async def _async_recorded(log: Any, a: int, b: int) -> int:
-    if log[0] or (threads() and log[1] != thread()):
-        return int(await log[2].elsewhere(log))
-    place = len(log) + 2
-    try:
-        log += (a, b, PENDING, definition)
-        result: int = await async_body(a, b)
-        log[place] = result
-    except BaseException as error:
-        if await log[2].failed(place, error):
-            raise
-    else:
-        return result
-    return int(await log[2].again(place))
-
-
-def _async_with_record(a: int, b: int) -> Any:
-    log = current()
-    if log is None:
-        return async_body(a, b)
-    if not log[3]:
-        raise log[2].refusal("name")
-    return _async_recorded(log, a, b)
-
-
-async def _async_counted(log: Any, a: int, b: int) -> int:
-    if log[0] or (threads() and log[1] != thread()):
-        return int(await log[2].elsewhere(log))
-    place = len(log) + 2
-    log[0] = 1
-    try:
-        try:
-            log += (a, b, PENDING, definition)
-            result: int = await async_body(a, b)
-            log[place] = result
-        except BaseException as error:
-            if await log[2].failed(place, error):
-                raise
-        else:
-            return result
-        return int(await log[2].again(place))
-    finally:
-        log[0] -= 1
-        if log[0]:
-            log[2].ended()
-
-
-def _async_step(a: int, b: int) -> Any:
-    log = current()
-    if log is None:
-        return async_body(a, b)
-    if not log[3]:
-        raise log[2].refusal("name")
-    return _async_counted(log, a, b)
-
-
-ASYNC_STEP = (
-    Part("the bare function", async_body),
-    Part("wrapt's proxy, and a frame with its signature", CallableObjectProxy(_async_framed)),
-    Part("a coroutine around its own, after a sync block has been refused", CallableObjectProxy(_async_in_a_block)),
-    Part(
-        "a record before the body starts, its result, what is done if it raises",
-        CallableObjectProxy(_async_with_record),
-    ),
-    Part("how many are running, for the end of the block to wait for", CallableObjectProxy(_async_step)),
-)
+    return int(again(log, record))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from tests.benchmarks import workloads
 from tests.benchmarks.candidates import Build, Candidate, NotMeasured, Numbers, Work, built
+from tests.benchmarks.measures import MANY, ONE, THOUSAND
 from tests.benchmarks.memory import bytes_a_step
 from tests.benchmarks.peers import PEERS
-from tests.benchmarks.rows import MANY, ONE, THOUSAND
 from tests.benchmarks.table import amount, ratio
 from tests.benchmarks.timing import Effort, blocks_of, side_by_side
 

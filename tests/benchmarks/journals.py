@@ -1,24 +1,25 @@
 """What a step costs with a journal, against bare `sqlite3` that makes the same commits in the same file.
 
 The bare one writes the same columns with the same statements, with one connection and nothing around it: an intent that
-waits for the disk before the step, an outcome that does not after it, and the end. Every sample works on a fresh file
-in the folder that ``ACTIONQUEUES_BENCH_DIR`` names, or in the temporary one.
+waits for the disk before the step, an outcome that does not after it, and the end. Its file was made by a journal, so
+tables, indexes and pages are the same. The files are in the folder that ``ACTIONQUEUES_BENCH_DIR`` names, or in the
+temporary one.
 """
 
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
+from typing import Any
 
 from actionqueues import action, transaction
 from actionqueues.journal import Journal
-from actionqueues.journal.schema import SCHEMA
-from tests.benchmarks.candidates import NotMeasured, Numbers
+from tests.benchmarks.candidates import NotMeasured, Numbers, Work
 
 FOLDER = os.environ.get("ACTIONQUEUES_BENCH_DIR")
 INTENT = (
@@ -38,7 +39,18 @@ def unstep(a: int, b: int) -> None:
     return None
 
 
-def work_of(journal: Journal) -> Callable[[Numbers], None]:
+@contextmanager
+def _files() -> Iterator[tuple[Path, Path]]:
+    """Where a journal and a bare database may be, for as long as they are measured."""
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        yield Path(folder) / "journal.db", Path(folder) / "bare.db"
+
+
+def _journal(path: Path, *, sync: bool) -> Journal:
+    return Journal(path, durability="power" if sync else "process", keep=None)
+
+
+def _work_of(journal: Journal) -> Work:
     def work(numbers: Numbers) -> None:
         with transaction("bench", journal=journal):
             for number in numbers:
@@ -47,23 +59,26 @@ def work_of(journal: Journal) -> Callable[[Numbers], None]:
     return work
 
 
-def bare(path: Path, *, sync: bool) -> sqlite3.Connection:
+def _bare(path: Path, *, sync: bool) -> sqlite3.Connection:
+    with Journal(path):
+        pass  # which has made the file
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.executescript(SCHEMA)
+    (page,) = db.execute("PRAGMA page_size").fetchone()
+    db.execute(f"PRAGMA wal_autocheckpoint = {4_096_000 // page}")  # as many bytes as by default
     if not sync:
         db.execute("PRAGMA synchronous = OFF")
     return db
 
 
-def bare_work(db: sqlite3.Connection, *, sync: bool) -> Callable[[Numbers], None]:
+def _bare_work(db: sqlite3.Connection, lock: AbstractContextManager[Any], *, sync: bool) -> Work:
     def commit(statement: str, row: tuple[object, ...], level: str) -> int | None:
-        if sync:
-            db.execute(f"PRAGMA synchronous = {level}")
-        db.execute("BEGIN IMMEDIATE")
-        made = db.execute(statement, row).lastrowid
-        db.execute("COMMIT")
-        return made
+        with lock:
+            if sync:
+                db.execute(f"PRAGMA synchronous = {level}")
+            db.execute("BEGIN IMMEDIATE")
+            made = db.execute(statement, row).lastrowid
+            db.execute("COMMIT")
+            return made
 
     def work(numbers: Numbers) -> None:
         begin = "INSERT INTO transactions (name, state, owner, started) VALUES (?, 'open', 1, ?)"
@@ -77,16 +92,27 @@ def bare_work(db: sqlite3.Connection, *, sync: bool) -> Callable[[Numbers], None
     return work
 
 
+def _until_it_wraps(work: Work, path: Path) -> None:
+    """Work until SQLite's log in front of the file grows no more: a sync of one that grows takes twice as long."""
+    size = -1
+    while (now := Path(f"{path}-wal").stat().st_size) > size:
+        size = now
+        work(range(100))
+
+
 class Pair:
-    """A journal and a bare database, each with a fresh file in one folder."""
+    """A journal and a bare database, each with a fresh file in one folder, which has been in use for a while."""
 
     def __init__(self, *, sync: bool) -> None:
         self.folder = tempfile.TemporaryDirectory(dir=FOLDER)
         path = Path(self.folder.name)
-        self.journal = Journal(path / "journal.db", durability="power" if sync else "process", keep=None)
-        self.db = bare(path / "bare.db", sync=sync)
-        self.ours = work_of(self.journal)
-        self.bare = bare_work(self.db, sync=sync)
+        self.journal = _journal(path / "journal.db", sync=sync)
+        self.db = _bare(path / "bare.db", sync=sync)
+        self.ours = _work_of(self.journal)
+        self.bare = _bare_work(self.db, nullcontext(), sync=sync)
+        for work, file in (self.ours, path / "journal.db"), (self.bare, path / "bare.db"):
+            work(range(1))
+            _until_it_wraps(work, file)
 
     def close(self) -> None:
         self.journal.close()
@@ -94,69 +120,53 @@ class Pair:
         self.folder.cleanup()
 
 
-THREADS, COMMITS = 8, 60
+THREADS = 8
+EACH: Numbers = tuple(range(50))
 
 
-def threads_seconds(write: Callable[[int], None]) -> float:
-    """Seconds for commits that are synced, from so many threads at once."""
-
-    def work(thread: int) -> None:
-        for number in range(COMMITS):
-            write(thread * COMMITS + number)
-
+def _threads_seconds(work: Work) -> float:
+    """Seconds for blocks that are synced, in so many threads at once."""
     with ThreadPoolExecutor(THREADS) as pool:
         start = perf_counter()
-        list(pool.map(work, range(THREADS)))
+        list(pool.map(work, [EACH] * THREADS))
         return perf_counter() - start
 
 
-def group_commit() -> tuple[float, float]:
-    """Nanoseconds a synced commit with 8 threads: one lock around one connection, and the journal."""
-    with tempfile.TemporaryDirectory(dir=FOLDER) as folder, closing(bare(Path(folder) / "bare.db", sync=True)) as db:
-        db.execute("PRAGMA synchronous = FULL")
-        lock = Lock()
-
-        def locked(number: int) -> None:
-            with lock:
-                db.execute("BEGIN IMMEDIATE")
-                db.execute(INTENT, (1, number, "{}", "key"))
-                db.execute("COMMIT")
-
-        with Journal(Path(folder) / "journal.db", keep=None) as journal:
-            store = journal.store
-
-            def shared(number: int) -> None:
-                store.write(lambda db: db.execute(INTENT, (1, number, "{}", "key")), sync=True)
-
-            one, ours = threads_seconds(locked), threads_seconds(shared)
-    each = 1e9 / THREADS / COMMITS
+def by_threads() -> tuple[float, float]:
+    """Nanoseconds a step with 8 threads: one lock around one connection, and the journal."""
+    with _files() as (path, other), closing(_bare(other, sync=True)) as db, _journal(path, sync=True) as journal:
+        work: Callable[[Numbers], None] = _bare_work(db, Lock(), sync=True)
+        one, ours = _threads_seconds(work), _threads_seconds(_work_of(journal))
+    each = 1e9 / THREADS / len(EACH)
     return one * each, ours * each
 
 
+def _leave(path: Path, count: int) -> None:
+    """Write what a process that has died leaves behind: so many steps, in one transaction."""
+    with _journal(path, sync=False):
+        pass
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO owners VALUES (99, ?, 'bench', '2026-01-01')", (os.getpid(),))
+        db.execute("INSERT INTO transactions VALUES (1, 'left', 'open', 99, '2026', NULL, NULL, NULL)")
+        name = f"{step.__module__}:step"
+        rows = ((1, number, name, '{"a": 1, "b": 2}', f"key {number}") for number in range(1, count + 1))
+        db.executemany(
+            "INSERT INTO steps (tx, number, kind, name, arguments, state, result, attempts, key, started) "
+            "VALUES (?, ?, 'action', ?, ?, 'done', '1', 1, ?, '2026')",
+            rows,
+        )
+
+
 def recovery_seconds(count: int) -> float:
-    """Seconds to undo so many steps of a dead process, in one transaction."""
+    """Seconds to undo so many steps of a dead process."""
     if not hasattr(os, "fork"):
         raise NotMeasured("no fork")
-    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-        path = Path(folder) / "journal.db"
-        with Journal(path, durability="process") as journal:
-            row = (os.getpid(), "bench", "2026-01-01")
-            journal.store.write(lambda db: db.execute("INSERT INTO owners VALUES (99, ?, ?, ?)", row), sync=False)
-
-            def fill(db: sqlite3.Connection) -> None:
-                db.execute("INSERT INTO transactions VALUES (1, 'left', 'open', 99, '2026', NULL, NULL, NULL)")
-                name = "tests.benchmarks.journals:step"
-                rows = ((1, n, name, '{"a": 1, "b": 2}', f"key {n}") for n in range(1, count + 1))
-                db.executemany(
-                    "INSERT INTO steps (tx, number, kind, name, arguments, state, result, attempts, key, started) "
-                    "VALUES (?, ?, 'action', ?, ?, 'done', '1', 1, ?, '2026')",
-                    rows,
-                )
-
-            journal.store.write(fill, sync=False)
+    with _files() as (path, _):
+        _leave(path, count)
+        with _journal(path, sync=False) as journal:
             start = perf_counter()
             (one,) = journal.recover()
             seconds = perf_counter() - start
-    if one.state != "rolled back" or len(one.report.undone_steps) != count:
+    if one.state != "rolled back" or len(one.report._undone) != count:
         raise RuntimeError(f"the recovery did not do the work: {one}")
     return seconds

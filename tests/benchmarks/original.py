@@ -13,19 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
-from tests.benchmarks.candidates import NotMeasured
+from tests.benchmarks import classic
+from tests.benchmarks.candidates import Candidate, Functions, NotMeasured
 
 VERSION = "0.8.2"
 _NAME = "actionqueues"
 
 
-class Classic(NamedTuple):
-    """The two modules that a program over the classic API imports."""
-
-    action: ModuleType
-    actionqueue: ModuleType
+def queue(functions: Functions) -> Candidate:
+    """The package that this one continues, used as its documentation shows."""
+    return classic.candidate(f"{_NAME} {VERSION}", original(), functions)
 
 
 def cache() -> Path:
@@ -34,13 +32,13 @@ def cache() -> Path:
     return Path(base) / "actionqueues-benchmarks" / VERSION
 
 
-def original(folder: Path | None = None) -> Classic:
+def original(folder: Path | None = None) -> classic.Classic:
     """The original's modules, from ``folder``, or installed into the cache if need be."""
     folder = folder or cache()
     if not (folder / _NAME / "actionqueue.py").is_file():
         _install(folder)
     with _imported_from(folder):
-        return Classic(
+        return classic.Classic(
             importlib.import_module(f"{_NAME}.action"),
             importlib.import_module(f"{_NAME}.actionqueue"),
         )

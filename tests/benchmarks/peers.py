@@ -11,16 +11,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from tests.benchmarks.candidates import (
-    Build,
-    Candidate,
-    Failure,
-    Functions,
-    NotMeasured,
-    Numbers,
-    Probe,
-)
-from tests.benchmarks.original import VERSION, Classic, original
+from tests.benchmarks import classic, original
+from tests.benchmarks.candidates import Build, Candidate, Failure, Functions, NotMeasured, Numbers, Probe
 
 
 def _imported(module: str) -> Any:
@@ -183,70 +175,9 @@ def agent_tx(functions: Functions) -> Candidate:
     return Candidate(name, commit, rollback, hold, note=note)
 
 
-def _classic(name: str, modules: Classic, functions: Functions) -> Candidate:
-    """The classic API: an ``Action`` object a step, added first and then executed by the queue."""
-    step, undo = functions.step, functions.undo
-    make_queue: Any = modules.actionqueue.ActionQueue
-    base: Any = modules.action.Action
-
-    class Work(base):  # type: ignore[misc]  # known only at run time
-        def __init__(self, a: int, b: int) -> None:
-            self.a = a
-            self.b = b
-
-        def execute(self) -> None:
-            step(self.a, self.b)
-
-        def rollback(self) -> None:
-            undo(self.a, self.b)
-
-    def queued(numbers: Numbers) -> Any:
-        queue = make_queue()
-        for i in numbers:
-            queue.add(Work(i, 2))
-        return queue
-
-    def commit(numbers: Numbers) -> None:
-        queued(numbers).execute()
-
-    def rollback(numbers: Numbers) -> None:
-        queue = queued(numbers)
-        try:
-            queue.execute()
-            raise Failure
-        except Failure:
-            queue.rollback()
-
-    def explicit(numbers: Numbers) -> None:
-        queue = queued(numbers)
-        queue.execute()
-        queue.rollback()
-
-    def hold(numbers: Numbers, probe: Probe) -> None:
-        queue = queued(numbers)
-        queue.execute()
-        probe()
-
-    return Candidate(name, commit, rollback, hold, explicit, "an Action object a step")
-
-
-def original_queue(functions: Functions) -> Candidate:
-    """``actionqueues`` 0.8.2, the package that this one continues."""
-    return _classic(f"actionqueues {VERSION}", original(), functions)
-
-
-def classic_queue(functions: Functions) -> Candidate:
-    """The classic API of this version, doing what the original does."""
-    here = Classic(
-        importlib.import_module("actionqueues.action"),
-        importlib.import_module("actionqueues.actionqueue"),
-    )
-    return _classic("its ActionQueue", here, functions)
-
-
 PEERS: Mapping[str, Build] = {
-    "actionqueue": classic_queue,
-    "actionqueues-0.8.2": original_queue,
+    "actionqueue": classic.ours,
+    f"actionqueues-{original.VERSION}": original.queue,
     "transaction": zope,
     "saga-py": saga_py,
     "simple-saga": simple_saga,

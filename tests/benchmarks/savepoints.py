@@ -81,30 +81,30 @@ def by_hand(functions: Functions) -> Candidate:
 
 
 def ours(functions: Functions) -> Candidate:
-    """``q.savepoint()`` around each step."""
+    """A block in the block around each step."""
     step = action(functions.step)
     step.rollback(functions.undo)
 
     def commit(numbers: Numbers) -> None:
-        with transaction() as q:
+        with transaction():
             for i in numbers:
-                with q.savepoint():
+                with transaction():
                     step(i, 2)
 
     def rollback(numbers: Numbers) -> None:
         try:
-            with transaction() as q:
+            with transaction():
                 for i in numbers:
-                    with q.savepoint():
+                    with transaction():
                         step(i, 2)
                 raise Failure
         except Failure:
             pass
 
     def hold(numbers: Numbers, probe: Probe) -> None:
-        with transaction() as q:
+        with transaction():
             for i in numbers:
-                with q.savepoint():
+                with transaction():
                     step(i, 2)
             probe()
 

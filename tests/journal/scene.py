@@ -22,7 +22,7 @@ from typing import Any
 import actionqueues
 from actionqueues import Retry, Step, action, current_step, transaction
 from actionqueues.journal import Journal, current_hook_key, durable, schema
-from actionqueues.journal.store import Store
+from actionqueues.journal.connections import Connections
 
 FOLDER = Path(sys.argv[2]) if __name__ == "__main__" else Path()
 
@@ -154,14 +154,14 @@ class Killer:
 
     def at_statements(self) -> None:
         """Before each statement that the writer of the journal executes."""
-        connect, killer = Store._connect, self
+        connect, killer = Connections._connect, self
 
-        def traced(self: Store) -> Any:
+        def traced(self: Connections) -> Any:
             db = connect(self)
             db.set_trace_callback(killer)
             return db
 
-        Store._connect = traced  # type: ignore[method-assign] # a process of its own
+        Connections._connect = traced  # type: ignore[method-assign] # a process of its own
 
     def at_lines(self) -> None:
         """Before each line of the package."""

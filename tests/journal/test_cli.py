@@ -315,3 +315,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(path: str) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_nothing_undoes_is_told_by_the_exit_status_once(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    leave(Path(path), lambda q: (actions.put("a"), actions.irreversible()))
+    status, lines = run(capsys, "recover", path)
+    assert (status, lines[0]) == (1, "1 left: rolled back, 1 undone, not undone: irreversible")
+    assert run(capsys, "recover", path)[0] == 0

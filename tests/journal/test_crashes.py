@@ -1,6 +1,7 @@
 """Killed at any instant, a process leaves enough behind: what it had started is undone, and nothing that had committed.
 
-The places are a sample from a seed; ``ACTIONQUEUES_SWEEP=full`` takes all of them.
+The places are a sample from a seed, a small one unless slow tests are asked for.  ``ACTIONQUEUES_SWEEP=full`` takes all
+of them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ def made(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", ["commit", "fail"])
-def test_a_process_that_is_killed_at_any_write_of_the_journal_is_recovered(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "places"),
+    [("commit", 2), ("fail", 2), *(pytest.param(each, 8, marks=pytest.mark.slow) for each in ("commit", "fail"))],
+)
+def test_a_process_that_is_killed_at_any_write_of_the_journal_is_recovered(
+    command: str, places: int, tmp_path: Path
+) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
     ended = run(whole, command)
@@ -28,7 +34,7 @@ def test_a_process_that_is_killed_at_any_write_of_the_journal_is_recovered(comma
     assert (ended.killed, differences(whole, kills=0)) == (False, [])
     wrong: dict[int, list[str]] = {}
     committed = 0
-    for at in sample(count, 8, SEED):
+    for at in sample(count, places, SEED):
         folder = tmp_path / str(at)
         folder.mkdir()
         assert run(folder, command, at).killed
@@ -44,6 +50,7 @@ def test_a_process_that_is_killed_at_any_write_of_the_journal_is_recovered(comma
 
 
 @pytest.mark.parametrize("command", ["commit", "fail"])
+@pytest.mark.slow
 def test_a_recovery_that_is_killed_between_any_two_lines_is_recovered_by_the_next(command: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -93,6 +100,7 @@ def test_async_steps_that_were_running_count_as_maybe_done_and_are_undone_in_ord
 
 
 @pytest.mark.parametrize("command", ["files", "files-fail"])
+@pytest.mark.slow
 def test_a_process_that_is_killed_before_any_change_of_a_file_is_recovered(command: str, tmp_path: Path) -> None:
     """Not only before statements: in a commit, a checkpoint, while old transactions are deleted or the file closed."""
     pytest.importorskip("apsw", reason="apsw, of which the file layer is made, is not installed")
@@ -116,6 +124,7 @@ def test_a_process_that_is_killed_before_any_change_of_a_file_is_recovered(comma
     assert 0 < ended < count
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_makes_the_file_newer_leaves_an_old_one_or_a_new_one(tmp_path: Path) -> None:
     pytest.importorskip("apsw", reason="apsw, of which the file layer is made, is not installed")
     whole = made(tmp_path / "whole")

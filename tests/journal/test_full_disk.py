@@ -73,6 +73,7 @@ def test_a_disk_that_is_full_stops_the_step_and_what_was_missing_is_recorded_wit
     assert {step.undo for step in journal.show(1).steps} == {"undone"}
 
 
+@pytest.mark.slow
 def test_a_step_whose_outcome_finds_no_room_is_undone(disk: Path) -> None:
     journal = Journal(disk / "actions.db").open()
     with pytest.raises(JournalError, match="the disk"), transaction("full", journal=journal):

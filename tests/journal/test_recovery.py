@@ -165,10 +165,11 @@ def peak(path: Path, steps: int) -> int:
             used = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert (one.state, len(one.report.undone_steps), len(trail)) == ("rolled back", steps, steps)
+    assert (one.state, len(one.report._undone), len(trail)) == ("rolled back", steps, steps)
     return used - sum(map(sys.getsizeof, trail)) - sys.getsizeof(trail)
 
 
+@pytest.mark.slow
 def test_a_recovery_has_a_part_of_the_steps_in_memory_at_a_time(tmp_path: Path) -> None:
     few, many = peak(tmp_path / "few.db", 1000), peak(tmp_path / "many.db", 5000)
     assert many - few < 4000 * 64, "each step is kept as no more than its place in the report"

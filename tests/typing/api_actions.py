@@ -43,6 +43,11 @@ def create_empty(x: int) -> str:
     return str(x)
 
 
+@action(read_only=True)
+def look(x: int) -> str:
+    return str(x)
+
+
 @action(transaction_required=True, retry=lambda attempt, error: 0.5 if attempt < 3 else None)
 async def fetch(x: int) -> bytes:
     return b""
@@ -88,6 +93,7 @@ assert_type(create(1), str)
 assert_type(create(x=1), str)
 assert_type(create_with(x=1, flag=True), str)
 assert_type(create_empty(x=1), str)
+assert_type(look(x=1), str)
 assert_type(identity(3), int)
 assert_type(many(1, "b", 1.0, key=True, z=b""), list[int])
 assert_type(positional(1, b=""), list[int])
@@ -107,6 +113,7 @@ action(retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIs
 action(retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 action(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
 action(irreversible="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+action(read_only="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 wrong: action[[str], str] = create  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # planted
 wrong_result: int = create(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # planted
 

@@ -234,6 +234,8 @@ def block_data(q: Transaction) -> None:
     assert_type(q.report, Report)
     assert_type(q.report.undone, list[str])
     assert_type(q.report.not_undone, list[Step[Any]])
+    assert_type(q.report.left, list[Step[Any]])
+    assert_type((q.report.clean, q.report.failed), tuple[bool, bool])
     assert_type(q.report.failures[0].error, BaseException)
     assert_type(q.execute(), None)
     assert_type(q.rollback(), None)

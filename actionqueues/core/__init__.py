@@ -1,0 +1,36 @@
+"""How it works inside: the page to read first.
+
+One idea carries everything (R20 of the rules that README states): *a log is a list of what was started, in order of
+start; an entry is a step or another log.*  Undo goes backwards, and what an entry contains goes with it, first.
+
+**How a call becomes a record.**  `@action` (`action.py`) reads the signature of a function (`signature.py`), checks the
+options (`options.py`) and makes a `Definition` (`definition.py`), which has frames generated that take exactly those
+parameters (`frames.py`).  Calling the action runs such a frame.  It asks the context for the log around it (`log.py`);
+where there is none, it just calls the function.  Otherwise it puts a record, ``[PENDING, definition, *arguments]``
+(`step.py`), at the end of the log, calls the function, and stores the result in the record.  That is all that a step
+costs.  A step in an ``async with`` block gets a log of its own, which its context holds while its body runs, so that
+what the body calls, in whatever task or thread, is contained in it.
+
+**What is rare leaves the frame by one exit.**  In another thread, in trio, in a block that is watched or has ended, the
+frame calls `elsewhere` or `otherwise` (`drivers.py`), which run the step the long way (`calls.py`).
+
+**How an exception becomes an undo.**  A body that raises makes its frame call `failed`: the record becomes a log of its
+own, with all that stands behind it, and the engine (`engine.py`) walks backwards through that, calling the rollback
+handlers (`handler.py`).  The policy (`attempts.py`) says whether there is another attempt.  Leaving a block by an
+exception does the same to the log of the whole block (`ending.py`).
+
+**Who waits.**  What is decided is in generators that yield what must be waited for (`requests.py`): `calls.py`,
+`engine.py`, `hooks.py`, `ending.py`.  `drivers.py` has the two loops that wait, one for threads and one for tasks, and
+is the only file that does; `tasks.py` knows what asyncio and trio do differently, `interrupts.py` what signals do.  An
+error is a value there: the engine returns it, and the shells (`transaction.py`, `actionqueue.py`) raise it.
+
+**A block** (`block.py`) is made, entered, closed, and committed or rolled back; `face.py` is what users call on it, and
+checks it; `queue.py` binds steps for later, `hooks.py` calls what comes after.  The journal and fault sweeps are
+attached at one seam, `watch.py`; a block that nobody watches pays nothing for it.
+
+Where each rule lives: order of the queue and of undoing (R1, R2, R14, R20) `log.py`, `engine.py`; failures of undos
+(R3, R13, R16) `engine.py`; retries (R4, R18) `attempts.py`, `calls.py`; legal states (R5) `states.py`; blocks and their
+ends (R7, R9, R17, R20b, R23) `block.py`, `ending.py`, `face.py`; queued steps (R8) `queue.py`; undo at once (R10)
+`calls.py`; handlers (R11) `handler.py`; steps (R12) `step.py`; hooks (R15) `hooks.py`; async and threads (R19, R20a,
+R21, R24) `calls.py`, `drivers.py`, `tasks.py`; interrupts (R22) `interrupts.py`.
+"""

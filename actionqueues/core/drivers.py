@@ -1,0 +1,398 @@
+"""The two loops that wait: `drive` blocks a thread, `drive_async` suspends a task.
+
+The only file that waits.  What the engine's generators yield is done here, in two ways side by side; below it, in two
+ways as well, is what the generated frames of steps call for what is rare (`EXITS`).
+
+Stands on the engine.  Used by `@action`, blocks, the queue and recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import repeat
+from operator import is_
+from threading import Event
+from time import sleep
+from typing import Any, Final, TypeVar, cast
+
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
+
+from .calls import Outcome, again, attempts, running
+from .failing import adopt, failing
+from .interrupts import InterruptGuard
+from .log import Log, Owner, current, place_of, set_current, undoing
+from .requests import Answer, Await, Call, Engine, Shield, Shielded, Undo, Until, Wait, Waited
+from .states import StepState
+from .step import DEFINITION, OUTCOME, PENDING, Record, Step
+from .tasks import Signal, in_scope, in_worker_thread, running_task, shielded
+from .tasks import sleep as sleep_async
+from .text import log_warning
+from .waiting import settled
+
+__all__ = [
+    "EXITS",
+    "again_here",
+    "drive",
+    "drive_async",
+    "failed",
+    "pause",
+    "pause_async",
+    "roll_back",
+    "roll_back_async",
+    "run",
+    "run_async",
+    "shielded_here",
+    "value_of",
+]
+
+T = TypeVar("T")
+
+_set_undoing, _reset_undoing, _reset_current = undoing.set, undoing.reset, current.reset
+
+#: Seconds after which it is logged that something is waited for, and after which who waits looks again: a task or
+#: thread that ends inside a savepoint tells nobody.
+_LONG, _LOOK = 10.0, 1.0
+
+
+def drive(generator: Engine[T], answer: Answer = None) -> T:
+    """Run a generator of requests to its end, blocking this thread while it waits."""
+    while True:
+        try:
+            request = generator.send(answer)
+        except StopIteration as stop:
+            return cast("T", stop.value)  # and no variable: it may hold what was raised, whose traceback has this frame
+        answer = None
+        try:
+            if isinstance(request, Undo):
+                roll_back(request)
+            elif isinstance(request, Wait):
+                pause(request.seconds)
+            elif isinstance(request, Until):
+                answer = _wait(request)
+            elif isinstance(request, Call):
+                _call(request)
+            else:  # of a coroutine that is being closed, or of a sync step in an async block
+                answer = _finish(request)
+        except BaseException as interrupt:
+            answer = interrupt
+            if type(request) is Undo and type(interrupt) is RecursionError:  # there is no room even to begin it
+                request.shield.guard.broken = interrupt
+
+
+async def drive_async(generator: Engine[T]) -> T:
+    """Run a generator of requests to its end, suspending this task while it waits."""
+    answer: Answer = None
+    while True:
+        try:
+            request = generator.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        answer = None
+        try:
+            if isinstance(request, Await):  # first, since there is one for each async undo
+                if request.record is None:
+                    request.result = await request.awaitable
+                else:
+                    request.record[OUTCOME] = await request.awaitable
+            elif isinstance(request, Undo):
+                await roll_back_async(request)
+            elif isinstance(request, Wait):
+                await pause_async(request.seconds)
+            elif isinstance(request, Until):
+                await _wait_async(request)
+            else:
+                answer = await _call_async(request)
+        except BaseException as interrupt:
+            answer = interrupt
+            if isinstance(interrupt, GeneratorExit):  # the coroutine is being closed: nothing can be awaited any more
+                return drive(generator, interrupt)
+
+
+def pause(seconds: float) -> None:
+    """Block this thread for a while."""
+    sleep(seconds)
+
+
+async def pause_async(seconds: float) -> None:
+    """Suspend this task for a while."""
+    await sleep_async(seconds)
+
+
+def _wait(request: Until) -> Answer:
+    """Wait for threads.  What tasks of the event loop in this thread do, could never end meanwhile."""
+    if request.tasks:
+        return IllegalOperation(
+            f"wait for {request.what()}", "this thread runs its event loop", "make what has started it an `async def`"
+        )
+    waited = 0.0
+    while not request.ready():
+        event = Event()
+        owners = _join(request, event)
+        try:
+            if not request.ready() and not event.wait(_LOOK):
+                waited = _tell(request, waited + _LOOK)
+        finally:
+            _leave(owners, event)
+    return None
+
+
+async def _wait_async(request: Until) -> None:
+    waited = 0.0
+    while not request.ready():
+        signal = Signal()
+        owners = _join(request, signal)
+        try:
+            if not request.ready() and not await signal.wait(_LOOK):
+                waited = _tell(request, waited + _LOOK)
+        finally:
+            _leave(owners, signal)
+
+
+def _join(request: Until, waiter: object) -> Sequence[Waited]:
+    owners = request.owners()
+    for owner in owners:
+        owner.waiters = (*owner.waiters, waiter)
+    return owners
+
+
+def _leave(owners: Sequence[Waited], waiter: object) -> None:
+    for owner in owners:
+        owner.waiters = tuple(each for each in owner.waiters if each is not waiter)
+
+
+def _tell(request: Until, waited: float) -> float:
+    """Log it if it has taken long; returns for how long nothing has been logged."""
+    if waited < _LONG:
+        return waited
+    log_warning(f"waiting for more than {_LONG:g} seconds for {request.what()} to end")
+    return 0.0
+
+
+def _finish(request: Await) -> Answer:
+    """Run a coroutine where nothing can be awaited: that works if it never suspends."""
+    coroutine = cast("Coroutine[Any, Any, object]", request.awaitable)
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        request.result = stop.value
+        if request.record is not None:
+            request.record[OUTCOME] = stop.value
+        return None
+    except BaseException as error:
+        return error
+    coroutine.close()
+    name = getattr(coroutine, "__name__", request.name)
+    return AsyncActionInSyncBlock(name, "what undoes a sync step, or a coroutine that is being closed,")
+
+
+def _call(request: Call) -> None:
+    """Do what may block; Ctrl-C has to wait."""
+    guard = InterruptGuard()
+    try:
+        guard.begin()
+        request.function()
+    finally:
+        guard.end()
+        request.interrupted = guard.kept
+
+
+async def _call_async(request: Call) -> Answer:
+    """Let a worker thread do what may block; a cancellation has to wait."""
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            request.function()
+        except BaseException as error:
+            raised.append(error)
+
+    try:
+        await shielded(lambda: in_worker_thread(call))
+    except GeneratorExit:
+        raise
+    except BaseException as interrupt:
+        request.interrupted = interrupt
+    return raised[0] if raised else None
+
+
+def roll_back(request: Undo) -> None:
+    """Run what is shielded to its end, outside any block, and without being cut short by Ctrl-C."""
+    shielded_here(request.shield, request.work)
+
+
+def shielded_here(shield: Shield, work: Callable[[], Shielded | None]) -> None:
+    """The same, of what a request holds."""
+    guard = shield.guard
+    try:
+        guard.begin()  # first, so that nothing can come between the lines that follow
+        outside, inside = set_current(None), _set_undoing(shield if shield.undoes else None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - it is a rollback
+        try:
+            while not shield.ended:
+                try:
+                    waiting = work()
+                    if waiting is not None:
+                        drive(waiting)
+                except GeneratorExit:
+                    raise
+                except BaseException as interrupt:  # of a signal handler of the program's own: go on with the rest
+                    shield.cut = interrupt  # kept for later, if there is no room to account for it here
+                    shield.interrupted(interrupt)
+        finally:
+            _reset_undoing(inside)
+            _reset_current(outside)
+    finally:
+        guard.end()
+
+
+async def roll_back_async(request: Undo) -> None:
+    """The same, and without being cut short by a cancellation."""
+    shield = request.shield
+    waiting: Shielded | None = None
+
+    async def protected() -> None:
+        nonlocal waiting
+        current.set(None)
+        undoing.set(shield if shield.undoes else None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - likewise
+        while not shield.ended:
+            try:
+                waiting = request.work()
+                if waiting is not None:
+                    await drive_async(waiting)
+            except GeneratorExit:
+                raise
+            except BaseException as interrupt:
+                shield.cut = interrupt
+                shield.interrupted(interrupt)
+
+    around, before = current.get(), undoing.get()
+    try:
+        shield.guard.begin()
+        await shielded(protected)
+    except GeneratorExit as closed:  # what it awaits goes on, in a task of its own; all else is done here
+        if waiting is not None:
+            waiting.close()
+        shield.cut = closed
+        shield.interrupted(closed)
+        raise
+    finally:
+        shield.guard.end()
+        if current.get() is None:  # in trio, it was not in a task of its own
+            current.set(around)
+            undoing.set(before)
+
+
+# -- what the frames of steps call
+
+
+def value_of(outcome: Outcome) -> Any:
+    """The result of a step; what it has raised is raised as it is, with the context that it has."""
+    error = outcome.error
+    if error is None:
+        return outcome.result
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        error.__context__ = context
+        del error, outcome
+
+
+def failed(log: Log, record: Record, error: BaseException, started: float | None = None) -> bool:
+    """The body of a step has raised; returns whether that is to go on."""
+    place = place_of(log, record)
+    if record[OUTCOME] is not PENDING or place is None:
+        return True  # interrupted before the step was started, or after it had succeeded
+    return drive(failing(adopt(log, place), error, started))
+
+
+def again_here(log: Log, record: Record) -> Any:
+    """Make the further attempts of a step whose policy wants them."""
+    return value_of(drive(attempts(*again(log, record))))
+
+
+def run(log: Log, step: Step[Any]) -> Any:
+    """Run a step the long way."""
+    # In a greenlet, as in the `run_sync` of SQLAlchemy, other tasks go on while a sync step runs.
+    task = running_task() if log.block.awaits else None
+    try:
+        return value_of(drive(running(log, step, task)))
+    finally:
+        del log, step  # which hold what was raised, whose traceback has this frame in it
+
+
+def _elsewhere(log: Log, record: Record) -> Any:
+    """Run a step that the frame could not record."""
+    if log.block.forget():
+        return record[DEFINITION].call_again(record)
+    return run(log, Step(record, StepState.QUEUED))
+
+
+async def _failed_async(own: Log, error: BaseException, started: float | None = None) -> bool:
+    """The body of an async step has raised; returns whether that is to go on."""
+    if own.record is None:
+        return True  # its block has been undone without waiting for it, in a coroutine that was closed
+    record = settled(own)._record
+    if record[OUTCOME] is not PENDING or own not in own.block.running or not _stands(own):
+        return True
+    return await drive_async(failing(own, error, started))
+
+
+def _stands(own: Log) -> bool:
+    up = own.up
+    return up is not None and any(map(is_, reversed(up), repeat(own)))
+
+
+async def _again_async(own: Log) -> Any:
+    """Make the further attempts of an async step whose policy wants them."""
+    return value_of(await drive_async(attempts(own, settled(own))))
+
+
+async def run_async(log: Log, step: Step[Any]) -> Any:
+    """Run a step of an async block the long way."""
+    block: Owner = log.block
+    block.check_loop(step.name)
+
+    def cancelled() -> TransactionClosed:
+        return TransactionClosed(step.name, block.label, block.state, cancelled=True)
+
+    async def made(task: object) -> Any:
+        return value_of(await drive_async(running(log, step, task)))
+
+    return await in_scope(made, cancelled)
+
+
+def _otherwise(log: Log, record: Record) -> Coroutine[Any, Any, Any]:
+    """Call an async action where it takes more than to await its step."""
+    definition = record[DEFINITION]
+    if log.block.forget():
+        again: Coroutine[Any, Any, Any] = definition.call_again(record)
+        return again
+    if not log.block.awaits:
+        raise AsyncActionInSyncBlock(definition.name, log.block.label)
+    step: Any = _otherwise_async(log, record)
+    step.__qualname__ = definition.frame.__qualname__  # what Python calls it if it is never awaited
+    return step  # type: ignore[no-any-return] # a coroutine, whose name mypy does not let be set
+
+
+async def _otherwise_async(log: Log, record: Record) -> Any:
+    return await run_async(log, Step(record, StepState.QUEUED))
+
+
+def _give_back(own: Log) -> None:
+    """Let what is around a step be current again, if the step still is."""
+    if current.get() is own:
+        current.set(own.up)
+
+
+#: What the generated frames call, by the names that they have there.
+EXITS: Final[dict[str, Callable[..., Any]]] = {
+    "again": again_here,
+    "again_async": _again_async,
+    "elsewhere": _elsewhere,
+    "failed": failed,
+    "failed_async": _failed_async,
+    "give_back": _give_back,
+    "otherwise": _otherwise,
+    "run_async": _otherwise_async,
+}

@@ -1,0 +1,296 @@
+"""How a block ends: what is queued is run, what is running is waited for, and it commits or is rolled back.
+
+Generators, which the shells drive, but for the two ends that nearly all blocks have, for which nothing must be waited.
+
+Stands on blocks and the engine.  Used by the shells.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from typing import Any, cast
+
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, TransactionDoomed
+from actionqueues.report import Report, UndoFailure
+
+from .block import ENDED, Block
+from .calls import running
+from .drivers import drive, shielded_here
+from .engine import Rollback, note_failure
+from .hooks import HookRun
+from .log import Log, Owner, current, logs_in, take_out
+from .queue import fill_in, refuse_async
+from .requests import Engine, Shielded, Undo
+from .states import UNDOABLE, TransactionState
+from .step import DEFINITION, OUTCOME, PENDING, Step
+from .tasks import running_task, uncancel
+from .text import first_of
+from .waiting import others_running, waited_for
+from .watch import Watch, ask
+
+__all__ = ["end_plainly", "executing", "leave", "release_savepoint", "roll_back"]
+
+_NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
+_COMMITTED, _RELEASED = TransactionState.COMMITTED, TransactionState.RELEASED
+
+
+_reset_current: Any = current.reset
+
+
+def executing(block: Block) -> Engine[BaseException | None]:
+    """Run the queued steps; returns what one of them has raised."""
+    while block.drop_undone() and block.queue:
+        step, here = block.queue[0], block.here()
+        try:
+            if not here.block.awaits:  # a savepoint, where an async block is told to execute
+                refuse_async(step._record[DEFINITION], here.block)
+            fill_in(step)
+        except (AsyncActionInSyncBlock, IllegalOperation) as refused:
+            return refused
+        block.queue.popleft()
+        error = (yield from running(here, step, block.task)).error
+        if error is not None:
+            return error
+    return None
+
+
+def leave(block: Block, error: BaseException | None) -> Engine[BaseException | None]:
+    """End it; returns what is to be raised, if that is another exception than `error`."""
+    late: BaseException | None = None
+    state = block.state
+    if state is _NEW:
+        return IllegalOperation(f"leave {block.label}", "it has not been entered", "write `with transaction() as q:`")
+    if block.log is not ENDED:
+        block.log.thread, block.task = get_ident(), running_task() if block.awaits else None
+    if error is None and state is _OPEN:
+        late = yield from _commit(block)
+        if block.state is _OPEN and late is not None:
+            error = late
+            late = first_of((yield from roll_back(block, error)), error)
+    elif state is _OPEN or state is _ROLLING_BACK:
+        late = yield from roll_back(block, error)
+    elif error is None and block.token is None and (state is _COMMITTED or state is _RELEASED):
+        advice = "leave the block once, where it was entered; to undo everything, raise an exception"
+        late = IllegalOperation(f"leave {block.label}", f"it is {state}", advice)
+    elif error is None and state is not _COMMITTED and state is not _RELEASED and not _is_known(block):
+        late = TransactionDoomed(block.label, (), ())
+    block.detach()
+    if late is not None and late is not error and late.__context__ is None:
+        late.__context__ = error
+    return late
+
+
+def _is_known(block: Block) -> bool:
+    """Whether the program knows that a block has been undone, since it has called the rollback that did it by hand."""
+    if block.rollback is not None:
+        return True
+    around = block.parent
+    while around is not None and around.rollback is None:
+        around = around.parent
+    return around is not None and around.rollback is not None and around.rollback.by_hand
+
+
+def _commit(block: Block) -> Engine[BaseException | None]:
+    """Run what is queued, wait for what is running, and commit; returns what keeps it from that, or comes after."""
+    error = _why_not(block)
+    while error is None:
+        if block.queue:
+            block.leaving = False  # what was added while it waited is run
+            error = yield from executing(block)
+            continue
+        block.close()
+        if block.running:
+            interrupts: list[BaseException] = []
+            error = yield from waited_for(cast("Owner", block), None, interrupts, calling_off=False)
+            error = first_of(error, *interrupts)
+        error = first_of(error, _why_not(block), _half_done(block) if block.unsure else None)
+        if not block.queue:
+            break
+    if error is not None:
+        return error
+    if block.parent is not None:
+        release_savepoint(block)
+        return None
+    late: BaseException | None = None
+    if block.watch is not None:
+        due = [hook for hook in block.hooks or () if not hook.dropped]
+        error, late = yield from ask(block.watch.committing, block, due)
+        if error is not None:
+            return error
+    return (yield from _committed(block, late))
+
+
+def _why_not(block: Block) -> BaseException | None:
+    """What keeps a block that was left normally from committing."""
+    if block.kept:
+        return block.kept[0]
+    if block.ending:  # its exit raises, so it is undone by then, as any savepoint whose exit raises
+        return TransactionDoomed(block.label, (), ())
+    doomed = block.root.doomed
+    if doomed is not None:
+        return TransactionDoomed(block.label, [f.error for f in doomed], [f.step.name for f in doomed])
+    if block.running:
+        me = running_task()
+        others = others_running(cast("Owner", block), None, me)
+        for log in tuple(block.running):
+            if log.record is None and log.block is not block and log not in others:
+                advice = "leave the inner block first, as `with` does"
+                return IllegalOperation(f"commit {block.label}", f"{log.block.label} inside it is still open", advice)
+    return None
+
+
+def _half_done(block: Block) -> BaseException | None:
+    """Whether a step has raised, or was interrupted, and what came between kept it from being undone at once."""
+    for log in logs_in(block.log):
+        for entry in (*log, log.record):
+            record = entry._record if isinstance(entry, Step) else entry
+            undone = isinstance(entry, Step) and entry.state not in UNDOABLE
+            if type(record) is list and record[OUTCOME] is PENDING and not undone:
+                what = f"the undo of {record[DEFINITION].name} was interrupted before it had begun"
+                return IllegalOperation(f"commit {block.label}", what, "let the interrupt out of the block")
+    return None
+
+
+def _committed(block: Block, late: BaseException | None) -> Engine[BaseException | None]:
+    """Commit, and then call the hooks: no interrupt comes between them."""
+    if block.hooks is None and late is None:
+        _end_well(block)
+        return None
+    run = block.hook_run = HookRun(block.report, block.label, block.watch, lambda: _end_well(block))
+    if late is not None:
+        run.interrupts.append(late)
+    while not (run.ended or run.guard.broken is not None):
+        interrupt = yield Undo(run, run.calls)
+        if interrupt is not None and run.guard.broken is None:
+            run.interrupts.append(interrupt)
+    block.hook_run = None
+    return run.result()
+
+
+def _end_well(block: Block) -> None:
+    """The point of no return: nothing that comes later undoes anything."""
+    if block.state is not _OPEN:
+        return
+    block.move(_COMMITTED)
+    if block.watch is not None:
+        block.watch.committed(block)
+    if block.hook_run is not None:
+        block.hook_run.hooks = [hook for hook in block.hooks or () if not hook.dropped]
+    block.hooks = None
+    block.release()
+
+
+def release_savepoint(block: Block) -> None:
+    """A savepoint has succeeded: what is in it belongs to the outer block."""
+    parent, log = cast("Block", block.parent), block.log
+    if block._report is not None:
+        parent.report.include(block._report)
+    block.move(_RELEASED)
+    if not log:
+        take_out(log)
+    log.direct = block.quick = False
+    block.log = ENDED
+    parent.ended(log)
+
+
+def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException | None]:
+    """Undo everything that has not been undone yet; returns what has to be raised after it, besides `error`."""
+    if block.taken:
+        return None
+    if block.state is _OPEN:
+        block.move(_ROLLING_BACK)
+    block.shut()
+    rollback = block.rollback
+    if rollback is None:
+        rollback = block.rollback = Rollback(block.report, cause=error, watch=block.watch, awaits=block.awaits)
+        rollback.by_hand = error is None
+        rollback.dooms = block.parent
+    if block.running:
+        yield from waited_for(cast("Owner", block), None, rollback.interrupts)
+    watch = block.watch if block.parent is None else None
+    while not (rollback.ended or rollback.guard.broken is not None or rollback.disowned):
+        interrupt = yield Undo(rollback, lambda: _unwinding(block, rollback, watch))
+        # What was raised by cancelling it again is no news: the first cancellation goes on, the task counts both.
+        if interrupt is not None and (type(interrupt) is not type(error) or _is_interrupt(interrupt)):
+            rollback.interrupts.append(interrupt)
+    return _end_badly(block, rollback, error)
+
+
+def end_plainly(block: Block, error: BaseException | None) -> BaseException | None:
+    """The common end: of a sync block that holds nothing but records of finished steps: nothing is waited for."""
+    log = block.log
+    log.direct = False
+    block.state = _COMMITTED if error is None else _ROLLING_BACK
+    if block.running:  # another thread has come in at this moment
+        block.state = _OPEN
+        return drive(leave(block, error))
+    late: BaseException | None = None
+    if error is None:
+        block.log = ENDED
+    else:
+        late = _undo_plainly(block, log, error)
+    try:
+        _reset_current(block.token)
+        block.token = block.face = None
+    except (TypeError, ValueError, RuntimeError):
+        block.used = bool(log)
+        block.detach()
+    log.clear()
+    return late
+
+
+def _undo_plainly(block: Block, log: Log, error: BaseException) -> BaseException | None:
+    report = block._report
+    if report is None:
+        report = block._report = Report(block.name, _ROLLING_BACK)
+    rollback = block.rollback = Rollback(report, error)  # by position, which is twice as fast
+    try:
+        shielded_here(rollback, lambda: rollback.unwind(log))
+    except BaseException as interrupt:
+        if rollback.guard.broken is not interrupt:
+            raise
+    if rollback.ended and rollback.guard.kept is None and not (rollback.problems or rollback.left):
+        block.state = report.state = TransactionState.ROLLED_BACK
+        block.log = ENDED
+        rollback.cause = rollback.top = None
+        return rollback.interrupts[0] if rollback.interrupts else None
+    return drive(roll_back(block, error))  # goes on, if it was interrupted before it had begun, and tells what is left
+
+
+def _unwinding(block: Block, rollback: Rollback, watch: Watch | None) -> Shielded:
+    if watch is not None and not block.told:
+        block.told = True
+        yield from rollback.tell(watch.rolling_back, block, rollback.cause)
+    left = rollback.unwind(block.log)
+    if left is not None:
+        yield from left
+    if watch is not None:
+        rollback.ended = False  # until that is told, too
+        yield from rollback.tell(watch.rolled_back, block)
+        rollback.ended = True
+
+
+def _end_badly(block: Block, rollback: Rollback, error: BaseException | None) -> BaseException | None:
+    """Everything has been undone that could be; returns what has to be raised."""
+    broken = rollback.guard.broken
+    rollback.interrupts[:0] = block.kept
+    for _ in range(block.cancels):
+        uncancel(block.task)
+    if block.state is _ROLLING_BACK:
+        if broken is not None:
+            rollback.abandon(block.log)
+            if block.parent is not None:
+                block.doom([UndoFailure(step, broken) for step in rollback.abandoned])
+            if block.watch is not None and block.parent is None:
+                block.watch.abandoned(block)
+        block.end()
+        if block.doomed is not None and error is not None and not isinstance(error, TransactionDoomed):
+            for failure in block.doomed:
+                note_failure(error, failure, once=True)
+        rollback.note_on(error)
+        rollback.cause = rollback.top = None  # both lead back to the block, which would wait for the collector
+    return broken if broken is not None else rollback.interrupt()
+
+
+def _is_interrupt(error: Any) -> bool:
+    return isinstance(error, KeyboardInterrupt | SystemExit)

@@ -1,0 +1,262 @@
+"""What users call on `q`, whatever kind of code the block runs in.
+
+Stands on blocks.  Used by the shells, `Transaction` and `AsyncTransaction`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from _thread import get_ident
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, RollbackFailed
+from actionqueues.report import Report
+
+from .block import ENDED, Block
+from .current import running_step
+from .drivers import drive
+from .hooks import Durable
+from .log import Log, Owner, get_current, inside, logs_in, new_log, place_for_another_thread, set_current, undoing
+from .queue import Adding, check_arguments, refuse_async, undo_record
+from .signature import display_name, is_async
+from .states import StepState, TransactionState
+from .step import DEFINITION, Step
+from .tasks import has_ended, running_task
+from .text import first_of, raise_late
+from .waiting import running_owners
+from .watch import Hook, ask
+
+__all__ = ["Face"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OPEN = TransactionState.OPEN
+
+
+class Face(Adding):
+    """A face of a block.  All that is done through it is checked here, before anything has happened."""
+
+    __slots__ = ("__weakref__", "_block")
+
+    _block: Block
+
+    @property
+    def name(self) -> str:
+        """The name it was given, or ``"transaction"``."""
+        return self._block.name
+
+    @property
+    def state(self) -> TransactionState:
+        """How far it has come, or how it ended."""
+        return self._block.state
+
+    @property
+    def report(self) -> Report:
+        """What has happened so far."""
+        return self._block.report
+
+    def _add(self, step: Step[Any]) -> Step[Any]:
+        block = self._block
+        if block.state is not _OPEN or block.leaving or undoing.get() is not None:
+            self._must_be_open(f"add({step.name})")
+        if step._record[DEFINITION].waits and not block.awaits:
+            refuse_async(step._record[DEFINITION], cast("Owner", block))
+        if block.queue is None:
+            block.queue = deque()
+            block.plain = False
+        block.queue.append(step)
+        log = block.log
+        if log.direct and get_current() is log and log.thread == get_ident():
+            log.append((step,))
+        else:
+            block.put(block.here(), (step,))
+        return step
+
+    def on_rollback(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Record how to undo something that has just been done by hand.
+
+        It takes its place among the steps: what was done after it is undone before it.
+
+        Raises:
+            TypeError: if the arguments do not fit, or it is async and the block is not.
+            TransactionClosed: if the transaction has ended.
+        """
+        self._must_be_open(f"on_rollback({display_name(fn)})")
+        self._check_async(fn)
+        block, record = self._block, undo_record(fn, args, kwargs)
+        entry: Any = record
+        if block.watch is not None:
+            entry = Step(record, StepState.DONE)
+            raise_late(first_of(*drive(ask(block.watch.recorded, entry))))
+        block.put(block.here(), entry)
+
+    def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
+
+        Nor is it called if the savepoint or the step that registers it is undone.  Hooks are called in the order in
+        which they were registered, all of them, outside the block; one that a hook registers is called behind the
+        others.  If any raise, they are raised together as `CommitHookFailed`.
+
+        Raises:
+            TypeError: if the arguments do not fit, or it is async and the block is not.
+            TransactionClosed: if the transaction has ended.
+        """
+        block = self._block
+        calling = block.root.hook_run
+        if calling is None:
+            self._must_be_open(f"on_commit({display_name(fn)})")
+        self._check_async(fn)
+        check_arguments(fn, args, kwargs)
+        hook = Hook(fn, args, kwargs, display_name(fn))
+        if block.watch is not None:
+            block.watch.registering(hook)
+        elif isinstance(fn, Durable):
+            raise TypeError(f"{hook.name} is durable, but there is no journal: transaction(journal=...) records it")
+        if calling is not None and block.state is not _OPEN:
+            calling.hooks.append(hook)
+            return
+        root = block.root
+        root.plain = block.plain = False
+        if root.hooks is None:
+            root.hooks = []
+        root.hooks.append(hook)
+        block.put(block.here(), (hook,))
+
+    def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call `fn` as a part of this block, from whatever thread; return what it returns.
+
+        For threads, which start outside any block: ``pool.submit(q.run, upload, name)``.  Steps that `fn` calls are
+        undone with the block; the end of the block waits for those that are running.  If `fn` is async, await what
+        this returns, in the event loop that the block is in.
+
+        In the thread of the block it is a plain call: what `fn` does belongs to the savepoint and the step that call
+        it.
+
+        Raises:
+            TransactionClosed: if the transaction has ended.
+        """
+        block = self._block
+        self._must_be_open(f"run({display_name(fn)})")
+        if is_async(fn):
+            self._check_async(fn)
+            awaiting = cast("Callable[P, Awaitable[object]]", fn)
+            return cast("R", self._run_async(awaiting, *args, **kwargs))
+        here, thread = place_for_another_thread(block.here()), get_ident()
+        if here.thread == thread:
+            return _called_in(here, fn, *args, **kwargs)
+        log = new_log(here, here.block, thread, direct=block.direct)
+        block.plain = here.block.plain = False
+        here.block.running.add(log)
+        try:
+            raise_late(here.block.refuse(here, display_name(fn)))
+            here.append(log)
+            return _called_in(log, fn, *args, **kwargs)
+        finally:
+            log.direct = False
+            here.block.running.discard(log)
+            for each in (each for owner in running_owners(here.block) for each in tuple(owner.running)):
+                if each.record is None and each.thread == thread and inside(each, log):
+                    each.thread = here.thread  # a savepoint that was not left: nobody waits for this thread any more
+            here.block.wake()
+
+    async def _run_async(self, fn: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> object:
+        around, here = get_current(), self._block.here()
+        set_current(here)
+        try:
+            return await fn(*args, **kwargs)
+        finally:
+            if get_current() is here:
+                set_current(around)
+
+    def _check_async(self, fn: object) -> None:
+        block = self._block
+        if is_async(fn) and not (block.awaits and block.here().block.awaits):
+            raise AsyncActionInSyncBlock(display_name(fn), block.label)
+
+    def _must_be_open(self, what: str) -> None:
+        block = self._block
+        if block.state is TransactionState.NEW:
+            raise IllegalOperation(f"use {block.label}", "it has not been entered", "write `with transaction() as q:`")
+        if block.state is not _OPEN or what != "rollback()":
+            raise_late(block.refuse(block.here(), what))
+        if undoing.get() is not None and get_current() is None:
+            advice = "a handler only undoes; it may open a transaction of its own"
+            raise IllegalOperation(f"use {block.label}", "a rollback handler of a step in it is running", advice)
+
+    def _must_be_mine(self, what: str) -> None:
+        self._must_be_open(what)
+        block = self._block
+        if block.awaits and not inspect.iscoroutinefunction(getattr(self, "execute")):  # noqa: B009 - which this class has not
+            advice = "call it on what `async with ... as q` gives, and await it"
+            raise IllegalOperation(f"call {what} of {block.label}", "it was entered by `async with`", advice)
+        if block.log.thread != get_ident():
+            advice = "raise an exception in a step there, or let the thread that entered the block call it"
+            raise IllegalOperation(f"call {what} of {block.label}", "another thread has entered it", advice)
+        block.check_loop(what)
+        if block.awaits and running_task() is not block.task and not has_ended(block.task):
+            advice = "raise an exception in a step here, or let the task that entered the block call it"
+            raise IllegalOperation(f"call {what} of {block.label}", "another task has entered it", advice)
+
+    def _must_be_between_steps(self) -> None:
+        block = self._block
+        step = running_step(block.here(), block)
+        if step is not None:
+            advice = "raise an exception in it instead: leaving the block with that rolls back"
+            raise IllegalOperation(f"roll back {block.label}", f"the step {step.name} of it is running", advice)
+
+    def _raise_problems(self, late: BaseException | None) -> None:
+        """After an explicit rollback, where there is no other exception to tell what could not be undone."""
+        rollback = self._block.rollback
+        if late is not None:
+            if rollback is not None:
+                rollback.note_on(late)
+            try:
+                raise late
+            finally:
+                del late
+        if rollback is not None and rollback.problems:
+            errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
+            names = ", ".join(step.name for step, _ in rollback.problems)
+            raise RollbackFailed(f"{self._block.label}: everything else was rolled back, but not {names}", errors)
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: it belongs to the process and the block it is used in")
+
+    def __repr__(self) -> str:
+        block = self._block
+        parts = [f"{self.name!r} {self.state}"]
+        if block.state is _OPEN:
+            count = 0 if block.log is ENDED else _count_steps(block.log)
+            parts.append(f"{count} step{'' if count == 1 else 's'}")
+        if block.queue:
+            parts.append(f"{len(block.queue)} queued")
+        if block.state is _OPEN and block.root.doomed:
+            parts.append("doomed")
+        outcomes = self.report.outcomes
+        kind = "Savepoint" if block.kind == "Savepoint" else type(self).__name__
+        return f"<{kind} {', '.join(parts)}{': ' + outcomes if outcomes else ''}>"
+
+
+def _called_in(log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    around = get_current()
+    try:
+        try:
+            set_current(log)
+            return fn(*args, **kwargs)
+        finally:
+            if get_current() is log:
+                set_current(around)
+    except BaseException:
+        if get_current() is log:  # interrupted just before
+            set_current(around)
+        raise
+
+
+def _count_steps(top: Log) -> int:
+    return sum(
+        (log is not top and log.record is not None) + sum(type(entry) in (list, Step) for entry in log)
+        for log in logs_in(top)
+    )

@@ -1,0 +1,107 @@
+"""Hooks: what `q.on_commit` registers, and how it is called once everything has succeeded.
+
+Stands on the seam.  Used by blocks, and by recovery for durable hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import iscoroutine
+from typing import ClassVar
+
+from actionqueues.errors import CommitHookFailed
+from actionqueues.report import HookFailure, Report
+
+from .interrupts import InterruptGuard
+from .requests import Asking, Await, Shielded
+from .text import first_of
+from .watch import Hook, Watch, ask
+
+__all__ = ["Durable", "HookRun"]
+
+
+class Durable:
+    """The mark of a function that recovery may call by its name: only a journal can register it as a hook."""
+
+
+class HookRun:
+    """The commit hooks of a transaction, being called: after `commit`, without being cut short.
+
+    Attributes:
+        commit: is called first, under the same protection; called again, it does nothing.
+        hooks: those that have not been called yet.
+        interrupts: what was raised that is no `Exception`; the rest is in `errors`.
+    """
+
+    __slots__ = ("commit", "cut", "ended", "errors", "guard", "hooks", "interrupts", "label", "report", "watch")
+
+    undoes: ClassVar = False
+
+    def __init__(
+        self, report: Report, label: str, watch: Watch | None = None, commit: Callable[[], None] | None = None
+    ) -> None:
+        self.report, self.label, self.watch, self.commit = report, label, watch, commit
+        self.guard = InterruptGuard()
+        self.hooks: list[Hook] = []
+        self.errors: list[Exception] = []
+        self.interrupts: list[BaseException] = []
+        self.ended = False
+        self.cut: BaseException | None = None
+
+    def interrupted(self, interrupt: BaseException) -> None:
+        """Something has come out of the calling itself: the hooks that are left are called, unless it was the third."""
+        if type(interrupt) is RecursionError:  # there is no room for them either
+            self.guard.broken = interrupt
+        if self.guard.broken is not None:
+            self.report.hooks_not_run.extend(hook.name for hook in self.hooks)
+            raise interrupt
+        self.interrupts.append(interrupt)
+
+    def _call(self, hook: Hook) -> Asking[BaseException | None]:
+        """Call one of them, with the watch asked before and after; returns what it raised."""
+        watch, interrupted = self.watch, None
+        if watch is not None:
+            error, interrupted = yield from ask(watch.calling_hook, hook)
+            if error is not None:
+                return error
+        error = value = None
+        try:
+            value = hook.call()
+        except BaseException as raised:
+            error = raised
+        if iscoroutine(value):
+            error = yield Await(value, hook.name)
+        if watch is None:
+            return error
+        late, also = yield from ask(watch.called_hook, hook, error)
+        self.interrupts += [each for each in (interrupted, also) if each is not None]
+        return first_of(error, late)
+
+    def calls(self) -> Shielded:
+        """Commit, and call all of them; those that are registered meanwhile come last."""
+        if self.commit is not None:
+            self.commit()
+        while self.hooks:
+            hook = self.hooks.pop(0)
+            error = yield from self._call(hook)
+            if error is not None:
+                self.report.hook_failures.append(HookFailure(hook.name, error))
+                if self.guard.broken is not None and error is self.guard.broken:
+                    raise error
+                if isinstance(error, Exception):
+                    self.errors.append(error)
+                else:
+                    self.interrupts.append(error)
+        self.ended = True
+
+    def result(self) -> BaseException | None:
+        """What is to be raised for what they have raised."""
+        group = None
+        if self.errors:
+            names = ", ".join(name for name, error in self.report.hook_failures if isinstance(error, Exception))
+            message = f"{self.label} has committed, but these commit hooks failed: {names}"
+            group = CommitHookFailed(message, self.errors)
+        interrupt = first_of(self.guard.broken, self.guard.kept, *self.interrupts)
+        if interrupt is not None:
+            interrupt.__cause__ = group
+        return first_of(interrupt, group)

@@ -1,0 +1,366 @@
+"""`add`: binding a step now that is to run later, shared by blocks and classic queues; and running it.
+
+Stands on definitions and drivers.  Used by blocks and the classic queue, and by recovery, which binds steps again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from inspect import getattr_static
+from operator import methodcaller
+from time import monotonic
+from types import CoroutineType, MethodType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from weakref import WeakKeyDictionary
+
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
+
+from .definition import Definition, definition_behind
+from .drivers import again_here, failed, run
+from .handler import Handler
+from .log import Log, Owner
+from .signature import OBJECT, display_name, is_async, lazy_kind, signature_of
+from .states import StepState
+from .step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
+
+__all__ = [
+    "Adding",
+    "SupportsAction",
+    "check_arguments",
+    "definition_of",
+    "fill_in",
+    "is_action_class",
+    "refuse_async",
+    "run_queued",
+    "undo_record",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+_QUEUED, _RUNNING = StepState.QUEUED, StepState.RUNNING
+_new = object.__new__
+
+
+class SupportsAction(Protocol):
+    """What a classic queue takes: any object with these two methods."""
+
+    def execute(self) -> object:
+        """Do it.  May raise anything; `ActionRetryException` to be called again."""
+
+    def rollback(self) -> object:
+        """Undo it; called once `execute` has been called, however that ended."""
+
+
+class Adding:
+    """Something that steps can be added to, to run later."""
+
+    __slots__ = ()
+
+    @overload
+    def add(self, /, action: SupportsAction) -> Step[None]: ...
+    @overload
+    def add(self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+
+    # A step may stand for its result.  These are for the last positional step at place 1, 2, 3, 4; what follows it is
+    # exact again.  Elsewhere `step.later` is the exact spelling.
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
+        a: Step[A],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(self, fn: Callable[Concatenate[A, P], R], a: Step[A], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, P], Coroutine[Any, Any, R]],
+        a: A | Step[A],
+        b: Step[B],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, P], R],
+        a: A | Step[A],
+        b: Step[B],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, P], Coroutine[Any, Any, R]],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: Step[C],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, P], R],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: Step[C],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, D, P], Coroutine[Any, Any, R]],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: C | Step[C],
+        d: Step[D],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    @overload
+    def add(
+        self,
+        fn: Callable[Concatenate[A, B, C, D, P], R],
+        a: A | Step[A],
+        b: B | Step[B],
+        c: C | Step[C],
+        d: Step[D],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Step[R]: ...
+    def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:
+        """Queue a step, and return it.
+
+        Queued steps run in the order in which they were added; one that was added in a savepoint or by a step is not
+        run if that has been undone.  A `Step` among the arguments stands for the result of that step, which must
+        have been queued before.
+
+        Args:
+            fn: a decorated function or a bound method of one; any other callable, which then has nothing to undo; or
+                an object with ``execute`` and ``rollback``, which takes no arguments.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+
+        Raises:
+            TypeError: if `fn` is none of these, or the arguments do not fit.
+            AsyncActionInSyncBlock: if it is async, and nothing here can await it.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered, or the queue has been executed.
+        """
+        if not args:
+            args = (kwargs.pop("action"),) if "action" in kwargs else ()  # as the parameter was called in 0.8
+        if not args:
+            raise TypeError("add() takes a function and its arguments, or an action object")
+        fn, args = args[0], args[1:]
+        definition: Definition | None = getattr(type(fn), "__actionqueues__", None)
+        if definition is None:
+            definition, args = definition_of(fn, args, kwargs)
+        step: Step[Any] = _new(Step)  # and not Step(), which would cost a frame
+        step._record = definition.enter(*args, **kwargs)
+        step._state = _QUEUED
+        step.attempts = 0
+        step._tries = step._key = step._saved = step.error = None
+        step._fill = False
+        for argument in args:
+            if type(argument) is Step:
+                step._fill = True
+        if kwargs and Step in map(type, kwargs.values()):
+            step._fill = True
+        return self._add(step)
+
+    def _add(self, step: Step[Any]) -> Step[Any]:  # noqa: ARG002 - abstract
+        """Take a step that has been bound."""
+        raise AssertionError  # pragma: no cover - abstract
+
+
+def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Definition, tuple[Any, ...]]:
+    """The definition behind what a user gave to ``add``, and the positional arguments with the bound object, if any."""
+    definition = definition_behind(fn)
+    if definition is not None:
+        return definition, args
+    if type(fn) is MethodType and (definition := definition_behind(fn.__func__)) is not None:
+        return definition, (fn.__self__, *args)
+    cls: type = type(fn)
+    known = _definitions.get(cls)
+    if known is None and (not callable(fn) or _is_action_object(fn, cls)):
+        known = _definition_of_object(fn)
+    if known is not None:
+        if args or kwargs:
+            raise TypeError(f"{cls.__qualname__} is an action object, whose execute() takes no arguments")
+        return known, (fn,)
+    if isinstance(fn, type) and is_action_class(fn):
+        raise TypeError(f"{fn.__qualname__} is a class; add an object of it: add({fn.__qualname__}(...))")
+    check_arguments(fn, args, kwargs)
+    definition = Definition(fn)
+    definition.is_async = definition.waits = is_async(fn)
+    return definition, args
+
+
+def is_action_class(cls: type) -> bool:
+    """Whether all objects of a class have both methods."""
+    return all(callable(getattr_static(cls, name, None)) for name in ("execute", "rollback"))
+
+
+def _is_action_object(fn: Any, cls: type) -> bool:
+    """Whether a callable has both methods, and does not just answer to every name, as a mock without a spec does."""
+    if isinstance(fn, type) or not all(callable(getattr(fn, name, None)) for name in ("execute", "rollback")):
+        return False
+    return is_action_class(cls) or not hasattr(fn, "answers_to_every_name")
+
+
+class _ObjectHandler(Handler):
+    """Calls the `rollback` of an action object."""
+
+    __slots__ = ()
+
+    def asks_for(self, *names: str) -> bool:  # noqa: ARG002 - it knows all it needs itself
+        return False
+
+    def call(self, step: Step[Any]) -> object:
+        return step._record[VALUES].rollback()
+
+
+_execute, _rollback = methodcaller("execute"), methodcaller("rollback")
+_definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
+
+
+def _definition_of_object(action: Any) -> Definition:
+    """What is fixed about the action objects of a class: a step is given the object as its only value."""
+    missing = [name for name in ("execute()", "rollback()") if not callable(getattr(action, name[:-2], None))]
+    if missing:
+        advice = f"it has no {missing[0]}" if len(missing) == 1 else "add the function, not its result"
+        raise TypeError(f"{action!r} cannot be added: it is neither callable nor an action object; {advice}")
+    cls: type = type(action)
+    _refuse_lazy(action.execute)
+    _refuse_lazy(action.rollback)
+    definition = Definition(_execute, name=display_name(cls))
+    definition.is_async = is_async(action.execute)
+    definition.is_object = True
+    definition.parameters = OBJECT
+    definition.run = lambda record: record[VALUES].execute()
+    # An action object has no signature to make it from:
+    definition.enter = lambda *args, **_: [PENDING, definition, *args]  # type: ignore[method-assign]
+    handler = definition.handler = _ObjectHandler(_rollback)
+    handler.is_async = definition.awaits_undo = is_async(action.rollback)
+    definition.waits = definition.is_async or handler.is_async
+    definition.quick = handler.quick = lambda record: record[VALUES].rollback()
+    if is_action_class(cls):  # otherwise the next object of it may have other methods, or none
+        _definitions[cls] = definition
+    return definition
+
+
+def undo_record(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Record:
+    """The record of something that was done by hand, and is undone by calling `fn`, whose result may be awaited."""
+    check_arguments(fn, args, kwargs)
+    definition = Definition(fn)
+    handler = Handler(partial(fn, *args, **kwargs) if args or kwargs else fn)
+    handler.is_async = definition.waits = definition.awaits_undo = is_async(fn)
+    definition.handler, definition.quick = handler, handler.quick
+    record = definition.enter(*args, **kwargs)
+    record[OUTCOME] = None
+    return record
+
+
+def refuse_async(definition: Definition, owner: Owner) -> None:
+    """Refuse what is async, where nothing can be awaited.
+
+    A plain callable, which is not known to be async, fails when it is called, if it returns a coroutine.
+    """
+    if definition.waits:
+        raise AsyncActionInSyncBlock(definition.name, owner.label)
+
+
+def run_queued(log: Log, step: Step[Any]) -> None:
+    """Run a step that was bound before: what the frame of a direct call does."""
+    if step._fill:
+        fill_in(step)
+    record = step._record
+    if not log.direct:
+        run(log, step)
+        return
+    definition: Definition = record[DEFINITION]
+    started = None if definition.retry is None else monotonic()
+    step._state = _RUNNING
+    step.attempts = 1
+    try:
+        log.append(step)
+        result = record[OUTCOME] = definition.run(record)  # in one statement, so that no interrupt can come between
+        if type(result) is CoroutineType and definition.frame is None:
+            record[OUTCOME] = PENDING
+            result.close()
+            raise AsyncActionInSyncBlock(definition.name, log.block.label)
+    except BaseException as error:
+        log.block.plain, log.block.unsure = False, True
+        if failed(log, record, error, started):
+            del log, step  # which hold what was raised, whose traceback has this frame in it
+            raise
+    else:
+        return
+    again_here(log, record)
+
+
+def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Refuse arguments that do not fit, now and not when it is too late."""
+    if not callable(fn):
+        raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
+    _refuse_lazy(fn)
+    try:
+        signature = signature_of(fn)
+    except ValueError:
+        return  # a built-in callable that does not tell
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{display_name(fn)}{signature}: {error}") from None
+
+
+def _refuse_lazy(fn: Callable[..., object]) -> None:
+    lazy = lazy_kind(fn)
+    if lazy is not None:
+        raise TypeError(f"{display_name(fn)} is a {lazy}: calling it would run nothing; use a plain function")
+
+
+def fill_in(step: Step[Any]) -> None:
+    """Replace the steps among the arguments of a queued step by their results."""
+    if not step._fill:
+        return
+    record, shape = step._record, step._record[DEFINITION].parameters.shape
+
+    def value(argument: Any) -> Any:
+        if not isinstance(argument, Step):
+            return argument
+        earlier: Step[Any] = argument
+        if not earlier.has_result or earlier.state is StepState.UNDONE:
+            raise IllegalOperation(
+                f"run {step.name}",
+                f"one of its arguments is the result of {earlier.name}, which is {earlier.state}",
+                f"queue {earlier.name} before it, in the same transaction, and let it succeed",
+            )
+        return earlier.result
+
+    record[VALUES:] = [value(argument) for argument in record[VALUES:]]
+    if shape.var_keyword:
+        record[-1] = {name: value(argument) for name, argument in record[-1].items()}
+    if shape.var_positional:
+        place = -1 - shape.var_keyword
+        record[place] = tuple(value(argument) for argument in record[place])

@@ -1,0 +1,145 @@
+"""What the engine asks its driver for: the protocol between what is decided and what waits.
+
+What has to be done once something has gone wrong, at the end of a block, or where somebody watches, is a generator.  It
+yields a request whenever something has to be waited for.  Its driver does that and sends back what came of it: None, or
+what was raised.  Outcomes are sent and returned as values, never thrown, since a `StopIteration` of the user's that is
+thrown into a generator, or raised in one, would be lost: the engine returns errors, and the shell raises them.
+
+Stands on nothing.  Used by the engine, the drivers and whatever watches a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from .interrupts import InterruptGuard
+    from .step import Record
+
+__all__ = [
+    "Answer",
+    "Asking",
+    "Await",
+    "Call",
+    "Engine",
+    "Request",
+    "Shield",
+    "Shielded",
+    "Undo",
+    "Until",
+    "Wait",
+    "Waited",
+]
+
+T = TypeVar("T")
+
+#: What a request is answered with.
+Answer: TypeAlias = "BaseException | None"
+
+
+class Wait:
+    """Go on in so many seconds.  Answered with None, or with what interrupted the wait."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Await:
+    """Await this.  Answered with None, or with what it raised.
+
+    Attributes:
+        record: of a body, the record of the step, where what it returns is put at once.
+        result: what it returned, otherwise.
+    """
+
+    __slots__ = ("awaitable", "name", "record", "result")
+
+    def __init__(self, awaitable: Awaitable[object], name: str, record: Record | None = None) -> None:
+        self.awaitable, self.name, self.record = awaitable, name, record
+        self.result: Any = None
+
+
+class Call:
+    """Call this, which may block: async code lets a worker thread do it.  Answered with None, or with what it raised.
+
+    It is not cut short: what interrupts it meanwhile, Ctrl-C or a cancellation, is kept in `interrupted`, to be raised
+    by whoever has made the request.
+    """
+
+    __slots__ = ("function", "interrupted")
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.interrupted: BaseException | None = None
+
+
+class Waited(Protocol):
+    """What steps and savepoints run in, and what tells those that wait for them to end."""
+
+    waiters: tuple[Any, ...]  # what waits for one of these to end
+
+
+class Until:
+    """Wait until something that is running has ended.  Answered with None, or with what interrupted the wait.
+
+    Attributes:
+        ready: whether it has.
+        owners: gives those among whose `waiters` that is to be put meanwhile which lets it look again.
+        what: says what is waited for, for the log, if it takes long.
+        tasks: whether tasks of an event loop are among it, which only another task can wait for.
+    """
+
+    __slots__ = ("owners", "ready", "tasks", "what")
+
+    def __init__(
+        self,
+        ready: Callable[[], bool],
+        owners: Callable[[], Sequence[Waited]],
+        what: Callable[[], str],
+        *,
+        tasks: bool = False,
+    ) -> None:
+        self.ready, self.owners, self.what, self.tasks = ready, owners, what, tasks
+
+
+class Shield(Protocol):
+    """What must not be cut short: a rollback, or the calling of hooks."""
+
+    guard: InterruptGuard  # keeps Ctrl-C away meanwhile
+    ended: bool  # whether it has come to its end; an interrupt may have come before it had begun
+    cut: BaseException | None  # what has come out of the work, until it is accounted for
+    undoes: ClassVar[bool]  # whether it calls rollback handlers
+
+    def interrupted(self, interrupt: BaseException) -> None:
+        """Something has come out of the work itself, which is begun again; raise it, and it is not."""
+        ...
+
+
+class Undo:
+    """Run a generator outside any block, without letting anything cut it short.  Answered with None, or with what
+    interrupted it.
+
+    `work` does it, or returns a generator that does, and is called again if something has come out of it, until
+    `shield.ended` says that all has been done.
+    """
+
+    __slots__ = ("shield", "work")
+
+    def __init__(self, shield: Shield, work: Callable[[], Shielded | None]) -> None:
+        self.shield, self.work = shield, work
+
+
+#: What a watch may ask for.
+Request: TypeAlias = Call | Await
+
+#: A question to a watch, or one attempt: returns what it raised, or more.
+Asking: TypeAlias = Generator[Request, Answer, T]
+
+#: What is shielded: returns nothing, and is sent the answers.
+Shielded: TypeAlias = Generator[Wait | Request, Answer, None]
+
+#: Everything that the engine decides.
+Engine: TypeAlias = Generator[Wait | Request | Until | Undo, Answer, T]

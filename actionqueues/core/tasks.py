@@ -1,0 +1,299 @@
+"""What asyncio and trio do differently: sleeping, shielding, waiting for others.
+
+Imports neither; only a program that already runs one of them gets here.
+
+Stands on nothing of the engine.  Used by the drivers, which wait, and by what notes who runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import cache, wraps
+from inspect import CO_ASYNC_GENERATOR, CORO_CLOSED, getcoroutinestate, iscoroutine
+from typing import Any, TypeVar
+
+from .text import first_of
+
+__all__ = [
+    "Signal",
+    "can_be_cancelled",
+    "cancel",
+    "has_ended",
+    "in_scope",
+    "in_trio",
+    "in_worker_thread",
+    "is_closing",
+    "limited",
+    "running_loop",
+    "running_task",
+    "shielded",
+    "sleep",
+    "uncancel",
+]
+
+T = TypeVar("T")
+
+
+def in_trio() -> bool:
+    """Whether the running task is one of trio's, and not one of asyncio's."""
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def sleep(seconds: float) -> None:
+    """Suspend this task for a while."""
+    if in_trio():
+        import trio
+
+        await trio.sleep(seconds)
+    else:
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await ``function()`` to its end, however often this task is cancelled meanwhile; the cancellation comes after it.
+
+    In asyncio it runs in a task of its own, which nobody else can find and cancel (`asyncio.run` cancels all it finds),
+    so that time-outs inside it work as ever.  The cancellation that comes out is the one that came in, and
+    ``task.cancelling()`` counts as if nothing had held it up.  Any other interrupt of the waiting is kept likewise.
+    """
+    if in_trio():
+        import trio
+
+        with trio.CancelScope(shield=True):
+            return await function()
+    # A scope of anyio's that is cancelled would cancel the waiting at every turn of the event loop; and a group of its
+    # is cancelled with any of its tasks, even with one whose step has been cancelled by a failing block.
+    scope_of_anyio: Any = getattr(sys.modules.get("anyio"), "CancelScope", None)
+    if scope_of_anyio is None:
+        return await _in_own_task(function)
+    scope = scope_of_anyio(shield=True)
+    scope.__enter__()
+    try:
+        return await _in_own_task(function)
+    finally:
+        with suppress(RuntimeError):  # the coroutine is being closed outside its task
+            scope.__exit__(None, None, None)
+
+
+async def _in_own_task(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await it in a task of asyncio's that nobody else can cancel."""
+    import asyncio
+
+    begun: list[Any] = []
+
+    async def run() -> T:
+        begun.append(asyncio.current_task())
+        return await function()
+
+    task: Any = None
+    tried, interrupt = False, None
+    while True:
+        try:
+            if tried and task is None:  # interrupted at that moment, by a signal handler of the program's own
+                await asyncio.sleep(0)
+                task = begun[0] if begun else None
+            if task is None:
+                tried = True
+                task = _shielded_task()(run(), loop=asyncio.get_running_loop())
+            if task.done():
+                break
+            await asyncio.wait([task])
+        except GeneratorExit:
+            raise  # nothing can be awaited any more
+        except BaseException as error:
+            # Python 3.12 keeps a cancellation that a task group has taken back, if its tasks begin at once.
+            wanted = not isinstance(error, asyncio.CancelledError) or _is_cancelling(asyncio.current_task())
+            if wanted:  # pragma: no branch - always so before that
+                interrupt = first_of(interrupt, error)
+    if interrupt is not None and (task.cancelled() or task.exception() is None):
+        raise interrupt
+    result: T = task.result()
+    return result
+
+
+@cache
+def _shielded_task() -> Any:
+    """A task that only what runs in it, and callbacks of its event loop such as time-outs, can cancel.
+
+    Neither the end of `asyncio.run`, which cancels all tasks that it finds, nor a task that does the same.
+    """
+    import asyncio
+
+    class Shielded(asyncio.Task[Any]):
+        def cancel(self, msg: Any = None) -> bool:
+            try:
+                caller = asyncio.current_task()
+            except RuntimeError:  # the event loop is not running: `asyncio.run` is ending it
+                return False
+            return super().cancel(msg) if caller is None or caller is self else False
+
+    return Shielded
+
+
+def _is_cancelling(task: Any) -> bool:
+    """Whether somebody wants a task of asyncio's to be cancelled; True for a task of a kind that does not tell."""
+    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
+    return cancelling is None or cancelling() > 0
+
+
+async def in_worker_thread(function: Callable[[], None]) -> None:
+    """Call this in another thread."""
+    if in_trio():
+        import trio
+
+        await trio.to_thread.run_sync(function)
+    else:
+        import asyncio
+
+        await asyncio.to_thread(function)
+
+
+class Signal:
+    """Something to wait for once, that may be set from any thread.
+
+    Attributes:
+        soon: lets the event loop call something.
+    """
+
+    def __init__(self) -> None:
+        if in_trio():
+            import trio
+
+            self._event: Any = trio.Event()
+            self.soon: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
+        else:
+            import asyncio
+
+            self._event = asyncio.Event()
+            self.soon = asyncio.get_running_loop().call_soon_threadsafe
+
+    def set(self) -> bool:
+        """Let whoever waits go on; returns False if nobody can, since the event loop has ended."""
+        try:
+            self.soon(self._event.set)
+        except RuntimeError:
+            return False
+        return True
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, or for so many seconds; returns whether it is set."""
+        if seconds is None:
+            await self._event.wait()
+        elif in_trio():
+            import trio
+
+            with trio.move_on_after(seconds):
+                await self._event.wait()
+        else:
+            import asyncio
+
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
+        set_: bool = self._event.is_set()
+        return set_
+
+
+def running_task() -> object:
+    """The task that the calling coroutine runs in; None where nothing runs it, as while it is closed."""
+    if in_trio():
+        import trio
+
+        return trio.lowlevel.current_task()
+    asyncio: Any = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # no event loop is running
+        return None
+
+
+def has_ended(task: Any) -> bool:
+    """Whether a task of asyncio or trio has come to its end, without having left what it was in."""
+    done: Callable[[], bool] | None = getattr(task, "done", None)
+    if done is not None:
+        return done()
+    coroutine = getattr(task, "coro", None)
+    return iscoroutine(coroutine) and getcoroutinestate(coroutine) == CORO_CLOSED
+
+
+def can_be_cancelled(task: Any) -> bool:
+    """Whether `cancel` has an effect: not on a task of trio, of which only the scopes of its steps are cancelled."""
+    return hasattr(task, "cancel")
+
+
+def cancel(task: Any) -> None:
+    """Cancel what stands in a log for what is running: a task of asyncio, or the cancel scope of a step in trio."""
+    if can_be_cancelled(task):
+        task.cancel()
+
+
+def uncancel(task: Any) -> None:
+    """Take one cancellation of a task of asyncio's back, which has done what it was for."""
+    if hasattr(task, "uncancel"):
+        task.uncancel()
+
+
+async def in_scope(step: Callable[[object], Awaitable[T]], cancelled: Callable[[], BaseException]) -> T:
+    """Run a step of a block so that it can be cancelled alone: asyncio cancels the task that it runs in, trio a scope.
+
+    Args:
+        step: the step, given what is cancelled.
+        cancelled: makes what the caller of the step sees in trio, to which that cancellation does not belong.
+    """
+    if not in_trio():
+        return await step(running_task())
+    import trio
+
+    with trio.CancelScope() as scope:
+        return await step(scope)
+    raise cancelled()
+
+
+def running_loop() -> object:
+    """What runs the calling code: an event loop of asyncio, or a run of trio; None if nothing does."""
+    if in_trio():
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+    asyncio: Any = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def is_closing(error: BaseException) -> bool:
+    """Whether the coroutine that leaves its block is being closed; an async generator that is can still await."""
+    if not isinstance(error, GeneratorExit) or error.__traceback__ is None:
+        return False
+    return not error.__traceback__.tb_frame.f_code.co_flags & CO_ASYNC_GENERATOR
+
+
+def limited(function: Callable[..., Awaitable[Any]], seconds: float) -> Callable[..., Awaitable[Any]]:
+    """`function`, given up with `TimeoutError` after so many seconds."""
+
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if not in_trio():
+            import asyncio
+
+            async with asyncio.timeout(seconds):
+                return await function(*args, **kwargs)
+        import trio
+
+        with trio.move_on_after(seconds):
+            return await function(*args, **kwargs)
+        raise TimeoutError(f"not done within {seconds} s")
+
+    return call

@@ -1,0 +1,161 @@
+"""`Watch`: what may stand between a transaction and its steps.
+
+The one seam for everything that has to know of each step, such as a journal or a fault sweep.  A transaction without
+one pays nothing for it: with one, no call takes the short way through its generated frame.
+
+Methods return None, or a request (see `requests.py`) for what may block or has to be awaited; what that raises counts
+as raised by the method.  They may be called in any thread that runs a step.
+
+Stands on requests and steps.  Used by the engine, which asks; by the journal and by fault sweeps, which answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+from .attempts import Attempts
+from .requests import Asking, Call, Request
+from .step import Step
+
+__all__ = ["SEAM", "Factory", "Hook", "Seam", "Watch", "ask", "observed"]
+
+
+class Hook:
+    """A function to be called once everything has succeeded; a mark in the log where it was registered.
+
+    It is `dropped` once the savepoint or the step that has registered it has been undone.
+    """
+
+    __slots__ = ("args", "dropped", "function", "kwargs", "name")
+
+    def __init__(
+        self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], name: str
+    ) -> None:
+        self.function, self.args, self.kwargs, self.name = function, args, kwargs, name
+        self.dropped = False
+
+    def call(self) -> object:
+        """Call it."""
+        return self.function(*self.args, **self.kwargs)
+
+
+class Watch:
+    """Serves one outermost transaction, its savepoints included.  This one does nothing."""
+
+    def entering(self, block: Any) -> None:
+        """The transaction is about to be entered.  Raise, and it is not."""
+
+    def starting(self, step: Step[Any]) -> Request | None:
+        """A step is about to be started.  Raise, and it never was: there is nothing to undo."""
+
+    def attempting(self, step: Step[Any]) -> Request | None:
+        """An attempt of its body is about to be made.  Raise, and the attempt has failed with that."""
+
+    def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
+        """An attempt has returned `result`, or raised `error`.  Raise, and it has failed with that, its reply lost."""
+
+    def recorded(self, step: Step[Any]) -> Request | None:
+        """``q.on_rollback`` has been called.  Raise, and nothing is recorded."""
+
+    def committing(self, block: Any, hooks: Sequence[Hook]) -> Request | None:
+        """Everything has succeeded.  The last moment: raise, and it is rolled back."""
+
+    def committed(self, block: Any) -> None:
+        """The transaction has committed; its hooks are called next."""
+
+    def rolling_back(self, block: Any, error: BaseException | None) -> Request | None:
+        """All steps have ended, and are about to be undone because of `error`.  It goes on whatever is raised here."""
+
+    def retrying(self, step: Step[Any], attempts: Attempts) -> None:
+        """Its undo is about to be tried, as often as `attempts` allows, which may be told of earlier ones."""
+
+    def undoing(self, step: Step[Any]) -> Request | None:
+        """An attempt of its undo is about to be made.  Raise, and the attempt has failed with that."""
+
+    def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
+        """An attempt of its undo has returned, or raised `error`.  Raise, and it has failed with that."""
+
+    def settled(self, step: Step[Any]) -> Request | None:
+        """Nothing more is done to undo it; its state says what became of it.  It goes on whatever is raised here."""
+
+    def rolled_back(self, block: Any) -> Request | None:
+        """Everything has been undone that could be; the report says what was not."""
+
+    def abandoned(self, block: Any) -> None:
+        """A third Ctrl-C has cut the rollback short."""
+
+    def registering(self, hook: Hook) -> None:
+        """``q.on_commit`` has been called.  Raise, and nothing is registered."""
+
+    def calling_hook(self, hook: Hook) -> Request | None:
+        """A commit hook is about to be called.  Raise, and it has failed with that."""
+
+    def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
+        """A commit hook has returned, or raised `error`."""
+
+
+def ask(
+    method: Callable[..., Request | None], *args: object
+) -> Asking[tuple[BaseException | None, BaseException | None]]:
+    """Call a method of a watch, and have done what it asks for.
+
+    Returns what either has raised, and what has interrupted a request that nevertheless succeeded.
+    """
+    try:
+        request = method(*args)
+    except BaseException as error:
+        return error, None
+    if request is None:
+        return None, None
+    answer = yield request
+    return answer, request.interrupted if isinstance(request, Call) else None
+
+
+#: Makes the watch of a transaction, or returns None.
+Factory: TypeAlias = Callable[[Any], "Watch | None"]
+
+
+class Seam:
+    """Where a watch is attached to transactions that are given none themselves."""
+
+    __slots__ = ("default", "observe", "used")
+
+    #: Makes the watch of every transaction that names none: that of a default journal.
+    default: Factory | None
+    #: Makes the watch of every transaction and queue, given the one that it has already; while tests look on.
+    observe: Callable[[Any, Watch | None], Watch | None] | None
+    used: bool  #: whether there is either
+
+    def __init__(self) -> None:
+        self.default = self.observe = None
+        self.used = False
+
+    def attach(self, default: Factory | None) -> None:
+        """Let `default` make the watch of every transaction that is given none itself; None for no more of that."""
+        self.default = default
+        self.used = default is not None or self.observe is not None
+
+    def watch(self, owner: Any, factory: Factory | None) -> Watch | None:
+        """The watch of an outermost block, whose own `factory` comes before the default."""
+        factory = factory or self.default
+        watch = None if factory is None else factory(owner)
+        return watch if self.observe is None else self.observe(owner, watch)
+
+
+SEAM: Final = Seam()
+
+
+@contextmanager
+def observed(factory: Callable[[Any, Watch | None], Watch | None]) -> Generator[None, None, None]:
+    """Let `factory` make the watch of every transaction and queue that begins meanwhile, in whatever thread, given
+    that and the watch that it has already.
+    """
+    before = SEAM.observe
+    SEAM.observe, SEAM.used = factory, True
+    try:
+        yield
+    finally:
+        SEAM.observe = before
+        SEAM.used = SEAM.default is not None or before is not None

@@ -1,0 +1,126 @@
+"""Going on with what another process has written down: a recording of its undos, and its durable hooks.
+
+Stands on the recording, and on what makes steps again.  Used by recovery.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, NamedTuple, cast
+
+from actionqueues.core.attempts import Attempts
+from actionqueues.core.requests import Request
+from actionqueues.core.states import StepState
+from actionqueues.core.step import Step
+from actionqueues.core.watch import Hook
+from actionqueues.report import Report
+
+from .errors import NotRestorable
+from .names import function_called
+from .recording import JournalFile, Recording, hook_called, running_hook
+from .restoring import Restoring
+from .rows import StepRow, finish
+from .values import readable
+
+__all__ = ["Again", "HookAgain", "RecordingAgain"]
+
+
+class Again(NamedTuple):
+    """A step that has been made again."""
+
+    row: StepRow  #: what the file says about it
+    step: Step[Any]
+    refused: NotRestorable | None  #: why its undo, which raises this, cannot be called
+
+
+class RecordingAgain(Recording):
+    """Records an undoing that another process has begun, and hooks that it has not called.
+
+    Attributes:
+        steps: those that are being undone.
+    """
+
+    def __init__(self, journal: JournalFile, tx: int, name: str, report: Report) -> None:
+        super().__init__(journal, name, lambda: report)
+        self.tx = tx
+        self.steps: dict[Step[Any], Again] = {}
+
+    def expect(self, steps: Sequence[Again]) -> None:
+        """These are undone next."""
+        self.steps = {each.step: each for each in steps}
+        self.numbers = {each.step: each.row.number for each in steps}
+        self.undos = {each.row.number: each.row.undos for each in steps}
+
+    def retrying(self, step: Step[Any], attempts: Attempts) -> None:
+        row = self.steps[step].row
+        attempts.made = row.undos
+        if row.first_undo is not None:
+            since = datetime.now(UTC) - datetime.fromisoformat(row.first_undo).replace(tzinfo=UTC)
+            attempts.started = monotonic() - max(0.0, since.total_seconds())  # unless the clock has jumped back
+
+    def undoing(self, step: Step[Any]) -> Request | None:
+        return None if self.steps[step].refused is not None else super().undoing(step)
+
+    def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
+        return None if self.steps[step].refused is not None else super().undone(step, error)
+
+    def settled(self, step: Step[Any]) -> Request | None:
+        tx, number = self.place_of(step)
+        refused = self.steps[step].refused
+        if refused is not None:
+            row = (readable(refused.reason), tx, number)
+            return self._fact(lambda db: db.execute("UPDATE steps SET reason = ? WHERE tx = ? AND number = ?", row))
+        if step.state is StepState.SKIPPED and step.error is None:
+            reason = "nobody knows whether it has happened, and its undo needs its result"
+            return self._fact(lambda db: _skip(db, reason, tx, number))
+        return super().settled(step)
+
+    def ended(self) -> Request:
+        """It is rolled back, or stuck."""
+        tx = cast("int", self.tx)
+        return self._fact(lambda db: finish(db, tx), sync=True)
+
+    def calling_hook(self, hook: Hook) -> Request | None:
+        called = cast("HookAgain", hook)
+        running_hook.set(called.key)
+        statement = "UPDATE hooks SET attempts = attempts + 1 WHERE tx = ? AND number = ?"
+        return self._fact(lambda db: db.execute(statement, (self.tx, called.number)), sync=True)
+
+    def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
+        tx, called = cast("int", self.tx), cast("HookAgain", hook)
+        running_hook.set(None)
+        return self._fact(lambda db: hook_called(db, tx, called.number, error, last=called.last))
+
+
+def _skip(db: sqlite3.Connection, reason: str, tx: int, number: int) -> None:
+    db.execute("UPDATE steps SET undo = 'skipped', reason = ? WHERE tx = ? AND number = ?", (reason, tx, number))
+
+
+class HookAgain(Hook):
+    """A durable hook that a dead process has left.
+
+    Attributes:
+        number: its number in the file.
+        key: its key.
+        last: whether it is the last of its transaction.
+    """
+
+    __slots__ = ("_arguments", "_restoring", "key", "last", "number")
+
+    def __init__(self, restoring: Restoring, row: tuple[int, str, str, str], *, last: bool) -> None:
+        self.number, name, self._arguments, self.key = row
+        super().__init__(self._function, (), {}, name)
+        self._restoring = restoring
+        self.last = last
+
+    def _function(self) -> object:
+        restoring = self._restoring
+        function = function_called(self.name, restoring.path)
+        try:
+            args, kwargs = restoring.values.called(self._arguments, restoring.made)
+        except ValueError as error:
+            raise NotRestorable(restoring.path, f"the hook {self.name} cannot be read: {error}") from error
+        return function(*args, **kwargs)

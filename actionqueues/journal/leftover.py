@@ -1,0 +1,211 @@
+"""`Leftover`: one transaction that a dead process has left, undone in pieces of bounded size, or its hooks called.
+
+Like all that the engine decides it is a generator of requests, so that one text serves programs with an event loop and
+without.  Who dies in it leaves it to the next recovery: what has been undone is in the file.
+
+Stands on the engine, and on the recording that it goes on with.  Used by recovery.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+from actionqueues.core.engine import Rollback
+from actionqueues.core.hooks import HookRun
+from actionqueues.core.log import new_log
+from actionqueues.core.requests import Call, Engine, Shielded, Undo
+from actionqueues.core.states import TransactionState
+from actionqueues.core.text import first_of
+from actionqueues.core.watch import SEAM, ask
+from actionqueues.errors import CommitHookFailed
+from actionqueues.report import Report
+
+from .again import Again, HookAgain, RecordingAgain
+from .recording import JournalFile
+from .restoring import Restoring
+from .rows import LEFT, StepRow, chunk
+from .values import RecordedError
+
+__all__ = ["Leftover", "Recovered", "called"]
+
+#: How many steps are in memory at once.
+_PIECE = 500
+
+
+@dataclass
+class Recovered:
+    """What a recovery has done about one transaction.
+
+    Attributes:
+        id: its number in the journal.
+        name: its name.
+        state: how it is now: ``rolled back``, ``committed`` (its durable hooks have been called), ``stuck``, or
+            ``waiting`` for ``recover_async``, because undoing it takes an event loop.
+        reason: why it is stuck or waits, or None.
+        report: what has been undone, and what not.
+    """
+
+    __module__ = "actionqueues.journal"
+
+    id: int
+    name: str
+    state: str
+    reason: str | None
+    report: Report = field(repr=False)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is left to do; what nothing undoes is in ``report.left`` nevertheless."""
+        return self.state in ("rolled back", "committed")
+
+    def __str__(self) -> str:
+        undone = f", {len(self.report.undone)} undone" if self.report.undone else ""
+        names = ", ".join(step.name for step in self.report.not_undone)
+        left = f", not undone: {names}" if names else ""
+        reason = f", {self.reason}" if self.reason else ""
+        return f"{self.id} {self.name}: {self.state}{undone}{left}{reason}"
+
+
+def called(function: Callable[[], object]) -> Engine[None]:
+    """Call what may block; raise what that has raised, or what has interrupted it."""
+    error = first_of(*(yield from ask(Call, function)))
+    if error is not None:
+        raise error
+
+
+class Leftover:
+    """One transaction, while it is recovered.  In the place of its block, it has the log that the steps are put into.
+
+    Args:
+        journal: the file.
+        restoring: what makes its steps again.
+        tx: its number.
+        awaits: whether async handlers can be awaited.
+    """
+
+    name: str
+    state: str
+    report: Report
+    cause: RecordedError | None
+    recording: RecordingAgain
+
+    def __init__(self, journal: JournalFile, restoring: Restoring, tx: int, *, awaits: bool) -> None:
+        self.journal = journal
+        self.store = journal.store
+        self.restoring = restoring
+        self.tx = tx
+        self.awaits = awaits
+        self.log = new_log(None, cast("Any", self), get_ident(), direct=False)
+        self._below = 1 << 62
+        self._ended = self._needs_loop = False
+
+    def unwound(self, log: object, *, failed: bool) -> None:
+        """There is nothing to be told."""
+
+    def recovering(self) -> Engine[Recovered]:
+        """Undo it, or call its hooks, unless that takes an event loop that is not there; raise what interrupts that."""
+        made: list[Recovered] = []
+        yield from called(self._begin)
+        if self._needs_loop:
+            reason = "undoing it takes an event loop: await journal.recover_async()"
+            return Recovered(self.tx, self.name, "waiting", reason, self.report)
+        error = yield from self._calling_hooks() if self.state == "committed" else self._undoing()
+        if error is not None:
+            raise error
+        yield from called(lambda: made.append(self._recovered()))
+        return made[0]
+
+    def _begin(self) -> None:
+        """Read what is known of it, and say that it is being rolled back, before the first undo."""
+        query = "SELECT name, state, error FROM transactions WHERE id = ?"
+        self.name, self.state, error = self.store.read(query, (self.tx,))[0]
+        committed = self.state == "committed"
+        self.report = Report(self.name, TransactionState.COMMITTED if committed else TransactionState.ROLLING_BACK)
+        self.recording = RecordingAgain(self.journal, self.tx, self.name, self.report)
+        self._needs_loop = not self.awaits and self._looks_for_async()
+        if self.state == "open" and not self._needs_loop:
+            error = "its process died"
+            statement = "UPDATE transactions SET state = 'rolling back', error = ? WHERE id = ?"
+            self.store.write_guarded(lambda db: db.execute(statement, (error, self.tx)), sync=True)
+        self.cause = None if error is None else RecordedError(error)  # None: `q.rollback()` was called
+
+    def _looks_for_async(self) -> bool:
+        """Whether a handler or a hook that is due is async."""
+        if self.state == "committed":
+            query = "SELECT DISTINCT 'by hand', name, NULL FROM hooks WHERE tx = ? AND ended IS NULL"
+        else:
+            one = "max(CASE kind WHEN 'object' THEN arguments END)"  # of each name, one: it tells the class
+            query = f"SELECT kind, name, {one} FROM steps WHERE tx = ? AND {LEFT} GROUP BY 1, 2"  # noqa: S608 - constants
+        return any(self.restoring.is_async(*row) for row in self.store.read(query, (self.tx,)))
+
+    def _recovered(self) -> Recovered:
+        query = "SELECT state, reason, ended FROM transactions WHERE id = ?"
+        state, reason, ended = self.store.read(query, (self.tx,))[0]
+        if state == "committed" and ended is None:
+            state = "stuck"
+        return Recovered(self.tx, self.name, state, reason, self.report)
+
+    # -- undoing
+
+    def _undoing(self) -> Engine[BaseException | None]:
+        """Undo it, however often that is interrupted; returns what is to be raised."""
+        watch = SEAM.watch(self, lambda _: self.recording)
+        rollback = Rollback(self.report, cause=self.cause, watch=watch, awaits=self.awaits)
+        interrupt: BaseException | None = None
+        while not (self._ended or rollback.guard.broken is not None or rollback.disowned):
+            rollback.ended = False
+            interrupt = yield Undo(rollback, lambda: self._unwinding(rollback))
+            if interrupt is not None:
+                rollback.interrupts.append(interrupt)
+        if rollback.disowned:  # pragma: no cover - in a child process, where no tracer looks
+            return interrupt
+        yield from rollback.tell(self.recording.ended)
+        failed = TransactionState.ROLLED_BACK_WITH_FAILURES
+        self.report.state = failed if self.report.failed else TransactionState.ROLLED_BACK
+        return first_of(rollback.guard.broken, rollback.interrupt())
+
+    def _unwinding(self, rollback: Rollback) -> Shielded:
+        """Undo it piece by piece; if that is interrupted, it is begun again and goes on where it was."""
+        while not self._ended:
+            left = rollback.unwind(self.log)
+            if left is not None:
+                yield from left
+            rollback.ended = False  # there may be more of it
+            rows: list[StepRow] = []
+            raised = yield from ask(Call, partial(self._read, rows))
+            rollback.interrupts += [error for error in raised if error is not None]
+            try:
+                steps = [Again(row, *self.restoring.step(row)) for row in reversed(rows)]
+                self.recording.expect(steps)
+                self.log.extend(each.step for each in steps)
+                if rows:
+                    self._below = rows[-1].number
+            except BaseException as error:  # of a class of the program's, or of a signal handler: not tried again now
+                rollback.interrupts.append(error)
+            self._ended = not self.log
+        rollback.ended = True
+
+    def _read(self, rows: list[StepRow]) -> None:
+        rows += chunk(self.store, self.tx, self._below, _PIECE)
+
+    # -- hooks
+
+    def _calling_hooks(self) -> Engine[BaseException | None]:
+        """Call the durable hooks that have not been called; returns what is to be raised."""
+        run = HookRun(self.report, f"the transaction {self.name!r}", self.recording)
+        yield from called(lambda: self._read_hooks(run))
+        while not (run.ended or run.guard.broken is not None):
+            interrupt = yield Undo(run, run.calls)
+            if interrupt is not None:
+                run.interrupts.append(interrupt)
+        error = run.result()
+        return None if isinstance(error, CommitHookFailed) else error  # that is in the report, and in the file
+
+    def _read_hooks(self, run: HookRun) -> None:
+        query = "SELECT number, name, arguments, key FROM hooks WHERE tx = ? AND ended IS NULL ORDER BY number"
+        rows = self.store.read(query, (self.tx,))
+        run.hooks = [HookAgain(self.restoring, row, last=place == len(rows)) for place, row in enumerate(rows, 1)]

@@ -1,0 +1,376 @@
+"""`transaction()`, and what it makes: `Transaction` and `AsyncTransaction`, thin shells over one block.
+
+Stands on `core/face.py`, which has what both share, and on the drivers.  Used by programs.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+
+from .core.block import ENDED, Block
+from .core.calls import Outcome
+from .core.decorated import in_transaction
+from .core.definition import function_of
+from .core.drivers import drive, drive_async, value_of
+from .core.ending import end_plainly, executing, leave, roll_back
+from .core.face import Face
+from .core.interrupts import protected_from_start
+from .core.log import Log, get_current, set_current
+from .core.queue import fill_in, run_queued
+from .core.signature import display_name
+from .core.states import StepState, TransactionState
+from .core.tasks import is_closing
+from .core.watch import SEAM, Factory
+from .errors import IllegalOperation, NoTransaction
+from .retry import Policy, check_policy
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from .journal import Journal
+
+__all__ = ["AsyncTransaction", "Transaction", "current_transaction", "transaction"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_NEW, _OPEN = TransactionState.NEW, TransactionState.OPEN
+_new = object.__new__
+
+
+class _Common(Face):
+    """What sync and async blocks do alike, but for `Face`."""
+
+    __slots__ = ()
+
+    def savepoint(self, name: str | None = None) -> Transaction:
+        """A block inside this one that can be undone by itself; the same as ``transaction(name)`` inside it.
+
+        It is entered as the block around it is: ``with q.savepoint():``, or ``async with q.savepoint():``.
+
+        Raises:
+            TypeError: if the name is no string.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered.
+        """
+        self._must_be_open("savepoint()")
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - if checked
+            raise TypeError(f"savepoint() takes a name, not {name!r}")
+        made = transaction(name or "savepoint")
+        made._block.parent, made._block.plain, made._block.kind = self._block, False, "Savepoint"
+        return made
+
+
+class Transaction(_Common):
+    """One block of sync code whose steps are undone if it fails.  Made by `transaction()`; serves one block.
+
+    Entered by ``async with`` it gives an `AsyncTransaction`, which is another face of the same block.
+    """
+
+    __slots__ = ()
+    __module__ = "actionqueues"
+
+    def __enter__(self) -> Self:
+        block = self._block
+        if block.state is not _NEW:
+            block.refuse_again()
+        try:
+            if block.plain and get_current() is None and not SEAM.used:
+                # The common case, an outermost block that nobody watches, should not cost much more than one step.
+                log = block.log = Log()
+                log.up = log.record = log.task = None
+                log.block = block
+                log.thread = get_ident()
+                log.direct = True
+                block.face = self
+                block.token = set_current(log)
+                block.state = _OPEN
+            else:
+                self._refuse_retry()
+                block.enter(awaits=False)
+                block.face = self
+            return self
+        except BaseException:
+            block.abort()
+            raise
+
+    @protected_from_start
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        # What keeps it from committing, and an interrupt between any two instructions, from the first one on, leads to
+        # `_recover`; nothing is done twice.  The outer `try` is for an interrupt in the inner `except`.
+        try:
+            try:
+                block = self._block
+                plainly = block.plain and block.state is _OPEN
+                late = end_plainly(block, exc) if plainly else drive(leave(block, exc))
+                if late is not None and late is not exc:
+                    raise late
+            except BaseException as error:
+                late = None  # otherwise it holds this frame, which holds it
+                _recover(self._block, error)
+                raise
+        except BaseException as error:
+            _recover(self._block, error)
+            raise
+
+    def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
+        """
+        self._must_be_mine("execute()")
+        block, queue = self._block, self._block.queue
+        if not queue:
+            return
+        around, here = get_current(), block.here()
+        set_current(here)  # it may be called inside a block that shares nothing with this one
+        step: Any = None
+        try:
+            while queue:
+                step = queue[0]
+                dropped = step._state is StepState.DROPPED
+                if step._fill and not dropped:
+                    fill_in(step)  # before it is taken: it stays queued if that fails
+                queue.popleft()
+                if not dropped:
+                    run_queued(here, step)
+        finally:
+            step = None  # it holds what it has raised, whose traceback has this frame in it
+            set_current(around)
+
+    def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+            IllegalOperation: if a step is running here, or another thread has entered it.
+        """
+        self._must_be_mine("rollback()")
+        self._must_be_between_steps()
+        self._raise_problems(drive(roll_back(self._block, None)))
+
+    async def __aenter__(self) -> AsyncTransaction:
+        self._refuse_retry()
+        block = self._block
+        block.refuse_again()
+        try:
+            block.enter(awaits=True)
+            face = block.face = AsyncTransaction.__new__(AsyncTransaction)
+            face._block = block
+        except BaseException:
+            block.abort()
+            raise
+        return face
+
+    @protected_from_start
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        try:
+            try:
+                if exc is not None and is_closing(exc):  # nothing can be awaited
+                    late = drive(leave(self._block, exc))
+                else:
+                    late = await drive_async(leave(self._block, exc))
+                if late is not None and late is not exc:
+                    raise late
+            except BaseException as error:
+                late = None
+                await _recover_async(self._block, error)
+                raise
+        except BaseException as error:
+            await _recover_async(self._block, error)
+            raise
+
+    def __call__(self, fn: F, /) -> F:
+        """Open a fresh block like this one for each call of `fn`, sync or async."""
+        block = self._block
+        if block.state is not _NEW:
+            advice = "use a fresh transaction(...)"
+            raise IllegalOperation(f"decorate with {block.label}", f"it is {block.state}", advice)
+        return in_transaction(fn, partial(_fresh, block), block.retry)
+
+    def _refuse_retry(self) -> None:
+        if self._block.retry is not None:
+            raise TypeError(
+                "transaction(retry=...) is for decorating a function, which can be called again; a block cannot: put "
+                "its lines into a function, or give the policy to the actions"
+            )
+
+
+class AsyncTransaction(_Common):
+    """One block of async code whose steps, sync and async, are undone if it fails.
+
+    What ``async with transaction() as q:`` gives; serves one block, in one event loop.
+    """
+
+    __slots__ = ()
+    __module__ = "actionqueues"
+
+    def __init__(self) -> None:
+        raise TypeError("an AsyncTransaction is what `async with transaction() as q:` gives; call transaction()")
+
+    async def execute(self) -> None:
+        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        Raises:
+            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if another task or thread has entered it, or a step among the arguments of another has no
+                result.
+        """
+        self._must_be_mine("execute()")
+        around = get_current()
+        set_current(self._block.here())
+        try:
+            error = await drive_async(executing(self._block))
+        finally:
+            set_current(around)
+        value_of(Outcome(None, error))
+
+    async def rollback(self) -> None:
+        """Undo everything now and close the transaction; the block then ends without an exception.
+
+        Raises:
+            RollbackFailed: after all undos have run, if any failed.
+            TransactionClosed: if the transaction has already ended.
+            IllegalOperation: if a step is running here, or another task or thread has entered it.
+        """
+        self._must_be_mine("rollback()")
+        self._must_be_between_steps()
+        self._raise_problems(await drive_async(roll_back(self._block, None)))
+
+
+def _recover(block: Block, error: BaseException) -> None:
+    """What has come out of the end of a block, or has kept it from beginning: undo what is left to be undone."""
+    try:
+        if block.unfinished:
+            drive(roll_back(block, error))
+    finally:
+        block.detach()
+
+
+async def _recover_async(block: Block, error: BaseException) -> None:
+    try:
+        if block.unfinished:
+            if isinstance(error, GeneratorExit):
+                drive(roll_back(block, error))
+            else:
+                await drive_async(roll_back(block, error))
+    finally:
+        block.detach()
+
+
+def _fresh(block: Block) -> Transaction:
+    """Another one with the same options."""
+    made = transaction()
+    for option in ("name", "independent", "outermost", "factory"):
+        if option in vars(block):
+            setattr(made._block, option, getattr(block, option))
+    made._block.plain = block.factory is None
+    return made
+
+
+@overload
+def transaction(fn: F, /) -> F: ...
+@overload
+def transaction(
+    name: str | None = None,
+    *,
+    independent: bool = False,
+    outermost: bool = False,
+    retry: Policy | None = None,
+    journal: Journal | str | PathLike[str] | Literal[False] | None = None,
+) -> Transaction: ...
+def transaction(
+    name: Any = None,
+    *,
+    independent: bool = False,
+    outermost: bool = False,
+    retry: Policy | None = None,
+    journal: Any = None,
+) -> Any:
+    """A block of steps that are undone, in reverse order, if the block is left by an exception.
+
+    As a block, ``with transaction("sign-up") as q:``.  Leaving it by any exception undoes every step that was started
+    in it, and the exception goes on; leaving it normally runs the queued steps and commits.  A block inside a block is
+    a savepoint: if it fails, its own steps are undone; if it succeeds, they belong to the outer one.
+
+    As a decorator, ``@transaction`` or ``@transaction("sign-up", retry=Retry(...))`` over a function, sync or async,
+    which opens a fresh block for each call.
+
+    Args:
+        name: what messages and reports call it.
+        independent: share nothing with a block around it: what is done here stays if that one fails.
+        outermost: refuse to be a savepoint.
+        retry: for the decorator: when a call fails and nothing was left behind, call again after this policy.
+        journal: a `Journal`, or the path of one, that records every step before it runs, so that recovery can undo
+            what a process has started that has died; False for none, whatever the default is.
+
+    Raises:
+        TypeError: for options that exclude each other, or `retry` without a function.
+        NestedTransaction: on entering, if it is `outermost` and there is a block around it.
+    """
+    if name is not None and not isinstance(name, str):
+        if independent or outermost or retry is not None or journal is not None:
+            raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
+        return transaction(display_name(function_of(name)))(name)
+    made: Transaction = _new(Transaction)
+    block = made._block = _new(Block)  # and not Block(), which would cost a frame
+    block.state = _NEW
+    block.plain = True
+    block.log = ENDED
+    block.token = block.queue = block.face = block.loop = None
+    block.quick = False
+    block.running = set()
+    block.waiters = ()
+    if name is not None:
+        block.name = name
+    if independent or outermost:
+        if independent and outermost:
+            raise TypeError("transaction(): independent=True and outermost=True exclude each other")
+        block.independent, block.outermost = independent, outermost
+    if journal is not None:
+        block.factory = _factory(journal)
+        block.plain = False
+    if retry is not None:
+        block.retry = check_policy(retry, "transaction(retry=...)")
+        block.plain = False
+    return made
+
+
+def _factory(journal: Any) -> Factory:
+    """What makes the watches of a journal."""
+    if journal is False:
+        return lambda _block: None
+    if not hasattr(journal, "intercept"):
+        from .journal import shared_journal  # here, because most programs have none, and it imports sqlite3
+
+        journal = shared_journal(journal)
+    return cast("Factory", journal.intercept)
+
+
+def current_transaction() -> Transaction | AsyncTransaction:
+    """The transaction that a step called here would belong to: the innermost open block.
+
+    For code that has no ``q``, such as the body of a function decorated with ``@transaction``.
+
+    Raises:
+        NoTransaction: outside any block.
+    """
+    log = get_current()
+    while log is not None and log.block.forget():
+        log = get_current()
+    face = None if log is None else getattr(log.block, "face", None)
+    if face is None:
+        raise NoTransaction("current_transaction()")
+    return cast("Transaction | AsyncTransaction", face)

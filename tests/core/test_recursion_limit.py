@@ -1,0 +1,219 @@
+"""Steps and blocks near the limit of recursion, where even undoing may fail: nothing is undone twice or hidden."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import FrameType
+
+import pytest
+
+from actionqueues import Step, Transaction, TransactionDoomed, action, current_step, transaction
+from tests.inside import forget_context, left_in_context
+from tests.marks import slow_but
+
+
+@pytest.fixture(autouse=True)
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is logged is kept by pytest, with its traceback."""
+    monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
+
+
+@pytest.fixture(autouse=True)
+def no_room_for_finalizers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Down there a finalizer has no room, whoever's it is, and what tells of that has none either."""
+    gc.collect()
+    gc.disable()
+    monkeypatch.setattr(sys, "unraisablehook", list[object]().append)
+    yield
+    gc.enable()
+
+
+@dataclass
+class World:
+    """What has been done and undone."""
+
+    trail: list[int] = field(default_factory=list[int])
+
+    @property
+    def started(self) -> list[int]:
+        return [number for number in self.trail if number > 0]
+
+    @property
+    def undone(self) -> list[int]:
+        return [-number for number in self.trail if number < 0]
+
+
+@action
+def put(world: World, number: int) -> None:
+    world.trail.append(number)
+
+
+@put.rollback
+def take(world: World, number: int) -> None:
+    world.trail.append(-number)
+
+
+@action
+def fail(world: World, number: int) -> None:
+    world.trail.append(number)
+    raise LookupError(number)
+
+
+@fail.rollback
+def mend(world: World, number: int, error: BaseException) -> None:
+    world.trail.append(-number)
+
+
+@action
+def down(world: World, number: int) -> None:
+    """Goes down until there is no more room."""
+    world.trail.append(number)
+    down(world, number + 1)
+
+
+@down.rollback
+def up(world: World, number: int) -> None:
+    world.trail.append(-number)
+
+
+def frames_here() -> int:
+    count = 0
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        count += 1
+        frame = frame.f_back
+    return count
+
+
+def deeper(frames: int, call: Callable[[], None]) -> None:
+    """Call it with so many frames above it."""
+    if frames > 0:
+        deeper(frames - 1, call)
+    else:
+        call()
+
+
+def near_the_limit(room: int, call: Callable[[], None]) -> None:
+    """Call it where there is room for about so many frames."""
+    deeper(sys.getrecursionlimit() - frames_here() - room, call)
+
+
+PADDINGS = pytest.mark.parametrize("padding", slow_but(range(12), 0, 5))
+
+
+@PADDINGS
+def test_steps_that_go_down_to_the_limit_are_each_undone_or_reported_in_order_and_once(padding: int) -> None:
+    world = World()
+    q = transaction()
+
+    def body() -> None:
+        with q:
+            down(world, 1)
+
+    with pytest.raises(RecursionError):
+        deeper(padding, body)
+    assert len(world.started) > 100
+    assert world.undone == sorted(set(world.undone), reverse=True)
+    reported = {failure.step.args[1] for failure in q.report.failures}
+    assert set(world.started) - set(world.undone) <= reported
+    assert len(reported) <= 8, "only the undo of the deepest steps has no room"
+    assert left_in_context() == {}
+
+
+def test_a_step_that_could_not_be_undone_for_lack_of_room_dooms_the_block() -> None:
+    doomed: list[bool] = []
+
+    def body() -> None:
+        world, room = World(), True
+        try:
+            with transaction(), suppress(RecursionError):
+                down(world, 1)
+        except TransactionDoomed:
+            room = False
+        doomed.append(not room)
+        assert not room or sorted(world.undone) == sorted(world.started)
+
+    for padding in range(12):
+        deeper(padding, body)
+    assert any(doomed)
+
+
+def commits(world: World) -> None:
+    put(world, 1)
+    put(world, 2)
+
+
+def fails(world: World) -> None:
+    put(world, 1)
+    put(world, 2)
+    raise LookupError
+
+
+def undoes_at_once(world: World) -> None:
+    put(world, 1)
+    fail(world, 2)
+
+
+def savepoints(world: World) -> None:
+    put(world, 1)
+    with transaction():
+        put(world, 2)
+    with transaction():
+        put(world, 3)
+        raise LookupError
+
+
+def knows(world: World) -> None:
+    put(world, 1)
+    asks(world, 2)
+    raise LookupError
+
+
+@action
+def asks(world: World, number: int) -> None:
+    world.trail.append(number)
+    current_step().save(number=number)
+
+
+@asks.rollback
+def unasks(world: World, step: Step[None]) -> None:
+    world.trail.append(-step.args[1])
+
+
+BODIES = pytest.mark.parametrize("body", [commits, fails, undoes_at_once, savepoints, knows])
+
+
+@BODIES
+def test_a_block_with_little_room_undoes_nothing_twice_and_nothing_in_the_wrong_order(
+    body: Callable[[World], None],
+) -> None:
+    ends: set[str] = set()
+    for room in range(2, 60):
+        world = World()
+        q = transaction()
+
+        def block(q: Transaction = q, world: World = world) -> None:
+            with q:
+                body(world)
+
+        with suppress(RecursionError, LookupError):
+            near_the_limit(room, block)
+        forget_context()  # where there was no room to call `__exit__`, nobody could
+        assert world.undone == sorted(set(world.undone), reverse=True), room
+        if q.state == "committed":
+            assert world.undone == []
+            assert body is commits
+        elif q.state == "rolled back":
+            assert sorted(world.undone) == sorted(world.started)
+        elif q.state == "rolled back with failures":
+            assert q.report.failures or q.report.abandoned, (
+                "it says so, though what has no room to be undone may have none to be listed"
+            )
+        ends.add(str(q.state))
+    assert ends & {"open", "rolling back"}, "there was too little room even to end it"
+    assert ("committed" if body is commits else "rolled back") in ends, "there was room enough"
