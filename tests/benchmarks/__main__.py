@@ -130,7 +130,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--gates",
         action="store_true",
-        help="measure every row that has a must figure, briefly, and exit 1 if one is above it. The figures are those "
+        help="measure every row that has a must figure, briefly, and exit 1 if one is above its gate. They are "
         f"for CPython 3.11. What is missed is measured again, {TRIES} times at most, and the best times of all count",
     )
     parser.add_argument(
