@@ -7,27 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
-from types import FunctionType, MethodType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    NoReturn,
-    ParamSpec,
-    TypeAlias,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from math import inf
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
-from .core.definition import Definition, definition_behind, function_of
+from .core.definition import Definition, all_definitions, definition_behind, function_in
 from .core.drivers import EXITS
-from .core.handler import Handler
-from .core.options import checked, define
+from .core.signature import display_name, is_async, refuse_lazy
 from .errors import NoTransaction
-from .retry import Policy, check_policy, is_made_policy
+from .retry import Policy, check_policy
 
 if TYPE_CHECKING:
 
@@ -37,15 +25,8 @@ if TYPE_CHECKING:
         __wrapped__: Any
         _self_definition: Definition
 
-    def _initialize(proxy: object, wrapped: object) -> None: ...
-
 else:
     from wrapt import CallableObjectProxy as _Proxy
-
-    _initialize = _Proxy.__init__
-
-# Without its extension module, `wrapt` calls what `__wrapped__` says, which is the undecorated function.
-_PURE = isinstance(vars(_Proxy).get("__call__"), FunctionType)
 
 __all__ = ["Action", "action"]
 
@@ -73,7 +54,7 @@ class Action:
         """Undo it, when a later action fails, or `execute` itself has raised: then find out how far that came."""
 
 
-_Action: TypeAlias = Action
+_Action = Action
 _MISSING: Any = object()
 
 
@@ -84,6 +65,10 @@ class _Options(TypedDict, total=False):
     transaction_required: bool
     name: str | None
     aliases: tuple[str, ...]
+
+
+_FLAGS = ("irreversible", "read_only", "transaction_required")
+_DEFAULTS = {"retry": None, **dict.fromkeys(_FLAGS, False), "timeout": None, "name": None, "aliases": ()}
 
 
 class _Anything:
@@ -121,7 +106,6 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
     __module__ = "actionqueues"
     Action: TypeAlias = _Action
-    _ready = False  # until the proxy has been set up
 
     @overload
     def __new__(cls, fn: Callable[P, R], /) -> action[P, R]: ...
@@ -130,34 +114,33 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def __new__(cls, /, *, timeout: float, **options: Unpack[_Options]) -> _AsyncDecorator: ...
     def __new__(cls, fn: Any = _MISSING, /, **options: Any) -> Any:
+        options = _checked(options)
         if fn is _MISSING:
-            return partial(cls, **checked(**options))
-        options = checked(**options)
-        required = options.pop("transaction_required")
-        kind = next((kind for kind in (classmethod, staticmethod) if isinstance(fn, kind)), None)
-        definition = define(function_of(fn), **options)
-        outside = partial(_refuse, definition.name) if required else definition.function
-        call: Any = definition.generate(outside, EXITS)
-        update_wrapper(call, definition.function)
+            return partial(cls, **options)
+        definition = _define(function_in(fn, "@action takes"), **options)
+        function, required = definition.function, options["transaction_required"]
+        call: Any = definition.generate(partial(_refuse, definition.name) if required else function, EXITS)
+        update_wrapper(call, function)
         call.__actionqueues__ = definition
-        # A class for each action, since `__get__` is on the way of each call of a method, and reading attributes of a
-        # proxy costs more than all the rest of it.
+        # The proxy shows the user's function; calling it calls the generated frame.  A class for each action, since
+        # `__get__` is on the way of each call of a method, and attributes of a proxy cost more than all the rest of it.
         namespace: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__actionqueues__": definition}
-        namespace["__doc__"] = property(lambda _self: definition.function.__doc__)
-        namespace["__get__"] = _getter(call, kind, definition.is_async)
-        if _PURE:
-            namespace["__call__"] = _caller(call)
+        namespace["__doc__"] = property(lambda _self: function.__doc__)
+        namespace["__call__"] = staticmethod(call)
+        namespace["__get__"] = _getter(call, fn, definition.is_async)
         own: Any = type("action", (cls,), namespace)
         made: Any = super().__new__(own)
         made._self_definition = definition
-        _initialize(made, call)
-        own._ready = True
         return made
 
-    if not TYPE_CHECKING:  # see `_Proxy`
+    if TYPE_CHECKING:
 
-        def __init__(self, fn, /, **options):
-            pass  # `__new__` has done it
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    else:  # see `_Proxy`
+
+        def __init__(self, /, *_args, **_options):
+            super().__init__(self._self_definition.function)  # `__new__` has done the rest
 
         def __init_subclass__(cls, **options):
             if "__actionqueues__" not in vars(cls):
@@ -167,9 +150,23 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
                 )
             super().__init_subclass__(**options)
 
-    if TYPE_CHECKING:
+        @property
+        def __annotations__(self):  # those of this class would be found first
+            return self._self_definition.function.__annotations__
 
-        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __setattr__(self, name, value):
+            if name.startswith("_self_"):
+                super().__setattr__(name, value)
+                return
+            if name == "rollback":
+                advice = f"{self.__name__}.rollback(handler)"
+                raise AttributeError(f"{self!r} takes its rollback handler by a call: {advice}")
+            setattr(self._self_definition.function, name, value)
+            if name in WRAPPER_ASSIGNMENTS:  # bound methods show those of the frame
+                setattr(self._self_definition.frame, name, value)
+
+        def __dir__(self):
+            return [*dir(self._self_definition.function), "landed", "rollback"]
 
     # `self` is a Callable here and not action[Concatenate[...], R2], since mypy solves T from the former only.  The
     # order matters.  First, a static method whose first parameter takes anything.
@@ -216,31 +213,20 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
                 second one of this action; or if none is given.
         """
         definition = self._self_definition
-        if handler is _MISSING and retry is _MISSING:
+        if handler is _MISSING:
+            if retry is not _MISSING:
+                return partial(self.rollback, retry=retry)
             raise TypeError(
                 f"{definition.name}.rollback() was given no function: it declares how to undo, as "
                 f"@{definition.name}.rollback over that; what undoes is a block that fails, or q.rollback()"
             )
+        if definition.irreversible or definition.read_only:
+            option = "irreversible" if definition.irreversible else "read_only"
+            raise TypeError(f"{definition.name} is declared {option}=True, so it can have no rollback handler")
         retry = None if retry is _MISSING else retry
-        if handler is _MISSING:
-            return partial(self.rollback, retry=retry)
-        function = function_of(handler)
-        if not callable(function) or is_made_policy(function):
-            hint = "; a policy goes by keyword, retry=" if callable(function) else ""
-            raise TypeError(f"{definition.name}.rollback takes a function, not {function!r}{hint}")
-        definition.refuse_name(function, "rollback handler")
-        if definition.handler is not None:
-            raise TypeError(
-                f"{definition.name} already has a rollback handler, {definition.handler.name}; an action has one: call "
-                "several functions from it, or, in a subclass, override the method "
-                f"{getattr(definition.handler.function, '__name__', definition.handler.name)!r}"
-            )
-        if definition.irreversible:
-            raise TypeError(f"{definition.name} is declared irreversible=True, so it can have no rollback handler")
-        if definition.read_only:
-            raise TypeError(f"{definition.name} is declared read_only=True, so it has nothing to undo")
-        policy = None if retry is None else check_policy(retry, f"{definition.name}.rollback(retry=...)")
-        definition.undo_with(Handler.bound(function, definition.parameters, definition.name, retry=policy))
+        if retry is not None:
+            check_policy(retry, f"{definition.name}.rollback(retry=...)")
+        definition.undo_with(definition.bound(handler, "rollback", retry))
         return handler
 
     def landed(self, probe: H, /) -> H:
@@ -254,79 +240,16 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             TypeError: as for `rollback`.
         """
         definition = self._self_definition
-        function = function_of(probe)
-        if not callable(function):
-            raise TypeError(f"{definition.name}.landed takes a function, not {probe!r}")
-        definition.refuse_name(function, "probe")
-        if definition.probe is not None:
-            raise TypeError(f"{definition.name} already has a probe, {definition.probe.name}")
-        made = Handler.bound(function, definition.parameters, definition.name)
+        made = definition.bound(probe, "landed")
         if made.needs_result:
             raise TypeError(f"the probe {made.name} asks for 'result', which is what it is asked to find out")
-        definition.check_async(made)
         definition.probe = made
         return probe
 
-    if not TYPE_CHECKING:  # pragma: no branch - always so when it runs
-        # What the proxy shows is the user's function; what it calls is the generated frame.
-
-        @property
-        def __wrapped__(self):
-            return self._self_definition.function
-
-        @__wrapped__.setter
-        def __wrapped__(self, value):
-            if type(self)._ready:
-                raise AttributeError(f"cannot change what {self!r} wraps; decorate the other function")
-
-        @property
-        def __class__(self):
-            return type(self._self_definition.function)
-
-        @property
-        def __dict__(self):
-            return self._self_definition.function.__dict__
-
-        @property
-        def __annotations__(self):
-            return self._self_definition.function.__annotations__
-
-        def __getattr__(self, name):
-            return getattr(self._self_definition.function, name)
-
-        def __setattr__(self, name, value):
-            if name.startswith("_self_"):
-                super().__setattr__(name, value)
-                return
-            if name == "rollback":
-                advice = f"{self.__name__}.rollback(handler)"
-                raise AttributeError(f"{self!r} takes its rollback handler by a call: {advice}")
-            setattr(self._self_definition.function, name, value)
-            if name in WRAPPER_ASSIGNMENTS:  # the proxy shows those of what it calls
-                setattr(self._self_definition.frame, name, value)
-
-        def __delattr__(self, name):
-            delattr(self._self_definition.function, name)
-
-        def __dir__(self):
-            return [*dir(self._self_definition.function), "landed", "rollback"]
-
-    def __eq__(self, other: object) -> bool:
-        mine = self._self_definition
-        theirs = definition_behind(other)
-        return bool(mine.function == (other if theirs is None else theirs.function))
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash(self._self_definition.function)
-
-    def __copy__(self) -> action[P, R]:
+    def __deepcopy__(self, memo: object = None) -> action[P, R]:
         return self
 
-    def __deepcopy__(self, memo: object) -> action[P, R]:
-        return self
+    __copy__ = __deepcopy__
 
     def __reduce_ex__(self, protocol: object) -> str:
         name = getattr(self._self_definition.function, "__qualname__", None)
@@ -336,8 +259,10 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
 
     def __repr__(self) -> str:
         definition = self._self_definition
-        kind = "async action" if definition.is_async else "action"
-        return f"<{kind} {definition.name}({definition.parameters}), {definition.undo}>"
+        undo = "no rollback handler" if definition.handler is None else f"undone by {definition.handler.name}"
+        if definition.irreversible or definition.read_only:
+            undo = "irreversible" if definition.irreversible else "read-only"
+        return f"<{'async ' * definition.is_async}action {definition.name}({definition.parameters}), {undo}>"
 
     __str__ = __repr__
 
@@ -351,16 +276,56 @@ if TYPE_CHECKING:
         def __call__(self, fn: Callable[P2, Coroutine[Any, Any, R2]], /) -> action[P2, Coroutine[Any, Any, R2]]: ...
 
 
-def _caller(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The `__call__` of an action where the proxy's own would call the wrong function."""
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """All options, if those that were given exist and make sense."""
+    unknown = [name for name in options if name not in _DEFAULTS]
+    if unknown:
+        raise TypeError(f"@action has no option {unknown[0]!r}; its options are {', '.join(_DEFAULTS)}")
+    options = {**_DEFAULTS, **options}
+    if options["retry"] is not None:
+        check_policy(options["retry"], "@action(retry=...)")
+    for flag in _FLAGS:
+        if not isinstance(options[flag], bool):
+            raise TypeError(f"@action({flag}=...) must be True or False, not {options[flag]!r}")
+    if options["irreversible"] and options["read_only"]:
+        raise TypeError("@action(irreversible=True) and @action(read_only=True) exclude each other")
+    timeout, name, aliases = options["timeout"], options["name"], options["aliases"]
+    if timeout is not None and (type(timeout) not in (int, float) or not 0 < timeout < inf):
+        raise ValueError(f"@action(timeout=...) must be a number of seconds above 0, not {timeout!r}")
+    if not isinstance(aliases, tuple | list):
+        raise TypeError(f"@action(aliases=...) must be a tuple of names, not {aliases!r}")
+    names: list[Any] = [*aliases] if name is None else [name, *aliases]
+    for each in names:
+        if not isinstance(each, str) or not each or not each.isprintable():
+            raise TypeError(f"@action(name=...) and each of aliases=(...) must be a readable text, not {each!r}")
+    return options
 
-    def __call__(_self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - it becomes a method
-        return call(*args, **kwargs)
 
-    return __call__
+def _define(function: Any, *, timeout: float | None, name: str | None, **options: Any) -> Definition:
+    """The definition of an action with these options, or the reason why it can be none."""
+    if definition_behind(function) is not None:
+        raise TypeError(f"{display_name(function)} is an action already: decorate it once")
+    refuse_lazy(function, display_name(function), "make an action of what is done for each item, or on entering")
+    if timeout is not None and not is_async(function):
+        raise TypeError(
+            f"@action(timeout=...) needs an `async def`: nothing can stop the sync function {display_name(function)}; "
+            "give a time-out to what it calls"
+        )
+    others = {_place(each.function) for each in all_definitions() if each.given_name == name} if name else set[str]()
+    for place in others - {_place(function)}:  # and not from the same module, loaded again
+        raise ValueError(f"@action(name={name!r}) is the name of {place} already; give another one")
+    definition = Definition(function, name=name)
+    definition.given_name, definition.timeout = name, timeout
+    definition.retry, definition.aliases = options["retry"], tuple(options["aliases"])
+    definition.irreversible, definition.read_only = options["irreversible"], options["read_only"]
+    return definition
 
 
-def _getter(call: Callable[..., Any], kind: type | None, is_async: bool) -> Callable[..., Any]:
+def _place(function: object) -> str:
+    return f"{getattr(function, '__module__', None)}:{getattr(function, '__qualname__', None)}"
+
+
+def _getter(call: Callable[..., Any], fn: object, is_async: bool) -> Callable[..., object]:
     """The `__get__` of an action: bound methods are those of its generated frame.
 
     Those of an async one are bound to the action itself, which `inspect.iscoroutinefunction` knows to be async.
@@ -378,10 +343,10 @@ def _getter(call: Callable[..., Any], kind: type | None, is_async: bool) -> Call
     def get_static(self: object, _instance: object, _owner: object = None) -> object:
         return self
 
-    if kind is not None:
-        return get_static if kind is staticmethod else get_class
+    if isinstance(fn, classmethod | staticmethod):
+        return get_static if isinstance(fn, staticmethod) else get_class
     return get_async if is_async else get
 
 
-def _refuse(name: str, *_args: object, **_kwargs: object) -> NoReturn:
+def _refuse(name: str, *_args: object, **_kwargs: object) -> None:
     raise NoTransaction(name)

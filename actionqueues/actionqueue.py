@@ -10,19 +10,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .aqstatemachine import AQStateMachine
-from .core.current import running_step
 from .core.definition import Definition
 from .core.drivers import drive, pause
 from .core.engine import Rollback
 from .core.interrupts import protected_from_start
-from .core.log import Log, get_current, new_log, set_current
+from .core.log import Log, Owner, get_current, new_log, set_current
 from .core.queue import Adding, is_action_class, refuse_async, run_queued
-from .core.requests import Engine, Undo
+from .core.requests import Engine
 from .core.states import QueueState, StepState
 from .core.step import DEFINITION, PENDING, VALUES, Step
-from .core.watch import SEAM, Watch
-from .errors import ActionRetryException, IllegalOperation, TransactionClosed
-from .report import Report, UndoFailure
+from .core.waiting import waited_for
+from .core.watch import SEAM
+from .errors import ActionRetryException, IllegalOperation
+from .report import Report
 
 __all__ = ["ActionQueue", "ActionRetryException"]
 
@@ -32,53 +32,23 @@ _QUEUED = StepState.QUEUED
 _new = object.__new__
 
 
-class _Owner:
+class _Executed(Owner):
     """The owner of the log of a queue: nothing in it is undone before its caller says so."""
 
-    name = "action queue"
-    label = "this action queue"
-    quick = awaits = ending = undo_at_once = is_shut = unsure = False
-    loop: object = None
-    surrounding: Log | None = None  # what was current when its execution began
-    direct = plain = True
+    name, label = "action queue", "this action queue"
+    undo_at_once = False
 
     def __init__(self, machine: AQStateMachine, report: Report) -> None:
-        self._machine = machine
-        self.report = report
-        self.running: set[Log] = set()
-        self.waiters: tuple[Any, ...] = ()
-        self.watch: Watch | None = SEAM.observe(self, None) if SEAM.observe is not None else None
-        if self.watch is not None:
-            self.direct = False
+        self._machine, self.report, self.running = machine, report, set()
+        self.watch = SEAM.observe(self, None) if SEAM.observe is not None else None
+        self.direct = self.watch is None
 
     @property
     def state(self) -> QueueState:
-        """How far it has come."""
         return self._machine.state
 
     def refuse(self, log: Log, what: str) -> BaseException | None:
-        """Steps can be made while it is being executed."""
-        return None if self.state is QueueState.EXECUTE else TransactionClosed(what, self.label, self.state)
-
-    def check_loop(self, what: str) -> None:
-        """It is in none."""
-
-    def wake(self) -> None:
-        """Nobody waits."""
-
-    def forget(self) -> bool:
-        """It is left where it was entered."""
-        return False
-
-    def keep(self, interrupt: BaseException) -> bool:
-        """It is raised at once."""
-        return False
-
-    def doom(self, problems: list[UndoFailure]) -> None:
-        """It does not commit."""
-
-    def unwound(self, log: Log, *, failed: bool) -> None:
-        """There is nothing to be told."""
+        return None if self.state is QueueState.EXECUTE else super().refuse(log, what)
 
 
 class ActionQueue(Adding):
@@ -96,9 +66,10 @@ class ActionQueue(Adding):
         self._classes: dict[type, Definition] = {}  # of the action objects in it
         self._state_machine = AQStateMachine()
         self._report = Report("action queue", QueueState.INIT)
-        self._owner: Any = _Owner(self._state_machine, self._report)
+        self._owner = _Executed(self._state_machine, self._report)
         self._log = new_log(None, self._owner, get_ident(), direct=self._owner.direct)
         self._rollback: Rollback | None = None
+        self._executing = False
 
     @property
     def report(self) -> Report:
@@ -151,6 +122,7 @@ class ActionQueue(Adding):
         log, around = self._log, get_current()
         try:
             try:
+                self._executing = True
                 log.thread = get_ident()
                 self._owner.surrounding = around
                 set_current(log)
@@ -168,6 +140,7 @@ class ActionQueue(Adding):
         if get_current() is self._log:
             set_current(around)
         self._owner.surrounding = None
+        self._executing = False
 
     @protected_from_start
     def rollback(self) -> None:
@@ -199,11 +172,11 @@ class ActionQueue(Adding):
         if again and self.state is QueueState.ROLLBACK_COMPLETE:
             return
         if not again or self.state is not QueueState.ROLLBACK:
-            if get_current() is self._log and running_step(self._log, self._owner) is not None:
+            if self._executing:
                 advice = "raise an exception in the action, and roll back where that is caught"
                 raise IllegalOperation("roll back this queue", "it is being executed", advice)
             self._state_machine.transition_to_rollback()
-        if self._rollback is None:
+        if self._rollback is None:  # pragma: no branch - otherwise it goes on where it was interrupted
             self._rollback = Rollback(self.report, watch=self._owner.watch)
         self._log.direct = False
         interrupt = drive(self._undoing(self._rollback))
@@ -211,16 +184,15 @@ class ActionQueue(Adding):
             raise interrupt
 
     def _undoing(self, rollback: Rollback) -> Engine[BaseException | None]:
-        while not (rollback.ended or rollback.guard.broken is not None or rollback.disowned):
-            interrupt = yield Undo(rollback, lambda: rollback.unwind(self._log))
-            if interrupt is not None:
-                rollback.interrupts.append(interrupt)
+        if self._owner.running:  # in threads that an action has started
+            yield from waited_for(self._owner, None, rollback.interrupts)
+        yield from rollback.to_its_end(lambda: rollback.unwind(self._log))
         if rollback.guard.broken is not None:
             rollback.abandon(self._log)
         rollback.note_on(None)
-        if self.state is QueueState.ROLLBACK:
+        if self.state is QueueState.ROLLBACK:  # pragma: no branch - otherwise an interrupt came after that
             self._state_machine.transition_to_rollback_complete()
-        return rollback.interrupt() if rollback.guard.broken is None else rollback.guard.broken
+        return rollback.interrupt()
 
     def execute_with_retries(self, action: T, f: Callable[[T], object]) -> None:
         """Call ``f(action)``, again as often as it raises `ActionRetryException`, after the wait that this names.

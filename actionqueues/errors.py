@@ -7,6 +7,7 @@ All derive from `ActionQueuesError`, except those that user code raises itself (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 __all__ = [
@@ -32,63 +33,49 @@ class ActionQueuesError(Exception):
         return f"{type(self).__qualname__}({str(self)!r})"  # as in notes and reports; its args are not what it says
 
 
+@dataclass(eq=False, repr=False)
 class IllegalOperation(ActionQueuesError, AssertionError):
     """A queue, transaction or step was asked for something that its state does not allow.
 
     Nothing has been changed by the call.  It is a mistake in the calling code: mend the order of the calls.
     It is an `AssertionError` too because `actionqueues` 0.8 raised one; unlike that one it is raised under
     ``python -O`` as well.  `TransactionClosed` is its neighbour for steps that come too late.
-
-    Attributes:
-        operation: what was asked for, such as ``"execute this queue"``.
-        state: what the object is, such as ``"it has already been executed"``.
-        advice: what to do instead.
     """
 
-    def __init__(self, operation: str, state: str, advice: str) -> None:
-        super().__init__(operation, state, advice)
-        self.operation, self.state, self.advice = operation, state, advice
+    operation: str  #: what was asked for, such as ``"execute this queue"``
+    state: str  #: what the object is, such as ``"it has already been executed"``
+    advice: str  #: what to do instead
 
     def __str__(self) -> str:
         return f"cannot {self.operation}: {self.state}; {self.advice}"
 
 
+@dataclass(eq=False, repr=False)
 class NoTransaction(ActionQueuesError, RuntimeError):
     """What needs a block was called outside any: an ``@action(transaction_required=True)``, or `current_step()` where
     no step is running.
 
     Nothing has run.  Call it inside ``with transaction():``.
-
-    Attributes:
-        name: what was called.
-        advice: what to do instead.
-        where: what there is none of, ``"transaction"`` or ``"step"``.
     """
 
-    def __init__(
-        self, name: str, advice: str = "call it inside `with transaction():`", where: str = "transaction"
-    ) -> None:
-        super().__init__(name, advice, where)
-        self.name, self.advice, self.where = name, advice, where
+    name: str  #: what was called
+    advice: str = "call it inside `with transaction():`"  #: what to do instead
+    where: str = "transaction"  #: what there is none of, ``"transaction"`` or ``"step"``
 
     def __str__(self) -> str:
         return f"{self.name} was called outside any {self.where}; {self.advice}"
 
 
+@dataclass(eq=False, repr=False)
 class NestedTransaction(ActionQueuesError, RuntimeError):
     """A ``transaction(outermost=True)`` was entered inside another block.
 
     Nothing has run.  Move the block out of the other one, drop ``outermost=True`` to make it a savepoint, or use
     ``independent=True`` for one that shares nothing with its surroundings.
-
-    Attributes:
-        name: the transaction that wanted to be outermost.
-        outer: the transaction that it was entered in.
     """
 
-    def __init__(self, name: str, outer: str) -> None:
-        super().__init__(name, outer)
-        self.name, self.outer = name, outer
+    name: str  #: the transaction that wanted to be outermost
+    outer: str  #: the transaction that it was entered in
 
     def __str__(self) -> str:
         return (
@@ -97,26 +84,21 @@ class NestedTransaction(ActionQueuesError, RuntimeError):
         )
 
 
+@dataclass(eq=False, repr=False)
 class TransactionClosed(ActionQueuesError, RuntimeError):
     """A step was called, added or registered in a transaction that has already ended or is ending.
 
     Its body has not run, so there is nothing to undo.  It happens after ``q.rollback()``, and to code that outlives the
     block: a callback, a thread, a task.  Do the work before the block ends, or open a transaction of its own for it.
 
-    In trio it is also what the caller of a step sees that was running in another task while the block failed.  That
-    step has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.  In
-    asyncio it is what leaves a block in whose own task a step was running when another task rolled the block back.
-
-    Attributes:
-        what: the step or call that came too late.
-        transaction: the transaction.
-        state: how that transaction ended, or that it is ending.
-        cancelled: whether it was running, and was cancelled.
+    In trio it is also what the caller of a step sees that was running in another task while the block
+    failed.  It has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.
     """
 
-    def __init__(self, what: str, transaction: str, state: str, cancelled: bool = False) -> None:
-        super().__init__(what, transaction, state, cancelled)
-        self.what, self.transaction, self.state, self.cancelled = what, transaction, state, cancelled
+    what: str  #: the step or call that came too late
+    transaction: str  #: the transaction
+    state: str  #: how that transaction ended, or that it is ending
+    cancelled: bool = False  #: whether it was running, and was cancelled
 
     def __str__(self) -> str:
         if self.cancelled:
@@ -127,6 +109,7 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
         )
 
 
+@dataclass(eq=False, repr=False)
 class TransactionDoomed(ActionQueuesError, RuntimeError):
     """The block was left normally, but an undo inside it had failed, so everything was rolled back instead.
 
@@ -134,16 +117,14 @@ class TransactionDoomed(ActionQueuesError, RuntimeError):
     Committing would have made half a step permanent.  The world is as after any rollback, but for the steps listed
     here, which a person has to look at.  Where the block was left by an exception, that exception goes on instead, with
     a note.
-
-    Attributes:
-        transaction: the transaction that could not commit.
-        failures: what the failed undos raised.
-        steps: the names of their steps.
     """
 
-    def __init__(self, transaction: str, failures: Sequence[BaseException], steps: Sequence[str] = ()) -> None:
-        super().__init__(transaction, tuple(failures), tuple(steps))
-        self.transaction, self.failures, self.steps = transaction, tuple(failures), tuple(steps)
+    transaction: str  #: the transaction that could not commit
+    failures: Sequence[BaseException]  #: what the failed undos raised
+    steps: Sequence[str] = ()  #: the names of their steps
+
+    def __post_init__(self) -> None:
+        self.failures, self.steps = tuple(self.failures), tuple(self.steps)
 
     def __str__(self) -> str:
         if not self.failures:
@@ -154,20 +135,16 @@ class TransactionDoomed(ActionQueuesError, RuntimeError):
         )
 
 
+@dataclass(eq=False, repr=False)
 class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
     """An async action, or an async callable, was given to a ``with transaction()`` block or a classic queue.
 
     Nothing has run, and no coroutine was made.  Use ``async with transaction() as q:`` inside an ``async def``.
-
-    Attributes:
-        name: the async callable.
-        where: the block or queue that cannot await it.
-        advice: what to do instead.
     """
 
-    def __init__(self, name: str, where: str, advice: str = "use `async with transaction():`") -> None:
-        super().__init__(name, where, advice)
-        self.name, self.where, self.advice = name, where, advice
+    name: str  #: the async callable
+    where: str  #: the block or queue that cannot await it
+    advice: str = "use `async with transaction():`"  #: what to do instead
 
     def __str__(self) -> str:
         return f"{self.name} is async, and {self.where} cannot await it; {self.advice}"

@@ -29,15 +29,7 @@ class DoublingBackoffExceptionFactory:
         self._ms_backoff = ms_backoff_initial
 
     def raise_exception(self, original_exception: BaseException | None = None) -> NoReturn:
-        """Ask for a retry, or give up.
-
-        Args:
-            original_exception: what went wrong; raised once the retries are used up.
-
-        Raises:
-            ActionRetryException: while there are retries left.
-            BaseException: afterwards, `original_exception`, or a plain `Exception` if none was given.
-        """
+        """Raise `ActionRetryException`, or `original_exception` (a plain `Exception` if it is None) to give up."""
         if self._executed_retries < self._max_retries:
             wait = self._ms_backoff
             self._executed_retries += 1

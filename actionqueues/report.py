@@ -5,14 +5,13 @@ Stands on steps.  Used by the engine, which fills it in, and by users.
 
 from __future__ import annotations
 
-from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from .core.step import Step
 from .core.text import shown
 
 __all__ = ["HookFailure", "Report", "UndoFailure"]
-
-T = TypeVar("T")
 
 
 class UndoFailure(NamedTuple):
@@ -27,20 +26,6 @@ class HookFailure(NamedTuple):
 
     name: str  #: the name of the hook
     error: BaseException  #: what it raised
-
-
-class _Kept(Generic[T]):
-    """A list that most reports never need: made when it is first asked for."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, report: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, report: object, owner: type) -> list[T]: ...
-    def __get__(self, report: object, owner: type) -> Any:
-        return self if report is None else vars(report).setdefault(self.name, [])
 
 
 class Report:
@@ -64,15 +49,16 @@ class Report:
 
     __module__ = "actionqueues"
 
-    failures: _Kept[UndoFailure] = _Kept()
-    conflicts: _Kept[UndoFailure] = _Kept()
-    skipped: _Kept[Step[Any]] = _Kept()
-    not_undone: _Kept[Step[Any]] = _Kept()
-    abandoned: _Kept[Step[Any]] = _Kept()
-    dropped: _Kept[Step[Any]] = _Kept()
-    hook_failures: _Kept[HookFailure] = _Kept()
-    hooks_not_run: _Kept[str] = _Kept()
-    journal_failures: _Kept[Exception] = _Kept()
+    # Lists that most reports never need: made when they are first asked for.
+    failures = cached_property[list[UndoFailure]](lambda _self: [])
+    conflicts = cached_property[list[UndoFailure]](lambda _self: [])
+    skipped = cached_property[list[Step[Any]]](lambda _self: [])
+    not_undone = cached_property[list[Step[Any]]](lambda _self: [])
+    abandoned = cached_property[list[Step[Any]]](lambda _self: [])
+    dropped = cached_property[list[Step[Any]]](lambda _self: [])
+    hook_failures = cached_property[list[HookFailure]](lambda _self: [])
+    hooks_not_run = cached_property[list[str]](lambda _self: [])
+    journal_failures = cached_property[list[Exception]](lambda _self: [])
 
     _included = False  # in that of the transaction around it
 
@@ -103,30 +89,26 @@ class Report:
         """Whether nothing was left behind."""
         return not self.left
 
-    def include(self, inner: Report) -> None:
+    def _include(self, inner: Report) -> None:
         """Take over what happened in a savepoint that is now over; called again, it does nothing."""
         if inner._included:
             return
         for attribute in ("_undone", "failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped"):
-            getattr(self, attribute).extend(getattr(inner, attribute))
+            if attribute in vars(inner):
+                getattr(self, attribute).extend(getattr(inner, attribute))
         inner._included = True
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data, fit for JSON; errors as text."""
-        return {
-            "name": self.name,
-            "state": str(self.state),
-            "undone": self.undone,
-            "failures": [{"step": step.name, "error": shown(error)} for step, error in self.failures],
-            "conflicts": [{"step": step.name, "error": shown(error)} for step, error in self.conflicts],
-            "skipped": [step.name for step in self.skipped],
-            "not_undone": [step.name for step in self.not_undone],
-            "abandoned": [step.name for step in self.abandoned],
-            "dropped": [step.name for step in self.dropped],
-            "hook_failures": [{"hook": name, "error": shown(error)} for name, error in self.hook_failures],
-            "hooks_not_run": list(self.hooks_not_run),
-            "journal_failures": [str(error) for error in self.journal_failures],
-        }
+        told: dict[str, Any] = {"name": self.name, "state": str(self.state), "undone": self.undone}
+        for kind in ("failures", "conflicts"):
+            told[kind] = [{"step": step.name, "error": shown(error)} for step, error in getattr(self, kind)]
+        for kind in ("skipped", "not_undone", "abandoned", "dropped"):
+            told[kind] = [step.name for step in getattr(self, kind)]
+        told["hook_failures"] = [{"hook": name, "error": shown(error)} for name, error in self.hook_failures]
+        told["hooks_not_run"] = list(self.hooks_not_run)
+        told["journal_failures"] = [str(error) for error in self.journal_failures]
+        return told
 
     @property
     def outcomes(self) -> str:

@@ -1,7 +1,6 @@
 """Retry policies: how long to wait before the next attempt, or not to make one.
 
-Pure: nothing here reads a clock or sleeps, and a policy holds no state of a call, so that one object can serve any
-number of calls at once.  The engine counts the attempts and measures the time.
+Pure: a policy holds no state of a call, so one object serves any number of them.  The engine counts and measures time.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from .errors import ActionRetryException
 
@@ -72,31 +71,19 @@ class Retry:
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
         """Seconds to wait after the `attempt`-th failed attempt, or None to give up.  `timeout` is the caller's."""
-        return self.wait(attempt) if self.bounds(attempt) and self.retries(error) else None
-
-    def bounds(self, attempt: int) -> bool:
-        """Whether the number of attempts made so far leaves room for another."""
-        return self.attempts is None or attempt < self.attempts
-
-    def retries(self, error: BaseException) -> bool:
-        """Whether `error` is one that `on` names."""
-        on = self.on
-        if isinstance(on, type | tuple):
-            return isinstance(error, on)
-        return isinstance(error, Exception) and bool(on(error))
-
-    def wait(self, attempt: int) -> float:
-        """The wait after the `attempt`-th failed attempt, in seconds, by the formula above."""
+        on, wait, base = self.on, self.wait_initial, self.wait_exp_base
+        if not _leaves_another(self, attempt):
+            return None
+        if not (isinstance(error, on) if isinstance(on, type | tuple) else isinstance(error, Exception) and on(error)):
+            return None
         import random  # here, because importing it takes longer than importing this package
 
         jitter = random.uniform(0, self.wait_jitter)  # noqa: S311 - it spreads load
-        if not self.wait_initial:
+        if not wait:
             return min(self.wait_max, jitter)
         try:
-            # In two halves, since the power alone may be too large for a float where the product is not.
-            half = (attempt - 1) // 2
-            backoff = self.wait_initial * self.wait_exp_base**half * self.wait_exp_base ** (attempt - 1 - half)
-            return min(self.wait_max, backoff + jitter)
+            half = (attempt - 1) // 2  # in two halves, since the power alone may be too large for a float
+            return min(self.wait_max, wait * base**half * base ** (attempt - 1 - half) + jitter)
         except OverflowError:
             return self.wait_max
 
@@ -105,7 +92,7 @@ def _is_condition(on: object) -> bool:
     """Whether `on` can say which errors are to be retried."""
     if isinstance(on, tuple):
         items = cast("tuple[object, ...]", on)
-        return bool(items) and all(isinstance(item, type) and issubclass(item, BaseException) for item in items)
+        return bool(items) and all(isinstance(each, type) and issubclass(each, BaseException) for each in items)
     return issubclass(on, BaseException) if isinstance(on, type) else callable(on)
 
 
@@ -118,10 +105,11 @@ class _Bounded:
     timeout: float | None
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
-        return self.policy(attempt, error) if self.bounds(attempt) else None
+        return self.policy(attempt, error) if _leaves_another(self, attempt) else None
 
-    def bounds(self, attempt: int) -> bool:
-        return self.attempts is None or attempt < self.attempts
+
+def _leaves_another(policy: Retry | _Bounded, attempt: int) -> bool:
+    return policy.attempts is None or attempt < policy.attempts
 
 
 def bounded(policy: Policy, *, attempts: int | None = None, timeout: float | None = None) -> Policy:
@@ -171,42 +159,32 @@ def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed
 
     An `ActionRetryException` asks for an attempt and names the wait; a policy then only decides whether there may be
     another one.  Without a policy it is always granted, and nothing else ever is.  `attempt` attempts have been made,
-    the first one was started `elapsed` seconds ago, and the last one raised `error`.
-
-    Raises:
-        TypeError: if the policy returned something that is no number of seconds.
-        Exception: whatever the policy itself raises.
+    the first one was started `elapsed` seconds ago, and the last one raised `error`.  What the policy raises goes on,
+    and `TypeError` is raised for an answer that is no number of seconds.
     """
-    asked = _milliseconds(error.ms_backoff) if isinstance(error, ActionRetryException) else None
-    wait = asked if policy is None else _granted(policy, attempt, error, asked)
-    return None if wait is None or elapsed + wait > _timeout(policy) else wait
-
-
-def _granted(policy: Policy, attempt: int, error: BaseException, asked: float | None) -> float | None:
-    if isinstance(policy, _Bounded):
-        return _granted(policy.policy, attempt, error, asked) if policy.bounds(attempt) else None
-    if isinstance(policy, Retry):
-        return policy(attempt, error) if asked is None else asked if policy.bounds(attempt) else None
-    wait = policy(attempt, error) if isinstance(error, Exception) else None
-    if wait is None:
-        return None
-    _sleepable(wait, f"the retry policy {policy!r} returned {wait!r}", "neither None nor seconds from 0 up")
-    return wait if asked is None else asked
-
-
-def _timeout(policy: Policy | None) -> float:
-    """The tightest of the time limits of a policy, or infinity."""
-    if isinstance(policy, _Bounded):
-        return min(inf if policy.timeout is None else policy.timeout, _timeout(policy.policy))
-    return policy.timeout if isinstance(policy, Retry) and policy.timeout is not None else inf
-
-
-def _milliseconds(asked: float) -> float:
-    try:
-        wait = asked / 1000
-    except TypeError:
-        wait = asked  # which is no number
-    return _sleepable(wait, f"ActionRetryException was given ms_backoff={asked!r}", "not milliseconds from 0 up")
+    wait: float | None = None
+    if isinstance(error, ActionRetryException):
+        asked: Any = error.ms_backoff
+        seconds = asked / 1000 if isinstance(asked, int | float) else asked
+        wait = _sleepable(seconds, f"ActionRetryException was given ms_backoff={asked!r}", "not milliseconds from 0 up")
+    limit = inf
+    while isinstance(policy, Retry | _Bounded):
+        if not _leaves_another(policy, attempt):
+            return None
+        limit = min(limit, inf if policy.timeout is None else policy.timeout)
+        if isinstance(policy, Retry):
+            wait = policy(attempt, error) if wait is None else wait
+            break
+        policy = policy.policy
+    else:
+        if policy is not None:
+            granted = policy(attempt, error) if isinstance(error, Exception) else None
+            if granted is None:
+                return None
+            what = f"the retry policy {policy!r} returned {granted!r}"
+            granted = _sleepable(granted, what, "neither None nor seconds from 0 up")
+            wait = granted if wait is None else wait
+    return None if wait is None or elapsed + wait > limit else wait
 
 
 def _sleepable(wait: object, what: str, wrong: str) -> float:

@@ -1,8 +1,4 @@
-"""`handle_signals`: a program that is sent SIGTERM ends by an exception, so that its blocks roll back on the way out.
-
-Stands on `core/interrupts.py`, whose guard keeps such a signal, like Ctrl-C, until a rollback that it hits is done.
-Used by programs, and by nothing else in the package.
-"""
+"""`handle_signals`: a program that is sent SIGTERM ends by an exception, so that its blocks roll back."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from .core.interrupts import guard_on_duty, is_handler_of_trio
 if TYPE_CHECKING:
     from signal import SIGINT, SIGTERM, getsignal
     from signal import signal as set_handler
-    from types import FrameType, TracebackType
+    from types import FrameType
 else:
     from _signal import SIGINT, SIGTERM, getsignal
     from _signal import signal as set_handler
@@ -47,9 +43,7 @@ class SignalHandling:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
+    def __exit__(self, _type: object, exc: BaseException | None, _traceback: object, /) -> None:
         self.restore()
         group: Any = exc
         pressed = group.subgroup(KeyboardInterrupt) if isinstance(exc, BaseExceptionGroup) else exc

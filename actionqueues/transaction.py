@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from .core.block import ENDED, Block
 from .core.calls import Outcome
-from .core.decorated import in_transaction
 from .core.definition import function_of
 from .core.drivers import drive, drive_async, value_of
 from .core.ending import end_plainly, executing, leave, roll_back
 from .core.face import Face
 from .core.interrupts import protected_from_start
-from .core.log import Log, get_current, set_current
+from .core.log import Log, get_current, set_current, surrounding_log
 from .core.queue import fill_in, run_queued
 from .core.signature import display_name
 from .core.states import StepState, TransactionState
 from .core.tasks import is_closing
 from .core.watch import SEAM, Factory
+from .decorated import in_transaction
 from .errors import IllegalOperation, NoTransaction
 from .retry import Policy, check_policy
 
@@ -124,7 +124,7 @@ class Transaction(_Common):
         Raises:
             BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
             TransactionClosed: if the transaction has ended.
-            IllegalOperation: if another thread has entered it, or a step among the arguments of another has no result.
+            IllegalOperation: if another task or thread has entered it, or an argument is a step without a result.
         """
         self._must_be_mine("execute()")
         block, queue = self._block, self._block.queue
@@ -152,7 +152,7 @@ class Transaction(_Common):
         Raises:
             RollbackFailed: after all undos have run, if any failed.
             TransactionClosed: if the transaction has already ended.
-            IllegalOperation: if a step is running here, or another thread has entered it.
+            IllegalOperation: if a step is running here, or another task or thread has entered it.
         """
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
@@ -220,14 +220,7 @@ class AsyncTransaction(_Common):
         raise TypeError("an AsyncTransaction is what `async with transaction() as q:` gives; call transaction()")
 
     async def execute(self) -> None:
-        """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
-
-        Raises:
-            BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
-            TransactionClosed: if the transaction has ended.
-            IllegalOperation: if another task or thread has entered it, or a step among the arguments of another has no
-                result.
-        """
+        """Run the queued steps now, in order, as `Transaction.execute` does."""
         self._must_be_mine("execute()")
         around = get_current()
         set_current(self._block.here())
@@ -238,13 +231,7 @@ class AsyncTransaction(_Common):
         value_of(Outcome(None, error))
 
     async def rollback(self) -> None:
-        """Undo everything now and close the transaction; the block then ends without an exception.
-
-        Raises:
-            RollbackFailed: after all undos have run, if any failed.
-            TransactionClosed: if the transaction has already ended.
-            IllegalOperation: if a step is running here, or another task or thread has entered it.
-        """
+        """Undo everything now and close the transaction, as `Transaction.rollback` does."""
         self._must_be_mine("rollback()")
         self._must_be_between_steps()
         self._raise_problems(await drive_async(roll_back(self._block, None)))
@@ -262,10 +249,7 @@ def _recover(block: Block, error: BaseException) -> None:
 async def _recover_async(block: Block, error: BaseException) -> None:
     try:
         if block.unfinished:
-            if isinstance(error, GeneratorExit):
-                drive(roll_back(block, error))
-            else:
-                await drive_async(roll_back(block, error))
+            await drive_async(roll_back(block, error))
     finally:
         block.detach()
 
@@ -367,9 +351,7 @@ def current_transaction() -> Transaction | AsyncTransaction:
     Raises:
         NoTransaction: outside any block.
     """
-    log = get_current()
-    while log is not None and log.block.forget():
-        log = get_current()
+    log = surrounding_log()
     face = None if log is None else getattr(log.block, "face", None)
     if face is None:
         raise NoTransaction("current_transaction()")

@@ -22,7 +22,7 @@ def left_in_context() -> dict[str, object]:
 
 def as_if_forked() -> None:
     """Do what `os.fork` has done in the child."""
-    from actionqueues.core.block import forked
+    from actionqueues.core.ending import forked
 
     forked()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -260,8 +261,8 @@ def test_a_generator_function_cannot_be_an_action(kind: str) -> None:
     with pytest.raises(TypeError) as caught:
         action(function)
     assert str(caught.value) == (
-        f"@action cannot decorate the generator function {name}: its body would run when it is iterated, after the "
-        "step has ended; return a list, or make a step of each item"
+        f"{name} is a generator function: calling it would run nothing; make an action of what is done for each item, "
+        "or on entering"
     )
 
 
@@ -270,9 +271,7 @@ def test_a_generator_function_cannot_be_an_action(kind: str) -> None:
 def test_what_is_not_callable_cannot_be_an_action(decorate: Any, nonsense: object) -> None:
     with pytest.raises(TypeError) as caught:
         decorate(nonsense)
-    assert str(caught.value) == (
-        f"@action decorates a function, not {nonsense!r}; options go by keyword: @action(retry=...)"
-    )
+    assert str(caught.value) == f"@action takes a function, not {nonsense!r}"
 
 
 @pytest.mark.parametrize("decorate", [action, action(irreversible=True)], ids=["bare", "options"])
@@ -384,3 +383,12 @@ def test_a_type_error_of_the_body_is_no_wrong_call() -> None:
     with pytest.raises(TypeError, match=r"^of the body$"), transaction():
         fail()
     assert undone == ["unfail"]
+
+
+def test_threads_may_decorate_at_the_same_time() -> None:
+    def many(number: int) -> list[Any]:
+        return [action(name=f"{number}-{each}")(lambda: None) for each in range(100)]
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(many, range(4)))
+    assert len({each.__name__ for several in made for each in several}) == 1

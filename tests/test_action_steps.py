@@ -232,7 +232,7 @@ def test_a_read_only_step_is_neither_told_nor_undone(caplog: pytest.LogCaptureFi
 
 def test_a_read_only_action_cannot_have_a_handler() -> None:
     look = action(read_only=True)(lambda: None)
-    with pytest.raises(TypeError, match="is declared read_only=True, so it has nothing to undo$"):
+    with pytest.raises(TypeError, match="is declared read_only=True, so it can have no rollback handler$"):
         look.rollback(lambda: None)
 
 

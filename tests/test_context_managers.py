@@ -70,20 +70,17 @@ USES: dict[str, tuple[Callable[[Any], object], str]] = {
     "action": (
         action,
         (
-            "@action cannot decorate the context manager {}: its body would run when it is entered, after the step has "
-            "ended; make a step of what it does when it is entered"
+            "{} is a context manager: calling it would run nothing; make an action of what is done for each item, or "
+            "on entering"
         ),
     ),
     "handler": (
         lambda fn: fresh().rollback(fn),
-        "the rollback handler {} of make is a context manager: calling it would undo nothing; make it a plain function",
+        "the rollback handler {} of make is a context manager: calling it would run nothing; make it a plain function",
     ),
     "transaction": (
         transaction,
-        (
-            "@transaction cannot decorate the context manager {}: its body would run after the block has ended; open "
-            "the block inside it"
-        ),
+        "{} is a context manager: calling it would run nothing; open the block inside it",
     ),
     "queue": (add, "{} is a context manager: calling it would run nothing; use a plain function"),
     "add": (add_to_block, "{} is a context manager: calling it would run nothing; use a plain function"),

@@ -184,11 +184,9 @@ def test_a_policy_that_is_not_given_by_keyword_is_taken_for_no_function(policy: 
     def charge() -> None: ...
 
     uses: dict[Callable[[Any], object], str] = {
-        action: f"@action decorates a function, not {policy!r}; options go by keyword: @action(retry=...)",
+        action: f"@action takes a function, not {policy!r}; a policy goes by keyword, retry=",
         action(charge).rollback: f"charge.rollback takes a function, not {policy!r}; a policy goes by keyword, retry=",
-        transaction: (
-            f"transaction() takes a name, or a function to decorate, not {policy!r}; a policy goes by keyword, retry="
-        ),
+        transaction: (f"transaction() takes a name, or a function, not {policy!r}; a policy goes by keyword, retry="),
     }
     for use, told in uses.items():
         with pytest.raises(TypeError) as caught:
@@ -216,5 +214,5 @@ def test_a_retry_that_is_asked_for_and_not_granted_says_so_after_one_attempt_too
 
 @pytest.mark.parametrize("made", [property(lambda _self: 1), functools.cached_property(lambda _self: 1)])
 def test_a_property_is_told_to_be_put_above(made: Any) -> None:
-    with pytest.raises(TypeError, match=r"^@action decorates a function, not <.*>; put @action below that$"):
+    with pytest.raises(TypeError, match=r"^@action takes a function, not <.*>; put the decorator below that$"):
         action(made)

@@ -99,16 +99,16 @@ def only(card: str, /) -> None:
 
 DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
     # Wrong on purpose:
-    (lambda: action(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    (lambda: action(5), TypeError, "@action takes a function, not 5"),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     # Wrong on purpose:
-    (lambda: action()(5), TypeError, "@action decorates a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
+    (lambda: action()(5), TypeError, "@action takes a function, not 5"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
     (lambda: action(charge), TypeError, "charge is an action already: decorate it once"),
     (
         lambda: action(generator),
         TypeError,
         (
-            "@action cannot decorate the generator function generator: its body would run when it is iterated, after "
-            "the step has ended; return a list, or make a step of each item"
+            "generator is a generator function: calling it would run nothing; make an action of what is done for each "
+            "item, or on entering"
         ),
     ),
     (
@@ -136,7 +136,7 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         lambda: fresh().rollback(generator),
         TypeError,
         (
-            "the rollback handler generator of pay is a generator function: calling it would undo nothing; make it a "
+            "the rollback handler generator of pay is a generator function: calling it would run nothing; make it a "
             "plain function"
         ),
     ),
@@ -158,8 +158,8 @@ DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
         lambda: charge.rollback(refund),
         TypeError,
         (
-            "charge already has a rollback handler, refund; an action has one: call several functions from it, or, in "
-            "a subclass, override the method 'refund'"
+            "charge already has a rollback handler, refund; an action has one: call several functions from it, or "
+            "override it in a subclass, like any method"
         ),
     ),
     (

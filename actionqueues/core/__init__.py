@@ -3,13 +3,13 @@
 One idea carries everything (R20 of the rules that README states): *a log is a list of what was started, in order of
 start; an entry is a step or another log.*  Undo goes backwards, and what an entry contains goes with it, first.
 
-**How a call becomes a record.**  `@action` (`action.py`) reads the signature of a function (`signature.py`), checks the
-options (`options.py`) and makes a `Definition` (`definition.py`), which has frames generated that take exactly those
-parameters (`frames.py`).  Calling the action runs such a frame.  It asks the context for the log around it (`log.py`);
-where there is none, it just calls the function.  Otherwise it puts a record, ``[PENDING, definition, *arguments]``
-(`step.py`), at the end of the log, calls the function, and stores the result in the record.  That is all that a step
-costs.  A step in an ``async with`` block gets a log of its own, which its context holds while its body runs, so that
-what the body calls, in whatever task or thread, is contained in it.
+**How a call becomes a record.**  `@action` (`action.py`) makes a `Definition` of a function (`definition.py`), which
+reads its signature (`signature.py`) and has frames generated that take exactly those parameters (`frames.py`).  Calling
+the action runs such a frame.  It asks the context for the log around it (`log.py`); where there is none, it just calls
+the function.  Otherwise it puts a record, ``[PENDING, definition, *arguments]`` (`step.py`), at the end of the log,
+calls the function, and stores the result in the record.  That is all that a step costs.  A step in an ``async with``
+block gets a log of its own, which its context holds while its body runs, so that what the body calls, in whatever task
+or thread, is contained in it.
 
 **What is rare leaves the frame by one exit.**  In another thread, in trio, in a block that is watched or has ended, the
 frame calls `elsewhere` or `otherwise` (`drivers.py`), which run the step the long way (`calls.py`).
@@ -31,6 +31,6 @@ attached at one seam, `watch.py`; a block that nobody watches pays nothing for i
 Where each rule lives: order of the queue and of undoing (R1, R2, R14, R20) `log.py`, `engine.py`; failures of undos
 (R3, R13, R16) `engine.py`; retries (R4, R18) `attempts.py`, `calls.py`; legal states (R5) `states.py`; blocks and their
 ends (R7, R9, R17, R20b, R23) `block.py`, `ending.py`, `face.py`; queued steps (R8) `queue.py`; undo at once (R10)
-`calls.py`; handlers (R11) `handler.py`; steps (R12) `step.py`; hooks (R15) `hooks.py`; async and threads (R19, R20a,
-R21, R24) `calls.py`, `drivers.py`, `tasks.py`; interrupts (R22) `interrupts.py`.
+`calls.py`; handlers (R11) `handler.py`; steps (R12) `step.py`, `current.py`; hooks (R15) `hooks.py`; async and threads
+(R19, R20a, R21, R24) `calls.py`, `waiting.py`, `drivers.py`, `tasks.py`; interrupts (R22) `interrupts.py`.
 """

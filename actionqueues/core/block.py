@@ -1,66 +1,65 @@
 """`Block`: the life of a transaction or savepoint: made, entered, closed, committed or rolled back.
 
-A block has a log, which stands in the log around it where it was entered if it is a savepoint.  What ends it is decided
-here, in generators; the shells (`transaction.py`) drive them.
+A block has a log, which stands in the log around it where it was entered if it is a savepoint.  It is current in the
+context that it was entered in, until it is left, wherever that is.  How it ends is decided in `ending.py`.
 
-Stands on the drivers' requests, the engine and hooks.  Used by the shells.
+Stands on the engine, hooks and logs.  Used by the shells.
 """
 
 from __future__ import annotations
 
-import os
 from _thread import get_ident
 from collections import deque
 from contextvars import Token
-from typing import Any, Final, cast
+from threading import current_thread
+from typing import Any, Final
 
-from actionqueues.errors import (
-    AsyncActionInSyncBlock,
-    IllegalOperation,
-    NestedTransaction,
-    TransactionClosed,
-)
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, NestedTransaction, TransactionClosed
 from actionqueues.report import Report, UndoFailure
 
 from .engine import Rollback
 from .hooks import HookRun
-from .log import Log, Owner, get_current, new_log, place_for_another_thread, set_current, take_out, undoing
+from .log import (
+    Log,
+    Owner,
+    current,
+    get_current,
+    new_log,
+    place_for_another_thread,
+    set_current,
+    surrounding_log,
+    take_out,
+)
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
 from .step import Step
-from .surroundings import Current
 from .tasks import can_be_cancelled, cancel, has_ended, in_trio, running_loop, running_task
-from .text import raise_late
-from .watch import SEAM, Factory, Hook, Watch
-
-__all__ = ["ENDED", "Block", "forked"]
+from .text import log_warning, raise_late
+from .watch import SEAM, Factory, Hook
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
 _COMMITTED, _RELEASED = TransactionState.COMMITTED, TransactionState.RELEASED
 
 
-class _Rare(Current):
+class _Rare(Owner):
     """What most blocks never change is kept in the class, since a block of one step should not cost much more."""
 
     name = "transaction"
     kind = "Transaction"
     factory: Factory | None = None  # makes its watch
     independent = outermost = False
-    awaits = ending = leaving = disowned = is_shut = False
-    undo_at_once = direct = True
-    task: object = None
+    leaving = disowned = False
+    taken = False  # whether what undoes the block around it undoes it too, though it has not been left
     parent: Block | None = None  # what it is a savepoint of
-    watch: Watch | None = None
+    top: Block | None = None  # the outermost block that it is a part of, if that is another one
     rollback: Rollback | None = None
     hooks: list[Hook] | None = None  # those of all blocks in it, in the outermost
     hook_run: HookRun | None = None
     doomed: list[UndoFailure] | None = None
-    unsure = False  # whether a step in it has raised, and an interrupt may have kept it from being undone
     kept: tuple[BaseException, ...] = ()  # what has to be raised at its end, whatever that is
-    cancels = 0  # how often its own task was cancelled for that
-    taken = False  # whether what undoes the block around it does it, though it has not been left: it has another task
     told = False  # whether its watch knows of the rollback
     retry: Any = None  # the policy of a decorated function
-    top: Block | None = None  # the outermost block that it is a part of, if that is another one
+    lost: Token[Log | None] | None = None  # what makes it current no longer in the context that it was entered in
+    used = False  # whether anything was done in it
     _report: Report | None = None
 
 
@@ -69,8 +68,8 @@ class Block(_Rare):
 
     Attributes:
         log: what was started in it.
-        plain: whether nothing is in it but records of steps, and nothing has to be done at its end.
         queue: the steps that were added and have not been started.
+        face: the shell that `current_transaction()` gives.
 
     The rest is in `Owner`.
     """
@@ -81,20 +80,8 @@ class Block(_Rare):
     log: Log
     token: Token[Log | None] | None
     queue: deque[Step[Any]] | None
-    face: Any  # the shell that current_transaction() gives
-    loop: object
-    quick: bool
-    running: set[Log]
+    face: Any
     waiters: tuple[Any, ...]
-
-    def __init__(self) -> None:
-        self.state = _NEW
-        self.plain = True
-        self.log = ENDED
-        self.token = self.queue = self.face = self.loop = None
-        self.quick = False
-        self.running = set()
-        self.waiters = ()
 
     @property
     def root(self) -> Block:
@@ -116,6 +103,16 @@ class Block(_Rare):
         report.state = self.state
         return report
 
+    @property
+    def left(self) -> bool:
+        """Whether it has ended, and its ``with`` has been left."""
+        return self.token is None and self.state is not _NEW and self.state is not _OPEN
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether anything may be left to be undone."""
+        return (self.state is _OPEN or self.state is _ROLLING_BACK) and not self.disowned
+
     # -- entering
 
     def refuse_again(self) -> None:
@@ -128,26 +125,21 @@ class Block(_Rare):
         """Begin."""
         self.plain = True
         parent, top = self.parent, self.top
-        trio, self.loop = False, None
         if awaits:
-            self.awaits, trio = True, in_trio()
-            self.loop, self.task = running_loop(), running_task()
-        self.log = log = new_log(None, cast("Owner", self), get_ident(), direct=not awaits)
+            self.awaits, self.loop, self.task = True, running_loop(), running_task()
+        self.log = log = new_log(None, self, get_ident(), direct=not awaits)
         try:
-            surrounding = get_current()
-            while surrounding is not None and surrounding.block.forget():
-                surrounding = get_current()
-            self.surrounding = surrounding
-            self._nest(surrounding, log)
+            around = surrounding_log()
+            self._nest(around, log)
+            if around is not None and not around.block.left:
+                self.surrounding = around
             if self.parent is None and (SEAM.used or self.factory is not None):
                 self.watch = SEAM.watch(self, self.factory)
                 if self.watch is not None:
                     self.watch.entering(self)
-            if self.watch is not None:
+            if awaits or self.watch is not None:
                 self.plain = self.direct = log.direct = False
-            if awaits:
-                self.plain = self.direct = False
-                self.quick = not trio and self.watch is None
+                self.quick = awaits and self.watch is None and not in_trio()
             self.token = set_current(log)
             self.state = _OPEN
         except BaseException:
@@ -156,15 +148,14 @@ class Block(_Rare):
             self.awaits, self.direct = False, True
             raise
 
-    def _nest(self, surrounding: Log | None, log: Log) -> None:
+    def _nest(self, around: Log | None, log: Log) -> None:
         """Become a savepoint of the block around, if that is wanted."""
-        around = surrounding
         if self.parent is not None:  # a savepoint by name, wherever in that block
             around = self.parent.here()
             raise_late(self.parent.refuse(around, self.label))
         while around is not None:
-            owner: Any = getattr(around.block, "block", around.block)  # whatever stands in for it
-            if isinstance(owner, Block) and not (owner.root if around.block.is_shut else owner).left:
+            owner: Owner = around.block.real
+            if isinstance(owner, Block) and not (owner if owner is around.block else owner.root).left:
                 break
             around = owner.surrounding if isinstance(owner, Block) else None
         if around is None:
@@ -175,8 +166,8 @@ class Block(_Rare):
             raise NestedTransaction(self.label, parent.label)
         if self.independent:
             return
-        if parent.is_shut:  # the step has failed that this is to belong to
-            raise cast("BaseException", parent.refuse(around, self.label))
+        if parent.failed_step is not None:  # the step has failed that this is to belong to
+            raise_late(parent.refuse(around, self.label))
         if self.factory is not None and self.factory != parent.root.factory:
             advice = "give the journal to the outermost transaction, or use independent=True"
             raise IllegalOperation(f"enter {self.label}", f"it has a journal, and {parent.root.label} has not", advice)
@@ -189,6 +180,8 @@ class Block(_Rare):
         self.watch = parent.watch
         self.direct = log.direct = parent.direct and not self.awaits
         self.plain = parent.plain = False
+        if around.thread != log.thread:
+            current_thread()  # which may be none that Python has started: now it knows whether that has ended
         log.up = around
         log.task = self.task = running_task() if parent.awaits else None
         parent.running.add(log)
@@ -196,15 +189,9 @@ class Block(_Rare):
         around.append(log)
 
     def check_loop(self, what: str) -> None:
-        """Refuse what would run in another event loop than it was entered in."""
         if self.loop is not None and running_loop() is not self.loop:
             advice = "open a transaction in this one"
             raise IllegalOperation(f"run {what} in {self.label}", "that was entered in another event loop", advice)
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether anything may be left to be undone."""
-        return (self.state is _OPEN or self.state is _ROLLING_BACK) and not self.disowned
 
     def abort(self) -> None:
         """It was interrupted while it was entered, so nothing was done in it."""
@@ -216,12 +203,53 @@ class Block(_Rare):
             take_out(log)
             log.up = None
 
+    # -- where it is current
+
+    def detach(self) -> None:
+        """Make what surrounds it the current one again."""
+        token, self.token, self.face = self.token, None, None
+        try:
+            if token is not None:
+                current.reset(token)
+        except (ValueError, RuntimeError):  # left in another context than it was entered in
+            self.lost = token
+            if not (self.used or self.log):
+                log_warning(
+                    f"{self.label} was left in another context than it was entered in, and no step was made in it: "
+                    "what was called meanwhile ran outside it; enter and leave it in one place, or bring calls in "
+                    "by q.run(...)"
+                )
+        if self.surrounding is not None or token is None:
+            self._skip_left()
+
+    def forget(self) -> bool:
+        """Be current here no longer, if it has been left in another context than it was entered in, this one.
+
+        So are the blocks in async generators that are never finished: they are closed in a task of their own.
+        """
+        if self.lost is None:
+            return False
+        try:
+            current.reset(self.lost)
+        except (ValueError, RuntimeError):  # a third context, of a task or thread that has outlived it
+            return False
+        self.lost = None
+        self._skip_left()
+        return True
+
+    def _skip_left(self) -> None:
+        """If this is current still, or blocks around it were left before it, go on outwards to one that was not."""
+        log = around = get_current()
+        while log is not None and (log.block is self or log.block.left):
+            log = log.block.surrounding
+        if log is not around:
+            set_current(log)
+
     # -- what stands in it
 
     def here(self) -> Log:
         """The log in this block that what is done here belongs to: that of the context, if it is in this block."""
-        log = get_current()
-        found = log
+        log = found = get_current()
         while log is not None and log is not self.log:
             log = log.up
         if log is None:
@@ -241,9 +269,8 @@ class Block(_Rare):
         log.append(entry)
 
     def refuse(self, log: Log, what: str) -> BaseException | None:
-        """What is raised for a step that is started in this log, if that comes too late or from the wrong place."""
         if self.state is not _OPEN or self.ending or (self.leaving and not self._is_made_by_a_running_step(log)):
-            return TransactionClosed(what, self.label, self.state)
+            return TransactionClosed(what, self.label, "ending" if self.state is _OPEN else self.state)
         return None
 
     def _is_made_by_a_running_step(self, log: Log | None) -> bool:
@@ -258,11 +285,6 @@ class Block(_Rare):
         self.running.discard(log)
         self.wake()
 
-    def wake(self) -> None:
-        """Let those that wait for something look whether it has ended."""
-        for waiter in self.waiters:
-            waiter.set()
-
     def close(self) -> None:
         """Take no more steps, except what running ones make."""
         self.leaving = True
@@ -270,34 +292,27 @@ class Block(_Rare):
 
     def shut(self) -> None:
         """Take no more steps, nor does what is in it: it is about to be undone."""
-        blocks = [self]
+        blocks: list[Block] = [self]
         while blocks:
             block = blocks.pop()
             block.close()
             block.ending = True
-            for log in tuple(block.running):  # of steps in other threads, which are waited for
-                log.direct = False
-            inner = [log.block for log in tuple(block.running) if log.record is None]
-            blocks += [each for each in inner if isinstance(each, Block) and each is not block]
+            for log in tuple(block.running):
+                log.direct = False  # of steps in other threads, which are waited for
+                if log.record is None and isinstance(log.block, Block) and log.block is not block:
+                    blocks.append(log.block)
 
     def doom(self, problems: list[UndoFailure]) -> None:
-        """Undos have failed in a transaction that goes on: it must not commit any more."""
         self.plain = self.root.plain = False
         self.root.doomed = [*(self.root.doomed or ()), *problems]
 
     def keep(self, interrupt: BaseException) -> bool:
-        """Keep what has interrupted the undo of a step in another task of asyncio: there it would end the event loop.
-
-        It is raised at the end of the outermost block, whose task is cancelled.  Returns whether that is possible.
-        """
         root, me = self.root, running_task()
         task = root.task
         if me is None or me is task or not can_be_cancelled(task) or has_ended(task) or not root.unfinished:
             return False
         root.kept += (interrupt,)
-        if root.state is _OPEN:
-            cancel(task)
-            root.cancels += 1
+        cancel(task)
         return True
 
     def drop_undone(self) -> bool:
@@ -324,8 +339,9 @@ class Block(_Rare):
                 step._move(StepState.DROPPED)
                 report.dropped.append(step)
         failed = failed or report.failed
+        self.hooks = None
         if self.parent is not None:
-            self.parent.report.include(report)
+            self.parent.report._include(report)
             take_out(self.log)
             self.parent.ended(self.log)
         # Last, so that what comes out of the above, by an interrupt or for lack of room, can be repaired.
@@ -333,25 +349,23 @@ class Block(_Rare):
         report.state = self.state
         self.release()
 
-    def unwound(self, log: Log, *, failed: bool) -> None:
+    def unwound(self, log: Log, rollback: Rollback) -> None:
         """What was in this log has been undone with what it stood in: its own, if that has not ended yet."""
-        if log is not self.log or (self.state is not _OPEN and self.state is not _ROLLING_BACK):
+        if log is not self.log or not self.unfinished:
             return
         if self.state is _OPEN:
             self.move(_ROLLING_BACK)
-        if self.rollback is not None:  # it was cut short
-            self.rollback.settle()
         self.shut()
-        self.end(failed=failed)
+        self.rollback = self.rollback or rollback
+        self.end(failed=bool(rollback.problems or rollback.guard.broken is not None))
 
     def release(self) -> None:
         """Let go of all that was recorded: logs refer to each other, and would wait for the collector."""
         log, self.log = self.log, ENDED
         self.used = self.used or bool(log) or self._report is not None
-        log.direct = self.quick = False
+        self.quick = log.direct = False
         logs = [log]
-        while logs:
-            each = logs.pop()
+        for each in logs:
             if not self.plain:
                 logs += [entry for entry in each if type(entry) is Log and (entry or entry.direct)]
             each.direct = False  # the system gives the numbers of threads that have ended to new ones
@@ -363,28 +377,8 @@ class Block(_Rare):
         self.ending = self.disowned = True
         self.undo_at_once = False
         if self.rollback is not None:
-            self.rollback.disowned = True
+            self.rollback.disowned = True  # pragma: no cover - in a child process, where no tracer looks
 
-
-def forked() -> None:
-    """In a child process: the blocks that the parent is in are the parent's."""
-    rollback = undoing.get()
-    found, logs = set[Log](), [get_current()]
-    while logs:
-        log = logs.pop()
-        if log is None or log in found:
-            continue
-        found.add(log)
-        if isinstance(log.block, Block):
-            log.block.disown()
-        logs += [log.up, getattr(log.block, "surrounding", None)]
-    set_current(None)
-    if isinstance(rollback, Rollback):  # pragma: no cover - in a child process that a handler forks, see test_forks.py
-        rollback.disowned = True
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=forked)
 
 #: What a block has instead of a log before and after; nothing is ever put into it.
-ENDED: Final = new_log(None, cast("Owner", Block.__new__(Block)), 0, direct=False)
+ENDED: Final = new_log(None, Block.__new__(Block), 0, direct=False)

@@ -1,4 +1,4 @@
-"""The long way of a step, and what happens when a body raises.
+"""The long way of a step, and what happens when a body raises: it is tried again, or undone, with all that it has made.
 
 Most steps take the short way: their frame puts a record into the log and calls the body (see `frames.py`).  Here is
 everything else, as generators: steps of a block that somebody watches, steps in other threads and in trio, further
@@ -14,26 +14,19 @@ from _thread import get_ident
 from inspect import isawaitable, iscoroutine
 from typing import Any, NamedTuple
 
-from actionqueues.errors import AsyncActionInSyncBlock
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
+from actionqueues.report import UndoFailure
 
 from .attempts import Attempts
 from .definition import Definition
-from .failing import failing
-from .log import (
-    Log,
-    Owner,
-    get_current,
-    new_log,
-    place_for_another_thread,
-    set_current,
-)
+from .engine import Rollback, is_exit
+from .log import Log, Owner, get_current, logs_in, new_log, place_for_another_thread, set_current, take_out
 from .requests import Asking, Await, Engine, Wait
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
 from .text import first_of
+from .waiting import running_in, settled, waited_for
 from .watch import ask
-
-__all__ = ["Outcome", "again", "attempts", "running"]
 
 
 class Outcome(NamedTuple):
@@ -41,6 +34,9 @@ class Outcome(NamedTuple):
 
     result: Any
     error: BaseException | None
+
+
+# -- the long way
 
 
 def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
@@ -72,6 +68,7 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
         block.unsure = True
         raise
     finally:
+        own.direct = False  # what outlives it here takes the long way, which looks whether the block is open
         block.running.discard(own)
         block.wake()
         del own, step
@@ -143,7 +140,7 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
             result.close()
             error, record[OUTCOME] = AsyncActionInSyncBlock(step.name, own.block.label), PENDING
     if watch is not None:
-        late, also = yield from ask(watch.attempted, step, record[OUTCOME], error)
+        late, also = yield from ask(watch.attempted, step, None if error is not None else record[OUTCOME], error)
         error, interrupted = first_of(error, late), first_of(interrupted, also)
         if error is not None:
             record[OUTCOME] = PENDING  # its reply is lost
@@ -159,3 +156,127 @@ def again(log: Log, record: Record) -> tuple[Log, Step[Any]]:
         if type(entry) is Log and isinstance(entry.record, Step) and entry.record._record is record:
             return entry, entry.record
     raise AssertionError  # pragma: no cover - `failing` has put it there
+
+
+# -- failure
+
+
+class _Shut(Owner):
+    """Stands in the place of its block in the logs of a failed step: what is started in them comes too late."""
+
+    ending = True
+    plain = False
+
+    def __init__(self, block: Owner, step: str) -> None:
+        self.block, self.failed_step = block, step
+        self.name, self.label, self.report, self.watch = block.name, block.label, block.report, block.watch
+        self.loop, self.running, self.awaits, self.direct = block.loop, block.running, block.awaits, block.direct
+        self.state = f"{block.state}, but the step {step}, which has started it, has failed"
+
+    @property
+    def real(self) -> Owner:
+        return self.block
+
+
+def adopt(log: Log, place: int) -> Log:
+    """Give the step whose record stands at `place` a log of its own, with all that it has made.
+
+    That is what stands behind it in the same log, except the logs of other threads, which belong to the block.
+    """
+    end = len(log)
+    own = new_log(log, log.block, log.thread, direct=log.direct, record=log[place])
+    others: list[Log] = []
+    for entry in log[place + 1 : end]:
+        if type(entry) is Log and entry.thread != log.thread:
+            others.append(entry)
+        else:
+            own.append(entry)
+            if type(entry) is Log:
+                entry.up = own
+    log[place:end] = [own, *others]
+    log.block.plain = False
+    return own
+
+
+def failing(own: Log, error: BaseException, started: float | None = None, *, waiting: bool = False) -> Engine[bool]:
+    """The body of the step whose log this is has raised.  Undo what it has done.
+
+    Args:
+        own: the log.
+        error: what was raised.
+        started: when the first attempt began, if anybody knows.
+        waiting: it was raised in the wait for the next attempt, and not by the body.
+
+    Returns:
+        Whether the exception is to go on.  Otherwise there is to be another attempt, and only what this one has made
+        has been undone.
+    """
+    if own.record is None:
+        return True  # it has been undone without waiting for it, as where a coroutine was closed
+    step = own.record = settled(own)
+    block: Owner = own.block
+    definition: Definition = step._record[DEFINITION]
+    step.error = error
+    if step._tries is None:
+        step._tries = Attempts(definition.retry, started)
+    if isinstance(error, GeneratorExit) and block.awaits:  # nothing can be awaited where a coroutine is being closed
+        step._move(StepState.UNKNOWN)
+        closed = IllegalOperation(f"undo {step.name}", "its coroutine was closed", "await it to its end")
+        block.real.doom([UndoFailure(step, closed)])
+        return True
+    again = not waiting and not block.ending and step._tries.another(error)
+    interrupt: BaseException | None = None
+    if again:
+        if not own and not running_in(block, own):
+            return False  # it has made nothing
+        clean, interrupt = yield from _undone(own, step, error, whole=False)
+        if clean and interrupt is None:
+            return False
+    timed_out = definition.timeout is not None and isinstance(error, TimeoutError)
+    step._move(StepState.UNKNOWN if timed_out else StepState.FAILED)
+    if block.undo_at_once:  # otherwise its caller rolls a classic queue back
+        _, late = yield from _undone(own, step, error, whole=True)
+        interrupt = first_of(interrupt, late)
+        if not own and own.record is None:
+            take_out(own)
+    if interrupt is not None and not (is_exit(interrupt) and block.real.keep(interrupt)):
+        raise interrupt
+    return True
+
+
+def _undone(
+    own: Log, step: Step[Any], error: BaseException, *, whole: bool
+) -> Engine[tuple[bool, BaseException | None]]:
+    """Undo what the body of a failed step has made, and the step itself, if `whole`.
+
+    Returns:
+        Whether nothing is left, and what has to be raised now because it would be lost otherwise.
+    """
+    block: Owner = own.block
+    shut = block
+    if not isinstance(block, _Shut):
+        shut = _Shut(block, step.name)
+        for log in logs_in(own):
+            if log.block is block:
+                log.block, log.direct = shut, False
+            elif not isinstance(log.block, _Shut):
+                log.block.shut()
+    rollback = Rollback(block.report, cause=error, watch=block.watch, awaits=block.awaits)
+    rollback.dooms = block.real
+    stuck = yield from waited_for(block.real, own, rollback.interrupts)
+    if stuck is None:
+        yield from rollback.to_its_end(lambda: rollback.unwind(own, whole=whole))
+    if rollback.entry is not None:
+        block.real.unsettled += (rollback,)
+    late = first_of(stuck, rollback.guard.broken)
+    if late is not None and not rollback.problems:  # cut short before anything was undone
+        rollback.problems.append(UndoFailure(step, late))
+        block.real.doom(rollback.problems)
+    rollback.note_on(error)
+    interrupt = rollback.interrupt()
+    rollback.cause = rollback.log = None
+    if not whole:
+        own.block, own.direct = block, block.direct and not block.ending
+    if rollback.guard.broken is not None:
+        raise rollback.guard.broken
+    return not (rollback.problems or rollback.left), interrupt

@@ -9,50 +9,31 @@ Stands on logs.  Used by blocks, and by users.
 from __future__ import annotations
 
 from _thread import get_ident
-from typing import Any
+from typing import Any, cast
 
 from actionqueues.errors import NoTransaction
 
 from .log import Log, get_current, running_record, undoing
 from .states import StepState
-from .step import Record, Step
-
-__all__ = ["current_step", "running_step"]
+from .step import Step
 
 
-def running_step(start: Log | None, within: Any = None) -> Step[Any] | None:
+def running_step(log: Log | None, within: Any = None) -> Step[Any] | None:
     """The innermost step whose body is running in a log, or around it; `within`: in this block and those in it."""
-    log: Log | None = start
     while log is not None:
-        if log.block.direct and log.thread == get_ident():
-            place = running_record(log)
-            if place is not None:
-                entry: Record | Step[Any] = log[place]
-                if not isinstance(entry, Step):
-                    entry = log[place] = Step(entry, StepState.RUNNING)
-                return entry
-        step = _step_of(log)
-        if step is not None:
-            return step
+        place = running_record(log) if log.block.direct and log.thread == get_ident() else None
+        if place is not None:
+            if not isinstance(log[place], Step):
+                log[place] = Step(log[place], StepState.RUNNING)
+            return cast("Step[Any]", log[place])
+        if log.record is not None:  # its body, or what that has started, is running here
+            if not isinstance(log.record, Step):
+                log.record = Step(log.record, StepState.RUNNING)
+            return cast("Step[Any]", log.record)
         if within is not None and log.block is within and within.log is log:
             return None
-        log = log.up if log.up is not None else None if within is not None else _around(log)
+        log = log.up if log.up is not None or within is not None else log.block.surrounding
     return None
-
-
-def _step_of(log: Log) -> Step[Any] | None:
-    """The step whose log this is: its body, or what that has started, is running here."""
-    record = log.record
-    if record is not None and not isinstance(record, Step):
-        record = log.record = Step(record, StepState.RUNNING)
-    step: Step[Any] | None = record
-    return step
-
-
-def _around(log: Log) -> Log | None:
-    """What the code that has opened a block was called in."""
-    surrounding: Log | None = getattr(log.block, "surrounding", None)
-    return surrounding
 
 
 def current_step() -> Step[Any]:
@@ -64,10 +45,9 @@ def current_step() -> Step[Any]:
         NoTransaction: if none is, as in an action that was called outside any block.
     """
     step = running_step(get_current())
-    if step is not None:
-        return step
-    rollback = undoing.get()
-    step = None if rollback is None else rollback.step
+    if step is None:
+        rollback = undoing.get()
+        step = None if rollback is None else rollback.step
     if step is None:
         advice = "call it in the body or the rollback handler of an action that is called inside `with transaction():`"
         raise NoTransaction("current_step()", advice, "step")

@@ -9,13 +9,14 @@ import builtins
 from _thread import _count, get_ident
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from inspect import unwrap
 from time import monotonic
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from actionqueues.retry import Policy
+from actionqueues.retry import Policy, is_made_policy
 
 from .frames import caller, current_task_getter, rename_keywords, specialize
 from .handler import Handler
@@ -25,15 +26,13 @@ from .states import StepState
 from .step import PENDING, VALUES, Record, Step
 from .tasks import limited
 
-__all__ = ["DEFINITIONS", "Definition", "definition_behind", "function_of"]
-
 _Function: TypeAlias = Callable[..., Any]
 
 #: The functions that are handlers: one of them that has the name of another one does not override it.
 _handlers: WeakSet[_Function] = WeakSet()
 
-#: The definitions of all actions that are alive: what a journal finds them by.
-DEFINITIONS: WeakSet[Definition] = WeakSet()
+#: Those of all actions that are alive, by their `id`: what is read while other threads decorate cannot be a `WeakSet`.
+_definitions: WeakValueDictionary[int, Definition] = WeakValueDictionary()
 
 
 class Definition:
@@ -57,7 +56,7 @@ class Definition:
     given_name: str | None = None
     aliases: tuple[str, ...] = ()
     probe: Handler | None = None
-    read_only = is_object = awaits_undo = waits = False
+    irreversible = read_only = is_object = awaits_undo = waits = False
     _overrides: WeakKeyDictionary[type, Handler] | None
 
     def __init__(self, function: _Function, *, name: str | None = None) -> None:
@@ -66,16 +65,11 @@ class Definition:
         self.name = name or display_name(function)
         self.frame: FunctionType | None = None
         self.retry = self.timeout = self.handler = self.quick = self._overrides = None
-        self.irreversible = self.is_async = False
-        self.parameters = ANY
+        self.is_async, self.parameters = False, ANY
         self.run: Callable[[Record], Any] = lambda record: function(*record[VALUES], **record[VALUES + 1])
 
     def enter(self, /, *args: Any, **kwargs: Any) -> Record:
-        """The record of a call with these arguments.
-
-        Raises:
-            TypeError: the interpreter's own, if they do not fit.
-        """
+        """The record of a call with these arguments, or the interpreter's own `TypeError`, if they do not fit."""
         return [PENDING, self, args, kwargs]
 
     def generate(self, outside: _Function, exits: Mapping[str, _Function]) -> FunctionType:
@@ -83,13 +77,11 @@ class Definition:
 
         Outside any block it calls `outside`, and for what is out of the ordinary the `exits`, by these names.
         """
-        DEFINITIONS.add(self)
+        _definitions[id(self)] = self
         self.is_async = self.waits = is_async(self.function)
         parameters = self.parameters = parameters_of(self.function)
-        shape, names = parameters.shape, parameters.names
-        by_keyword = names[parameters.positional :][: shape.keyword_only]
-        generated = caller(shape, self.retry is not None, self.is_async)
-        codes = {name: rename_keywords(code, by_keyword) for name, code in generated.items()}
+        generated = caller(parameters.shape, self.retry is not None, self.is_async)
+        codes = {name: rename_keywords(code, parameters.keyword) for name, code in generated.items()}
         variables: dict[str, Any] = {
             "__builtins__": builtins,
             "__name__": getattr(self.function, "__module__", None),
@@ -109,7 +101,7 @@ class Definition:
             step.__name__, step.__qualname__ = qualname.rpartition(".")[2], qualname  # as its coroutine is called
             variables |= {"Log": Log, "set_current": set_current, "reset_current": current.reset}
             variables["current_task"] = current_task_getter()
-        call, enter = (specialize(codes[name], variables, qualname, names) for name in ("call", "enter"))
+        call, enter = (specialize(codes[name], variables, qualname, parameters.names) for name in ("call", "enter"))
         for frame in (call, enter):
             frame.__defaults__ = parameters.defaults or None
             frame.__kwdefaults__ = dict(parameters.keyword_defaults) or None
@@ -123,24 +115,46 @@ class Definition:
         assert self.frame is not None  # noqa: S101 - it was called
         return self.frame(*self.args(record), **self.kwargs(record))
 
+    def bound(self, thing: Any, method: str, retry: Policy | None = None) -> Handler:
+        """The handler that was given to ``rollback``, or the probe to ``landed``, or the reason why it can be none."""
+        what, known = ("rollback handler", self.handler) if method == "rollback" else ("probe", self.probe)
+        one, other = (getattr(unwrap(each), "__code__", None) for each in (self.function, function_of(thing)))
+        # The second `def` of one name in one place, as the setter of a property is, hides the action.  Not what one
+        # `def` has made that was run twice, lambdas, and what is not to be found by its name.
+        if isinstance(one, CodeType) and isinstance(other, CodeType) and one is not other and one.co_name != "_":
+            there = (one.co_filename, one.co_qualname) == (other.co_filename, other.co_qualname)
+            if there and one.co_name.isidentifier():
+                raise TypeError(
+                    f"the {what} of {self.name} is called {self.name} too, so that this name would no longer mean the "
+                    "action; give it a name of its own"
+                )
+        if known is not None:
+            advice = "call several functions from it, or override it in a subclass, like any method"
+            raise TypeError(f"{self.name} already has a {what}, {known.name}; an action has one: {advice}")
+        return self._bound(thing, f"{self.name}.{method} takes", retry)
+
+    def _bound(self, thing: Any, taker: str, retry: Policy | None) -> Handler:
+        handler = Handler.bound(function_in(thing, taker), self.parameters, self.name, retry=retry)
+        if handler.is_async and not self.is_async:
+            raise TypeError(
+                f"the rollback handler {handler.name} is async, but {self.name} is not, and may be called where "
+                f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
+            )
+        return handler
+
     def undo_with(self, handler: Handler) -> None:
         """Make `handler` the rollback handler."""
-        self.check_async(handler)
         if isinstance(handler.function, FunctionType):  # other callables may be unhashable, and are no methods
             _handlers.add(handler.function)
         self.handler, self.quick, self.awaits_undo = handler, handler.quick, handler.is_async
         self.waits = self.is_async or handler.is_async
-        if _is_method_of_same_class(self.function, handler.function):
+        mine, theirs = (
+            getattr(each, "__qualname__", "").rpartition(".")[0] for each in (self.function, handler.function)
+        )
+        if mine and mine == theirs and not mine.endswith("<locals>"):  # a method of the same class
             self._overrides = WeakKeyDictionary()
             self._undo_name: str = handler.function.__name__
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
-
-    @property
-    def undo(self) -> str:
-        """How a step of it is undone, in words."""
-        if self.handler is not None:
-            return f"undone by {self.handler.name}"
-        return "irreversible" if self.irreversible else "read-only" if self.read_only else "no rollback handler"
 
     def handler_of(self, record: Record) -> Handler | None:
         """The handler for one call: that of the class of its object, where a subclass has overridden it."""
@@ -149,44 +163,16 @@ class Definition:
             return handler
         owner = record[VALUES]
         cls = owner if isinstance(owner, type) else type(owner)
-        found = overrides.get(cls)
-        if found is None:
-            found = overrides[cls] = self._override(handler, cls)
-        return found
+        if cls not in overrides:
+            overrides[cls] = self._override(handler, cls)
+        return overrides[cls]
 
     def _override(self, handler: Handler, cls: type) -> Handler:
         name = self._undo_name
         first, *others = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)] or [None]
         if handler.function not in others or (isinstance(first, FunctionType) and first in _handlers):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
-        if not callable(first):
-            what = f"{cls.__qualname__}.{name}, which overrides the rollback handler of {self.name}"
-            raise TypeError(f"{what}, is no method but {first!r}; make it one, or give it another name")
-        override = Handler.bound(first, self.parameters, self.name, retry=handler.retry)
-        self.check_async(override)
-        return override
-
-    def refuse_name(self, function: _Function, what: str) -> None:
-        """Refuse the second ``def`` of one name in one place, as the setter of a property is: it hides the action."""
-        first, second = unwrap(self.function), unwrap(function)
-        if not isinstance(first, FunctionType) or not isinstance(second, FunctionType):
-            return
-        one, other = first.__code__, second.__code__
-        if one is other or not one.co_name.isidentifier() or one.co_name == "_":
-            return  # made by one `def` that was run twice; lambdas; and what is not to be found by its name
-        if (one.co_filename, one.co_qualname) == (other.co_filename, other.co_qualname):
-            raise TypeError(
-                f"the {what} of {self.name} is called {self.name} too, so that this name would no longer mean the "
-                "action; give it a name of its own"
-            )
-
-    def check_async(self, handler: Handler) -> None:
-        """Refuse an async handler for a sync action: a sync block could not await it."""
-        if handler.is_async and not self.is_async:
-            raise TypeError(
-                f"the rollback handler {handler.name} is async, but {self.name} is not, and may be called where "
-                f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
-            )
+        return self._bound(first, f"{cls.__qualname__}.{name} undoes {self.name}, so it must be", handler.retry)
 
     def _undo_by_class(self, record: Record) -> object:
         handler, owner = self.handler, record[VALUES]
@@ -204,10 +190,8 @@ class Definition:
 
     def kwargs(self, record: Record) -> dict[str, Any]:
         """The keyword arguments of a record."""
-        values, count, shape = record[VALUES:], self.parameters.positional, self.parameters.shape
-        keyword = slice(count, count + shape.keyword_only)
-        named = dict(zip(self.parameters.names[keyword], values[keyword], strict=True))
-        return {**named, **values[len(self.parameters.names) - 1]} if shape.var_keyword else named
+        named = dict(zip(self.parameters.keyword, record[VALUES + self.parameters.positional :], strict=False))
+        return {**named, **record[-1]} if self.parameters.shape.var_keyword else named
 
     def arguments(self, record: Record) -> dict[str, Any]:
         """The arguments of a record by name."""
@@ -231,6 +215,11 @@ class Definition:
         return arguments[name]
 
 
+def all_definitions() -> list[Definition]:
+    """The definitions of all actions that are alive: what a journal finds them by."""
+    return [definition for each in _definitions.valuerefs() if (definition := each()) is not None]
+
+
 def definition_behind(fn: Any) -> Definition | None:
     """The definition of an action or of the frame of one; not of what wraps one, whose attributes look the same."""
     cls: type = type(fn)
@@ -246,7 +235,12 @@ def function_of(attribute: Any) -> Any:
     return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute
 
 
-def _is_method_of_same_class(function: _Function, handler: _Function) -> bool:
-    prefix: str = getattr(function, "__qualname__", "").rpartition(".")[0]
-    theirs: str = getattr(handler, "__qualname__", "").rpartition(".")[0]
-    return bool(prefix) and prefix == theirs and not prefix.endswith("<locals>")
+def function_in(thing: Any, taker: str) -> Any:
+    """The function in what was given to a decorator; `taker` says which, in the message if there is none."""
+    function = function_of(thing)
+    if callable(function) and not is_made_policy(function):
+        return function
+    hint = "; a policy goes by keyword, retry=" if callable(function) else ""
+    if isinstance(function, property | cached_property):
+        hint = "; put the decorator below that"
+    raise TypeError(f"{taker} a function, not {thing!r}{hint}")

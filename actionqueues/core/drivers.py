@@ -8,7 +8,9 @@ Stands on the engine.  Used by `@action`, blocks, the queue and recovery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from operator import is_
 from threading import Event
@@ -17,11 +19,10 @@ from typing import Any, Final, TypeVar, cast
 
 from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
 
-from .calls import Outcome, again, attempts, running
-from .failing import adopt, failing
+from .calls import Outcome, adopt, again, attempts, failing, running
 from .interrupts import InterruptGuard
-from .log import Log, Owner, current, place_of, set_current, undoing
-from .requests import Answer, Await, Call, Engine, Shield, Shielded, Undo, Until, Wait, Waited
+from .log import Log, Owner, current, get_current, place_of, set_current, undoing
+from .requests import Answer, Await, Call, Engine, Shield, Shielded, Undo, Until, Wait
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
 from .tasks import Signal, in_scope, in_worker_thread, running_task, shielded
@@ -29,25 +30,9 @@ from .tasks import sleep as sleep_async
 from .text import log_warning
 from .waiting import settled
 
-__all__ = [
-    "EXITS",
-    "again_here",
-    "drive",
-    "drive_async",
-    "failed",
-    "pause",
-    "pause_async",
-    "roll_back",
-    "roll_back_async",
-    "run",
-    "run_async",
-    "shielded_here",
-    "value_of",
-]
-
 T = TypeVar("T")
 
-_set_undoing, _reset_undoing, _reset_current = undoing.set, undoing.reset, current.reset
+_get_undoing, _set_undoing = undoing.get, undoing.set
 
 #: Seconds after which it is logged that something is waited for, and after which who waits looks again: a task or
 #: thread that ends inside a savepoint tells nobody.
@@ -60,23 +45,28 @@ def drive(generator: Engine[T], answer: Answer = None) -> T:
         try:
             request = generator.send(answer)
         except StopIteration as stop:
-            return cast("T", stop.value)  # and no variable: it may hold what was raised, whose traceback has this frame
-        answer = None
-        try:
-            if isinstance(request, Undo):
-                roll_back(request)
-            elif isinstance(request, Wait):
-                pause(request.seconds)
-            elif isinstance(request, Until):
-                answer = _wait(request)
-            elif isinstance(request, Call):
-                _call(request)
-            else:  # of a coroutine that is being closed, or of a sync step in an async block
-                answer = _finish(request)
-        except BaseException as interrupt:
-            answer = interrupt
-            if type(request) is Undo and type(interrupt) is RecursionError:  # there is no room even to begin it
-                request.shield.guard.broken = interrupt
+            return stop.value  # type: ignore[no-any-return] # and no variable: it may hold what was raised, and this
+        answer = _done(request)
+
+
+def _done(request: Wait | Call | Await | Until | Undo) -> Answer:
+    """Do what is asked for; returns what came of it."""
+    try:
+        if isinstance(request, Undo):
+            roll_back(request)
+        elif isinstance(request, Wait):
+            pause(request.seconds)
+        elif isinstance(request, Until):
+            return _wait(request)
+        elif isinstance(request, Call):
+            _call(request)
+        else:  # of a coroutine that is being closed, or of a sync step in an async block
+            return _finish(request)
+    except BaseException as interrupt:
+        if type(request) is Undo and type(interrupt) is RecursionError:  # there is no room even to begin it
+            request.shield.guard.broken = interrupt
+        return interrupt
+    return None
 
 
 async def drive_async(generator: Engine[T]) -> T:
@@ -128,36 +118,35 @@ def _wait(request: Until) -> Answer:
     waited = 0.0
     while not request.ready():
         event = Event()
-        owners = _join(request, event)
-        try:
+        with _among_waiters(request, event):
             if not request.ready() and not event.wait(_LOOK):
                 waited = _tell(request, waited + _LOOK)
-        finally:
-            _leave(owners, event)
     return None
 
 
 async def _wait_async(request: Until) -> None:
+    if request.shielded:
+        await shielded(partial(_until, request))
+    else:
+        await _until(request)
+
+
+async def _until(request: Until) -> None:
     waited = 0.0
     while not request.ready():
         signal = Signal()
-        owners = _join(request, signal)
-        try:
+        with _among_waiters(request, signal):
             if not request.ready() and not await signal.wait(_LOOK):
                 waited = _tell(request, waited + _LOOK)
-        finally:
-            _leave(owners, signal)
 
 
-def _join(request: Until, waiter: object) -> Sequence[Waited]:
-    owners = request.owners()
-    for owner in owners:
-        owner.waiters = (*owner.waiters, waiter)
-    return owners
-
-
-def _leave(owners: Sequence[Waited], waiter: object) -> None:
-    for owner in owners:
+@contextmanager
+def _among_waiters(request: Until, waiter: Event | Signal) -> Generator[None, None, None]:
+    owner = request.owner
+    owner.waiters = (*owner.waiters, waiter)
+    try:
+        yield
+    finally:
         owner.waiters = tuple(each for each in owner.waiters if each is not waiter)
 
 
@@ -176,8 +165,6 @@ def _finish(request: Await) -> Answer:
         coroutine.send(None)
     except StopIteration as stop:
         request.result = stop.value
-        if request.record is not None:
-            request.record[OUTCOME] = stop.value
         return None
     except BaseException as error:
         return error
@@ -221,28 +208,31 @@ def roll_back(request: Undo) -> None:
     shielded_here(request.shield, request.work)
 
 
-def shielded_here(shield: Shield, work: Callable[[], Shielded | None]) -> None:
+def shielded_here(shield: Shield, work: Callable[[], Shielded]) -> None:
     """The same, of what a request holds."""
-    guard = shield.guard
+    guard, around, before = shield.guard, get_current(), _get_undoing()
     try:
-        guard.begin()  # first, so that nothing can come between the lines that follow
-        outside, inside = set_current(None), _set_undoing(shield if shield.undoes else None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - it is a rollback
         try:
+            guard.begin()
+            set_current(None)
+            _set_undoing(shield if shield.undoes else None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - it is a rollback
             while not shield.ended:
                 try:
-                    waiting = work()
-                    if waiting is not None:
-                        drive(waiting)
-                except GeneratorExit:
-                    raise
+                    working = work()
+                    request = next(working, None)
+                    if request is not None:  # most undos wait for nothing
+                        drive(working, _done(request))
                 except BaseException as interrupt:  # of a signal handler of the program's own: go on with the rest
-                    shield.cut = interrupt  # kept for later, if there is no room to account for it here
                     shield.interrupted(interrupt)
         finally:
-            _reset_undoing(inside)
-            _reset_current(outside)
-    finally:
+            _set_undoing(before)
+            set_current(around)
+            guard.end()
+    except BaseException:  # again, for one that has cut that short
+        _set_undoing(before)
+        set_current(around)
         guard.end()
+        raise
 
 
 async def roll_back_async(request: Undo) -> None:
@@ -253,16 +243,14 @@ async def roll_back_async(request: Undo) -> None:
     async def protected() -> None:
         nonlocal waiting
         current.set(None)
-        undoing.set(shield if shield.undoes else None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - likewise
+        undoing.set(cast("Any", shield) if shield.undoes else None)
         while not shield.ended:
             try:
                 waiting = request.work()
-                if waiting is not None:
-                    await drive_async(waiting)
+                await drive_async(waiting)
             except GeneratorExit:
                 raise
             except BaseException as interrupt:
-                shield.cut = interrupt
                 shield.interrupted(interrupt)
 
     around, before = current.get(), undoing.get()
@@ -270,9 +258,8 @@ async def roll_back_async(request: Undo) -> None:
         shield.guard.begin()
         await shielded(protected)
     except GeneratorExit as closed:  # what it awaits goes on, in a task of its own; all else is done here
-        if waiting is not None:
+        if waiting is not None:  # pragma: no branch - otherwise it was closed before it had begun
             waiting.close()
-        shield.cut = closed
         shield.interrupted(closed)
         raise
     finally:
@@ -333,14 +320,10 @@ async def _failed_async(own: Log, error: BaseException, started: float | None = 
     if own.record is None:
         return True  # its block has been undone without waiting for it, in a coroutine that was closed
     record = settled(own)._record
-    if record[OUTCOME] is not PENDING or own not in own.block.running or not _stands(own):
-        return True
+    started_here = own in own.block.running and any(map(is_, reversed(own.up or ()), repeat(own)))
+    if record[OUTCOME] is not PENDING or not started_here:
+        return True  # pragma: no cover - interrupted before the step was started, or after it had succeeded
     return await drive_async(failing(own, error, started))
-
-
-def _stands(own: Log) -> bool:
-    up = own.up
-    return up is not None and any(map(is_, reversed(up), repeat(own)))
 
 
 async def _again_async(own: Log) -> Any:

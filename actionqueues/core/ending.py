@@ -7,6 +7,7 @@ Stands on blocks and the engine.  Used by the shells.
 
 from __future__ import annotations
 
+import os
 from _thread import get_ident
 from typing import Any, cast
 
@@ -18,17 +19,15 @@ from .calls import running
 from .drivers import drive, shielded_here
 from .engine import Rollback, note_failure
 from .hooks import HookRun
-from .log import Log, Owner, current, logs_in, take_out
+from .log import Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
 from .queue import fill_in, refuse_async
-from .requests import Engine, Shielded, Undo
+from .requests import Engine, Shielded
 from .states import UNDOABLE, TransactionState
 from .step import DEFINITION, OUTCOME, PENDING, Step
-from .tasks import running_task, uncancel
+from .tasks import running_task
 from .text import first_of
 from .waiting import others_running, waited_for
 from .watch import Watch, ask
-
-__all__ = ["end_plainly", "executing", "leave", "release_savepoint", "roll_back"]
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
 _COMMITTED, _RELEASED = TransactionState.COMMITTED, TransactionState.RELEASED
@@ -72,7 +71,7 @@ def leave(block: Block, error: BaseException | None) -> Engine[BaseException | N
     elif error is None and block.token is None and (state is _COMMITTED or state is _RELEASED):
         advice = "leave the block once, where it was entered; to undo everything, raise an exception"
         late = IllegalOperation(f"leave {block.label}", f"it is {state}", advice)
-    elif error is None and state is not _COMMITTED and state is not _RELEASED and not _is_known(block):
+    elif error is None and block.rollback is not None and not block.rollback.by_hand:  # that, the program has called
         late = TransactionDoomed(block.label, (), ())
     block.detach()
     if late is not None and late is not error and late.__context__ is None:
@@ -80,19 +79,9 @@ def leave(block: Block, error: BaseException | None) -> Engine[BaseException | N
     return late
 
 
-def _is_known(block: Block) -> bool:
-    """Whether the program knows that a block has been undone, since it has called the rollback that did it by hand."""
-    if block.rollback is not None:
-        return True
-    around = block.parent
-    while around is not None and around.rollback is None:
-        around = around.parent
-    return around is not None and around.rollback is not None and around.rollback.by_hand
-
-
 def _commit(block: Block) -> Engine[BaseException | None]:
     """Run what is queued, wait for what is running, and commit; returns what keeps it from that, or comes after."""
-    error = _why_not(block)
+    error = _why_not(block) if block.queue or block.running else None
     while error is None:
         if block.queue:
             block.leaving = False  # what was added while it waited is run
@@ -101,9 +90,12 @@ def _commit(block: Block) -> Engine[BaseException | None]:
         block.close()
         if block.running:
             interrupts: list[BaseException] = []
-            error = yield from waited_for(cast("Owner", block), None, interrupts, calling_off=False)
+            error = yield from waited_for(block, None, interrupts, calling_off=False)
             error = first_of(error, *interrupts)
-        error = first_of(error, _why_not(block), _half_done(block) if block.unsure else None)
+        if error is None:
+            error = _why_not(block)
+        if error is None and block.unsure:
+            error = _half_done(block)
         if not block.queue:
             break
     if error is not None:
@@ -130,8 +122,7 @@ def _why_not(block: Block) -> BaseException | None:
     if doomed is not None:
         return TransactionDoomed(block.label, [f.error for f in doomed], [f.step.name for f in doomed])
     if block.running:
-        me = running_task()
-        others = others_running(cast("Owner", block), None, me)
+        others = others_running(block, None, running_task())
         for log in tuple(block.running):
             if log.record is None and log.block is not block and log not in others:
                 advice = "leave the inner block first, as `with` does"
@@ -159,10 +150,7 @@ def _committed(block: Block, late: BaseException | None) -> Engine[BaseException
     run = block.hook_run = HookRun(block.report, block.label, block.watch, lambda: _end_well(block))
     if late is not None:
         run.interrupts.append(late)
-    while not (run.ended or run.guard.broken is not None):
-        interrupt = yield Undo(run, run.calls)
-        if interrupt is not None and run.guard.broken is None:
-            run.interrupts.append(interrupt)
+    yield from run.to_its_end(run.calls)
     block.hook_run = None
     return run.result()
 
@@ -170,7 +158,7 @@ def _committed(block: Block, late: BaseException | None) -> Engine[BaseException
 def _end_well(block: Block) -> None:
     """The point of no return: nothing that comes later undoes anything."""
     if block.state is not _OPEN:
-        return
+        return  # pragma: no cover - it was interrupted after that, before the first hook
     block.move(_COMMITTED)
     if block.watch is not None:
         block.watch.committed(block)
@@ -184,13 +172,14 @@ def release_savepoint(block: Block) -> None:
     """A savepoint has succeeded: what is in it belongs to the outer block."""
     parent, log = cast("Block", block.parent), block.log
     if block._report is not None:
-        parent.report.include(block._report)
+        parent.report._include(block._report)
     block.move(_RELEASED)
     if not log:
         take_out(log)
+    block.used = bool(log) or block._report is not None
     log.direct = block.quick = False
-    block.log = ENDED
     parent.ended(log)
+    block.log = ENDED
 
 
 def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException | None]:
@@ -206,13 +195,9 @@ def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException
         rollback.by_hand = error is None
         rollback.dooms = block.parent
     if block.running:
-        yield from waited_for(cast("Owner", block), None, rollback.interrupts)
+        yield from waited_for(block, None, rollback.interrupts)
     watch = block.watch if block.parent is None else None
-    while not (rollback.ended or rollback.guard.broken is not None or rollback.disowned):
-        interrupt = yield Undo(rollback, lambda: _unwinding(block, rollback, watch))
-        # What was raised by cancelling it again is no news: the first cancellation goes on, the task counts both.
-        if interrupt is not None and (type(interrupt) is not type(error) or _is_interrupt(interrupt)):
-            rollback.interrupts.append(interrupt)
+    yield from rollback.to_its_end(lambda: _unwinding(block, rollback, watch))
     return _end_badly(block, rollback, error)
 
 
@@ -221,7 +206,7 @@ def end_plainly(block: Block, error: BaseException | None) -> BaseException | No
     log = block.log
     log.direct = False
     block.state = _COMMITTED if error is None else _ROLLING_BACK
-    if block.running:  # another thread has come in at this moment
+    if block.running or not block.plain:  # pragma: no cover - another thread has come in at this moment
         block.state = _OPEN
         return drive(leave(block, error))
     late: BaseException | None = None
@@ -233,7 +218,7 @@ def end_plainly(block: Block, error: BaseException | None) -> BaseException | No
         _reset_current(block.token)
         block.token = block.face = None
     except (TypeError, ValueError, RuntimeError):
-        block.used = bool(log)
+        block.used = bool(log) or bool(block.report.outcomes)
         block.detach()
     log.clear()
     return late
@@ -252,7 +237,7 @@ def _undo_plainly(block: Block, log: Log, error: BaseException) -> BaseException
     if rollback.ended and rollback.guard.kept is None and not (rollback.problems or rollback.left):
         block.state = report.state = TransactionState.ROLLED_BACK
         block.log = ENDED
-        rollback.cause = rollback.top = None
+        rollback.cause = rollback.log = None
         return rollback.interrupts[0] if rollback.interrupts else None
     return drive(roll_back(block, error))  # goes on, if it was interrupted before it had begun, and tells what is left
 
@@ -261,11 +246,8 @@ def _unwinding(block: Block, rollback: Rollback, watch: Watch | None) -> Shielde
     if watch is not None and not block.told:
         block.told = True
         yield from rollback.tell(watch.rolling_back, block, rollback.cause)
-    left = rollback.unwind(block.log)
-    if left is not None:
-        yield from left
+    yield from rollback.unwind(block.log, more=watch is not None)
     if watch is not None:
-        rollback.ended = False  # until that is told, too
         yield from rollback.tell(watch.rolled_back, block)
         rollback.ended = True
 
@@ -274,9 +256,12 @@ def _end_badly(block: Block, rollback: Rollback, error: BaseException | None) ->
     """Everything has been undone that could be; returns what has to be raised."""
     broken = rollback.guard.broken
     rollback.interrupts[:0] = block.kept
-    for _ in range(block.cancels):
-        uncancel(block.task)
-    if block.state is _ROLLING_BACK:
+    for _ in block.kept:
+        cast("Any", block.task).uncancel()  # it was cancelled for each of them
+    for each in block.unsettled:
+        each.settle(each.guard.broken)
+    block.unsettled = ()
+    if block.state is _ROLLING_BACK:  # pragma: no branch - otherwise an interrupt came after that
         if broken is not None:
             rollback.abandon(block.log)
             if block.parent is not None:
@@ -288,9 +273,27 @@ def _end_badly(block: Block, rollback: Rollback, error: BaseException | None) ->
             for failure in block.doomed:
                 note_failure(error, failure, once=True)
         rollback.note_on(error)
-        rollback.cause = rollback.top = None  # both lead back to the block, which would wait for the collector
-    return broken if broken is not None else rollback.interrupt()
+    interrupt = rollback.interrupt()
+    rollback.cause = rollback.log = None  # both lead back to the block, which would wait for the collector
+    return interrupt
 
 
-def _is_interrupt(error: Any) -> bool:
-    return isinstance(error, KeyboardInterrupt | SystemExit)
+def forked() -> None:
+    """In a child process: the blocks that the parent is in are the parent's."""
+    rollback = undoing.get()
+    found, logs = set[Log](), [get_current(), rollback.log if isinstance(rollback, Rollback) else None]
+    while logs:
+        log = logs.pop()
+        if log is not None and log not in found:
+            found.add(log)
+            block: Owner = log.block.real
+            if isinstance(block, Block):
+                block.disown()
+            logs += [log.up, block.surrounding]
+    set_current(None)
+    if isinstance(rollback, Rollback):  # pragma: no cover - in a child process that a handler forks, see test_forks.py
+        rollback.disowned = True
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=forked)

@@ -12,29 +12,28 @@ Stands on handlers, logs and reports.  Used by what fails or ends: steps, blocks
 
 from __future__ import annotations
 
-from inspect import iscoroutine
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable, iscoroutine
 from typing import Any, ClassVar, cast
 
-from actionqueues.errors import RollbackConflict
+from actionqueues.errors import NotLanded, RollbackConflict
 from actionqueues.report import Report, UndoFailure
 
+from .attempts import Attempts
 from .definition import Definition
-from .handler import unawaited
+from .handler import Handler, unawaited
 from .interrupts import InterruptGuard
-from .log import Log
-from .requests import Await, Shielded
+from .log import Log, Owner, logs_in
+from .requests import Asking, Await, Request, Shield, Shielded, Wait
 from .states import UNDOABLE, StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .text import add_note, first_of, log_warning, shown
-from .undoer import Undoer
-from .watch import Hook, Watch
+from .text import add_note, first_of, log_error, log_warning, shown
+from .watch import Hook, Watch, ask
 
-__all__ = ["Rollback", "note_failure"]
-
-_NO_ROOM = frozenset({RecursionError, MemoryError})
+_NO_ROOM = (RecursionError, MemoryError)
 
 
-class Rollback(Undoer):
+class Rollback(Shield):
     """One undoing: of a whole block, of one step that has failed, of a classic queue, or of a dead process's work.
 
     Attributes:
@@ -43,35 +42,26 @@ class Rollback(Undoer):
         watch: what has to know of each undo, or None.
         awaits: whether coroutines of plain callables are awaited.
         guard: what keeps Ctrl-C away meanwhile.
+        log: the one that it is in.
         entry: what is being undone right now; it is in no log any more.
-        top: what it walks through.
-        value: the coroutine that its handler has returned, to be awaited.
-        interrupts: what was raised that is no `Exception`; the first is to be raised once everything is undone.
         problems: the undos that failed.
         left: the other steps that it had to leave, each with the reason.
-        abandoned: the steps that a third Ctrl-C has left.
-        ended: whether everything has been undone that could be.
+        abandoned: the steps that a third Ctrl-C has left, or that there was no room for, on the stack or in memory.
         dropped: the queued steps whose marks it has met.
-        disowned: whether this is a child process of the one that has begun it.
         by_hand: whether it is a ``q.rollback()``.
-        cut: what has interrupted the walk, until the undo that it has hit is accounted for.
         dooms: what must not commit any more once an undo has failed: the block of a failed step or savepoint.
-        fruitless: how often in a row there was no room, on the stack or in memory, to account for any undo.
     """
 
-    undoes: ClassVar = True
+    undoes: ClassVar[bool] = True
 
     # What most rollbacks never change is kept in the class.
-    top: Log | None = None
+    log: Log | None = None
     entry: Record | Step[Any] | None = None
-    value: Any = None
     left: tuple[tuple[Step[Any], str], ...] = ()
     abandoned: tuple[Step[Any], ...] = ()
     dropped: tuple[Step[Any], ...] = ()
-    ended = disowned = by_hand = False
-    cut: BaseException | None = None
-    dooms: Any = None
-    fruitless = 0
+    by_hand = False
+    dooms: Owner | None = None
 
     def __init__(
         self, report: Report, cause: BaseException | None = None, watch: Watch | None = None, awaits: bool = False
@@ -81,7 +71,7 @@ class Rollback(Undoer):
         self.watch = watch
         self.awaits = awaits
         self.guard = InterruptGuard()
-        self.interrupts: list[BaseException] = []
+        self.interrupts = []
         self.problems: list[UndoFailure] = []
 
     @property
@@ -92,119 +82,76 @@ class Rollback(Undoer):
             entry = self.entry = Step(entry, StepState.RUNNING)
         return cast("Step[Any] | None", entry)
 
-    def unwind(self, top: Log, *, whole: bool = False) -> Shielded | None:
+    # -- the walk
+
+    def unwind(self, top: Log, *, whole: bool = False, more: bool = False) -> Shielded:
         """Undo all that `top` contains, backwards, and, if `whole`, the step whose log it is as well.
 
-        Returns:
-            The generator that does it, or None if it is done: because nothing had to be waited for.
+        That is the end of it, unless there is `more` to be done.
         """
-        if self.cut is not None:
-            self.settle()
-        self.top = top
-        failed = None if self.watch is not None else self._unwind_quickly(top)
-        if top or failed is not None or whole or self.entry is not None:
-            return self._unwind(top, failed, whole=whole)
-        self.ended = True
-        return None
-
-    def _unwind_quickly(self, log: Log) -> BaseException | None:
-        """Undo, from the end of a log, what takes one call of a handler each, and stop in front of what takes more.
-
-        Returns:
-            What a handler has raised; that one is still `entry`, as it is if somebody has asked for its step.
-        """
-        undone = self.report._undone.append
-        while log:
-            entry = log[-1]
-            if type(entry) is not list:
-                return None
-            definition: Definition = entry[DEFINITION]
-            quick = definition.quick
-            if quick is None or definition.awaits_undo or entry[OUTCOME] is PENDING:
-                return None
-            self.entry = entry
-            log.pop()
-            try:
-                value = quick(entry)
-            except BaseException as error:
-                return error
-            if value is not None and iscoroutine(value):
-                if self.awaits and definition.frame is None:  # a plain callable, which nobody has declared to be sync
-                    self.value = value
-                    return None
-                return unawaited(value, definition.name)
-            if self.entry is not entry:
-                return None
-            undone(definition)
-            self.entry = None
-        return None
-
-    def _unwind(self, top: Log, failed: BaseException | None, *, whole: bool) -> Shielded:
-        """The same, from where it takes more than that."""
-        path = [top]
-        while path or self.entry is not None:
-            if self.entry is not None:  # what has been called quickly, and is not accounted for
-                if self.value is not None:
-                    value, self.value = self.value, None
-                    failed = yield Await(value, cast("Step[Any]", self.step).name)
-                yield from self._undo(cast("Step[Any]", self.step), failed, called=True)
-                self.entry = failed = None
-                continue
-            log = path[-1]
-            if log:
-                entry = log[-1]
-                if type(entry) is Log:
-                    if entry or entry.record is None or entry.block.is_shut:
-                        path.append(entry)
-                        continue
-                    inner, entry = entry, entry.record  # of a step that has made nothing, as most in an async block
-                    self.entry = entry
-                    inner.direct, inner.record = False, None
-                elif type(entry) is tuple:
-                    self._drop(entry[0])
-                    log.pop()
-                    continue
-                elif type(entry) is list and self.watch is None:
-                    before = len(log)
-                    failed = self._unwind_quickly(log)
-                    if len(log) < before:
-                        continue
+        path, undone = [top], self.report._undone.append
+        while path:
+            log = self.log = path[-1]
+            entry = log[-1] if log else None
+            if type(entry) is list:
                 self.entry = entry
                 log.pop()
+            elif type(entry) is Log:
+                if entry:
+                    path.append(entry)
+                    continue
+                inner, entry = entry, entry.record
+                if entry is None:
+                    inner.block.unwound(inner, self)
+                    if log and log[-1] is inner:
+                        log.pop()
+                    continue
+                self.entry = entry
+                log.pop()
+                inner.direct, inner.record = False, None
+            elif type(entry) is tuple:
+                self._drop(entry[0])
+                log.pop()
+                continue
+            elif entry is not None:
+                self.entry = entry
+                log.pop()
+            elif whole and log is top and log.record is not None:
+                self.entry = entry = log.record
+                log.record = None
             else:
                 path.pop()
-                log.direct = False
-                entry = log.record if path or whole else None
-                if path and (entry is None or log.block.is_shut):
-                    log.block.unwound(log, failed=bool(self.problems))
-                if entry is not None:
-                    self.entry = entry
-                    log.record = None
-                if path and path[-1] and path[-1][-1] is log:
-                    path[-1].pop()
-                if entry is None:
-                    continue
-            late, called = None, False
-            if type(entry) is list and entry[DEFINITION].awaits_undo and self.watch is None:
-                quick = entry[DEFINITION].quick
-                if quick is not None and entry[OUTCOME] is not PENDING:
+                continue
+            error, called = None, False
+            if type(entry) is list and self.watch is None and entry[OUTCOME] is not PENDING:
+                definition: Definition = entry[DEFINITION]
+                quick = definition.quick
+                if quick is not None:
                     called = True
                     try:
-                        value = quick(entry)
-                    except BaseException as error:
-                        late = error
+                        value: Any = quick(entry)
+                    except BaseException as raised:
+                        error = raised
                     else:
-                        late = yield Await(value, entry[DEFINITION].name)
-                    if late is None and self.entry is entry:
-                        self.report._undone.append(entry[DEFINITION])
-                        self.entry = None
-                        continue
-            yield from self._undo(cast("Step[Any]", self.step), late, called=called)
-            self.entry = None
+                        if value is not None:
+                            if definition.awaits_undo or self._may_await(definition, value):
+                                error = yield Await(value, definition.name)
+                            elif iscoroutine(value):
+                                error = unawaited(value, definition.name)
+                        if error is None and self.entry is entry:  # otherwise its handler has asked for the `Step`
+                            undone(definition)
+                            self.entry = None
+                            continue
+            yield from self._undo(cast("Step[Any]", self.step), error, called=called)
+            self.entry = error = None
         if self.dropped:
             self.report.dropped.extend(self.dropped)
             self.dropped = ()
-        self.ended = True
+        self.ended = not more
+
+    def _may_await(self, definition: Definition, value: object) -> bool:
+        """A plain callable, of which nobody knows whether it is async, is awaited where anything can be."""
+        return self.awaits and definition.frame is None and isawaitable(value)
 
     def _drop(self, mark: Any) -> None:
         """What has registered it is being undone."""
@@ -214,80 +161,175 @@ class Rollback(Undoer):
             mark._move(StepState.DROPPED)
             self.dropped = (mark, *self.dropped)  # the walk meets the last one first
 
+    # -- one step
+
+    def _undo(self, step: Step[Any], error: BaseException | None = None, *, called: bool = False) -> Shielded:
+        """Undo one step, or say why not; if its handler has been `called` already, `error` is what that raised."""
+        if step.state not in UNDOABLE:
+            return  # pragma: no cover - it was interrupted before it had begun
+        if step.state is StepState.RUNNING:
+            step._move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its result
+        definition: Definition = step._record[DEFINITION]
+        if definition.read_only:
+            step._move(StepState.UNDONE)
+        elif not (
+            step.state is StepState.UNKNOWN and definition.probe is not None and (yield from _probing(step, definition))
+        ):
+            handler = self._handler_of(step, definition)
+            if handler is not None:
+                yield from self._attempts(step, handler, error, called=called)
+        if self.watch is not None:
+            yield from self.tell(self.watch.settled, step)
+
+    def tell(self, method: Callable[..., Request | None], *args: object) -> Shielded:
+        """Let a watch know; nothing that it raises stops the undoing."""
+        error, interrupted = yield from ask(method, *args)
+        if error is not None:
+            log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
+        self.interrupts += [
+            each for each in (error, interrupted) if each is not None and not isinstance(each, Exception)
+        ]
+
+    def _handler_of(self, step: Step[Any], definition: Definition) -> Handler | None:
+        """What undoes a step; None if nothing does, which has then been reported."""
+        try:
+            handler = definition.handler_of(step._record)
+        except Exception as unusable:  # a subclass overrides the handler with one that cannot be called
+            self._failed(step, unusable)
+            return None
+        if handler is None:
+            step._move(StepState.NOT_UNDONE)
+            self.report.not_undone.append(step)
+            self.left += ((step, "irreversible" if definition.irreversible else "no rollback handler"),)
+        elif handler.needs_result and not step.has_result:
+            step._move(StepState.SKIPPED)
+            self.report.skipped.append(step)
+            self.left += ((step, f"{handler.name} needs its result, which it does not have"),)
+            handler = None
+        return handler
+
+    def _attempts(self, step: Step[Any], handler: Handler, error: BaseException | None, *, called: bool) -> Shielded:
+        """Call a handler as often as its policy wants; `called`: for the first time already, which raised `error`."""
+        attempts = Attempts(handler.retry)
+        if self.watch is not None:
+            self.watch.retrying(step, attempts)
+        while True:
+            if not called:
+                error = yield from self._attempt(step, handler)
+            called = False
+            if error is None:
+                step._move(StepState.UNDONE)
+                self.report._undone.append(step._record[DEFINITION])  # not the step, which refers to its error
+                return
+            if self.disowned:
+                raise error  # pragma: no cover - in a child process, where no tracer looks
+            broken = self.guard.broken
+            if broken is not None and error is broken:
+                self._failed(step, broken)
+                raise broken
+            final = isinstance(error, RollbackConflict) or not isinstance(error, Exception)
+            if final or not attempts.another(error):
+                self._failed(step, error)
+                return
+            interrupt = yield Wait(attempts.wait)
+            if interrupt is not None:
+                self.interrupts.append(interrupt)
+
+    def _attempt(self, step: Step[Any], handler: Handler) -> Asking[BaseException | None]:
+        """Call a handler once, with the watch asked before and after; returns what it raised."""
+        watch, interrupted = self.watch, None
+        if watch is not None:
+            error, interrupted = yield from ask(watch.undoing, step)
+            if error is not None:
+                return error
+        error, definition = None, step._record[DEFINITION]
+        try:
+            value: Any = handler.call(step)
+        except BaseException as raised:
+            error = raised
+        else:
+            if handler.is_async or self._may_await(definition, value):
+                error = yield Await(value, handler.name)
+            elif iscoroutine(value):
+                error = unawaited(value, definition.name)
+        if watch is None:
+            return error
+        late, also = yield from ask(watch.undone, step, error)
+        self.interrupts += [each for each in (interrupted, also) if each is not None]
+        return first_of(error, late)
+
+    def _failed(self, step: Step[Any], error: BaseException) -> None:
+        conflict = isinstance(error, RollbackConflict)
+        failure, failures = UndoFailure(step, error), self.report.conflicts if conflict else self.report.failures
+        step._move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
+        failures.append(failure)
+        self.problems.append(failure)
+        if self.dooms is not None:
+            self.dooms.doom([failure])
+        if not isinstance(error, Exception):
+            self.interrupts.append(error)
+        what = "met a conflict" if conflict else "failed"
+        log_error(f"{self.report.name}: the undo of {step.name} {what}: {shown(error)}", error)
+
+    # -- what interrupts it, and its end
+
     def interrupted(self, interrupt: BaseException) -> None:
         """Something has come out of the walk itself; what was being undone then counts as tried.
 
-        That is the work of a signal handler that is not the guard's.  The second Ctrl-C through one gets out at once.
-        Or there is no room for the walk, on the stack or in memory, and in vain it is not tried for ever.
+        That is the work of a signal handler that is not the guard's, whose second Ctrl-C gets out at once.  Or there is
+        no room for the walk, on the stack or in memory: then it is cut short, as by a third Ctrl-C.
         """
-        if type(interrupt) in _NO_ROOM:
-            self.fruitless += 1
-            if self.fruitless > 2:
-                self.guard.broken = interrupt
-                raise interrupt
         if self.disowned:
             raise interrupt  # pragma: no cover - in a child process, where no tracer looks
-        second = any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
-        self.settle()
-        if self.guard.broken is None and second and isinstance(interrupt, KeyboardInterrupt):
+        no_room, pressed = isinstance(interrupt, _NO_ROOM), isinstance(interrupt, KeyboardInterrupt)
+        again = pressed and any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
+        if self.guard.broken is None and (again or no_room):
             self.guard.broken = interrupt
+        found: Any = (self.log[-1] if self.log else self.log.record) if self.log is not None else None
+        if self.entry is (found.record if type(found) is Log else found):
+            self.entry = None  # it has not been taken out yet, let alone called
+        if not no_room:  # otherwise there is none for this either, but where it ends
+            self.settle(interrupt)
         if self.guard.broken is not None:
             raise interrupt
 
-    def settle(self) -> None:
-        """The undo that was cut short counts as tried; told later, if there was no room on the stack for it before."""
-        if self._is_untouched():
-            self.entry = None
-        cut, step = self.cut, self.step
-        if cut is not None:
-            if step is not None and step.state in UNDOABLE:
-                if step.state is StepState.RUNNING:
-                    step._move(StepState.UNKNOWN)
-                self.fruitless = 0
-                self._failed(step, cut)
-            elif not isinstance(cut, Exception):
-                self.interrupts.append(cut)
-        self.cut = self.entry = None
-
-    def _is_untouched(self) -> bool:
-        """Whether `entry` still stands where it was found: then its handler has not been called."""
-        log = self.top
-        while log and type(log[-1]) is Log:
-            log = log[-1]
-        if log is None:
-            return False
-        found = log[-1] if log else log.record
-        return self.entry is not None and (
-            found is self.entry or (isinstance(self.entry, Step) and self.entry._record is found)
-        )
+    def settle(self, interrupt: BaseException) -> None:
+        """Account for what was being undone when it was interrupted."""
+        step = self.step
+        if step is not None and step.state in UNDOABLE:
+            if step.state is StepState.RUNNING:
+                step._move(StepState.UNKNOWN)
+            self._failed(step, interrupt)
+        else:
+            self.interrupts.append(interrupt)
+        self.entry = None
 
     def interrupt(self) -> BaseException | None:
-        """What has to be raised now that everything is undone, because it would be lost otherwise."""
-        return first_of(self.guard.kept, *self.interrupts)
+        """What has to be raised now that everything is undone, because it would be lost otherwise.
+
+        If the task was cancelled again meanwhile, that is none: the first cancellation, its `cause`, goes on.
+        """
+        news = [each for each in self.interrupts if is_exit(each) or type(each) is not type(self.cause)]
+        return first_of(self.guard.broken, self.guard.kept, *news)
 
     def abandon(self, top: Log) -> None:
         """A third Ctrl-C has cut it short, or a lack of room: account for what is left."""
-        self.settle()
-        path = [top]
-        while path:
-            log = path[-1]
-            entry = log.pop() if log else None
-            if type(entry) is Log:
-                path.append(entry)
-                continue
-            if not log and entry is None:
-                path.pop()
-                entry, log.record = log.record, None
-                if path:
-                    log.block.unwound(log, failed=True)
-            if type(entry) is tuple:
-                self._drop(entry[0])
-            elif entry is not None:
-                self.entry = entry
-                step, self.entry = self.step, None
-                if step is not None and step.state in UNDOABLE:
-                    self.abandoned += (step,)
-                    self.report.abandoned.append(step)
+        if self.entry is not None and self.guard.broken is not None:
+            self.settle(self.guard.broken)
+        for log in list(logs_in(top)):
+            for entry in (*reversed(log), log.record):
+                if type(entry) is tuple:
+                    self._drop(entry[0])
+                elif entry is not None and type(entry) is not Log:
+                    step = entry if isinstance(entry, Step) else Step(entry, StepState.RUNNING)
+                    if step.state in UNDOABLE:  # pragma: no branch - otherwise it was interrupted there
+                        self.abandoned += (step,)
+                        self.report.abandoned.append(step)
+            if log is not top and log.record is None:
+                log.block.unwound(log, self)
+            log.clear()
+            log.record = None
+        self.report.dropped.extend(self.dropped)
 
     def note_on(self, error: BaseException | None) -> None:
         """Tell, in the log and on the exception that goes on, what had to be left."""
@@ -302,11 +344,47 @@ class Rollback(Undoer):
             note_failure(error, failure)
         if self.abandoned:
             names = ", ".join(step.name for step in self.abandoned)
-            what = "for lack of room" if type(self.guard.broken) in _NO_ROOM else "by a third Ctrl-C"
+            what = "for lack of room" if isinstance(self.guard.broken, _NO_ROOM) else "by a third Ctrl-C"
             add_note(error, f"the rollback was cut short {what}; not undone: {names}")
+
+
+def is_exit(error: BaseException | None) -> bool:
+    """Whether it ends the program, and is not to be lost in favour of a cancellation."""
+    return isinstance(error, KeyboardInterrupt | SystemExit)
 
 
 def note_failure(error: BaseException, failure: UndoFailure, *, once: bool = False) -> None:
     """Tell, on an exception, of an undo that has failed."""
     what = "met a conflict" if isinstance(failure.error, RollbackConflict) else "failed"
     add_note(error, f"the undo of {failure.step.name} {what}: {shown(failure.error)}", once=once)
+
+
+def _probing(step: Step[Any], definition: Definition) -> Asking[bool]:
+    """Ask the probe of a step (``@fn.landed``) what became of it.
+
+    Returns:
+        Whether it never happened, so that there is nothing to undo.  Otherwise it is done, with the result that the
+        probe has returned, or, if that has failed, still unknown.
+    """
+    probe = cast("Handler", definition.probe)
+    error: BaseException | None = None
+    result: Any = None
+    try:
+        result = probe.call(step)
+    except BaseException as raised:
+        error = raised
+    if error is None and probe.is_async:
+        asked = Await(cast("Awaitable[object]", result), probe.name)
+        error = yield asked
+        result = asked.result
+    if error is None:
+        step._record[OUTCOME] = result
+        step._move(StepState.DONE)
+    elif isinstance(error, NotLanded):
+        step._move(StepState.NOT_LANDED)
+        return True
+    elif isinstance(error, Exception):
+        log_error(f"the probe {probe.name} of {step.name} failed, so it counts as maybe done: {shown(error)}", error)
+    else:
+        raise error
+    return False

@@ -17,18 +17,17 @@ from actionqueues.report import Report
 from .block import ENDED, Block
 from .current import running_step
 from .drivers import drive
+from .engine import Rollback
 from .hooks import Durable
-from .log import Log, Owner, get_current, inside, logs_in, new_log, place_for_another_thread, set_current, undoing
+from .log import Log, get_current, logs_in, new_log, place_for_another_thread, set_current, undoing
 from .queue import Adding, check_arguments, refuse_async, undo_record
 from .signature import display_name, is_async
 from .states import StepState, TransactionState
 from .step import DEFINITION, Step
 from .tasks import has_ended, running_task
 from .text import first_of, raise_late
-from .waiting import running_owners
+from .waiting import running_in
 from .watch import Hook, ask
-
-__all__ = ["Face"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,7 +62,7 @@ class Face(Adding):
         if block.state is not _OPEN or block.leaving or undoing.get() is not None:
             self._must_be_open(f"add({step.name})")
         if step._record[DEFINITION].waits and not block.awaits:
-            refuse_async(step._record[DEFINITION], cast("Owner", block))
+            refuse_async(step._record[DEFINITION], block)
         if block.queue is None:
             block.queue = deque()
             block.plain = False
@@ -157,15 +156,15 @@ class Face(Adding):
         finally:
             log.direct = False
             here.block.running.discard(log)
-            for each in (each for owner in running_owners(here.block) for each in tuple(owner.running)):
-                if each.record is None and each.thread == thread and inside(each, log):
+            for each in running_in(here.block, log):
+                if each.record is None and each.thread == thread:
                     each.thread = here.thread  # a savepoint that was not left: nobody waits for this thread any more
             here.block.wake()
 
     async def _run_async(self, fn: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> object:
         around, here = get_current(), self._block.here()
-        set_current(here)
         try:
+            set_current(here)
             return await fn(*args, **kwargs)
         finally:
             if get_current() is here:
@@ -209,15 +208,11 @@ class Face(Adding):
 
     def _raise_problems(self, late: BaseException | None) -> None:
         """After an explicit rollback, where there is no other exception to tell what could not be undone."""
-        rollback = self._block.rollback
+        rollback = cast("Rollback", self._block.rollback)
         if late is not None:
-            if rollback is not None:
-                rollback.note_on(late)
-            try:
-                raise late
-            finally:
-                del late
-        if rollback is not None and rollback.problems:
+            rollback.note_on(late)
+            raise_late(late)
+        if rollback.problems:
             errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
             names = ", ".join(step.name for step, _ in rollback.problems)
             raise RollbackFailed(f"{self._block.label}: everything else was rolled back, but not {names}", errors)
@@ -243,16 +238,11 @@ class Face(Adding):
 def _called_in(log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     around = get_current()
     try:
-        try:
-            set_current(log)
-            return fn(*args, **kwargs)
-        finally:
-            if get_current() is log:
-                set_current(around)
-    except BaseException:
-        if get_current() is log:  # interrupted just before
+        set_current(log)
+        return fn(*args, **kwargs)
+    finally:
+        if get_current() is log:
             set_current(around)
-        raise
 
 
 def _count_steps(top: Log) -> int:

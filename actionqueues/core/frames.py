@@ -1,9 +1,8 @@
 """The functions that are generated for an action: exact frames instead of ``*args, **kwargs``.
 
-A frame with the parameters of the action itself costs half of one that packs and unpacks them, and it refuses wrong
-arguments with the interpreter's own message before anything has happened.  Only the *shape* of a signature (how many
-parameters of which kind) goes into source text; names and defaults are data, put into the compiled code afterwards.
-Each shape is compiled once; its source is in `linecache`, so that tracebacks show it.
+Such a frame costs half, and refuses wrong arguments with the interpreter's own message before anything has happened.
+Only the *shape* of a signature (how many parameters of which kind) goes into source text; names and defaults are data,
+put into the compiled code afterwards.  Each shape is compiled once; its source is in `linecache`, for tracebacks.
 
 Stands on nothing.  Used by definitions and handlers, and by what reads signatures.
 """
@@ -12,12 +11,10 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, cast
-
-__all__ = ["Shape", "caller", "current_task_getter", "rename_keywords", "specialize", "undoer"]
 
 
 class Shape(NamedTuple):
@@ -39,13 +36,10 @@ class Shape(NamedTuple):
         return ", ".join([*shown, *keyword, *([f"**{rest[-1]}"] if self.var_keyword else [])])
 
 
-# The frame of every step.  What each line is for, and what it costs is measured by
-# `python -m tests.benchmarks --anatomy`; on CPython 3.11 calling the body takes 40 ns and the whole 190.
-# - `current` is the bound `get` of a ContextVar: the log of the block around the call, or None.
-# - `log.direct` is true while a call in the thread of the log may put its record there at once.  Other threads are only
-#   looked for if there are any, since that costs half of asking which one this is.
-# - The record is in the log before the body starts, so that whatever happens to this frame, the step is known to have
-#   been started.
+# The frame of every step; `python -m tests.benchmarks --anatomy` measures what each line costs.
+# - `current` gives the log of the block around the call, or None.  `log.direct` is true while a call in the thread of
+#   the log may put its record there at once.  Other threads are only looked for if there are any: asking costs twice.
+# - The record is in the log before the body starts: whatever happens to this frame, the step is known to have started.
 # - `record[0] = body(...)` stores the result in the statement that gets it: nothing can come between them.
 # - That a step has raised is noted before anything is called: an interrupt may keep it from being undone at once.
 # - What is rare leaves by one exit, `elsewhere`; what goes wrong by `failed`, which says whether there is another one.
@@ -73,8 +67,8 @@ def call({parameters}):
 # - A block is `quick` while its steps need only be awaited: in asyncio, unless somebody watches it or it is ending.
 # - The record is made when the coroutine is awaited: a call that is not awaited is no step.
 # - The step has a log of its own for what its body calls, in whatever task: that is what the context holds meanwhile.
-# - What the end of a block has to wait for, and cancel, stands in `block.running`, with its task.  If that cannot be
-#   told for the loop of the block, this is another loop, which the long way finds out.
+# - What the end of a block has to wait for, and cancel, stands in `block.running`, with its task.  Where there is none
+#   in the loop of the block, this is another loop, which the long way finds out.
 # - The context is given back, but for an interrupt before the token was stored, or a coroutine closed elsewhere.
 _ASYNC_CALL = """
 def call({parameters}):
@@ -164,17 +158,15 @@ def _arguments(shape: Shape, places: Sequence[str]) -> str:
 def caller(shape: Shape, timed: bool, is_async: bool) -> dict[str, CodeType]:
     """The code of the functions of an action: `call` (the step), `enter` (only its record), `run` (its body).
 
-    What they need besides their arguments are globals, since copying the variables of a closure into a frame would cost
-    more than looking up those few of them that a call uses.  A `timed` one tells the log when the first attempt was
-    started; only a retry policy has use for that.  The values of a record stand in the order of ``co_varnames``:
-    positional, keyword-only, ``*args``, ``**kwargs``.
+    What they need besides their arguments are globals: copying the variables of a closure into a frame costs more.  A
+    `timed` one tells when the first attempt was started, for which only a retry policy has use.
     """
     positional = [f"p{i}" for i in range(shape.positional_only + shape.positional)]
-    keyword = _keywords(shape.keyword_only)
-    rest = ["v"] * shape.var_positional + ["w"] * shape.var_keyword
-    values = positional + keyword + rest
+    keyword, rest = _keywords(shape.keyword_only), ["v"] * shape.var_positional + ["w"] * shape.var_keyword
+    values = positional + keyword + rest  # in the order of `co_varnames`
+    parameters = shape.listed(positional, keyword, *rest)
     source = ((_ASYNC_CALL if is_async else _CALL) + _QUEUED).format(
-        parameters=shape.listed(positional, keyword, *rest),
+        parameters=parameters,
         arguments=_arguments(shape, values),
         values=", ".join(values),
         passed="".join(f", {name}" for name in values),
@@ -182,21 +174,11 @@ def caller(shape: Shape, timed: bool, is_async: bool) -> dict[str, CodeType]:
         started=", started" if timed else "",
         unpacked=_arguments(shape, [f"record[{i + 2}]" for i in range(len(values))]),
     )
-    words = [f"{len(positional)} positional"]
-    if shape.positional_only:
-        words[0] += f" ({shape.positional_only} of them only)"
-    words += [f"{len(keyword)} keyword-only"] * bool(keyword)
-    words += ["*args"] * shape.var_positional + ["**kwargs"] * shape.var_keyword
-    kind = f"{'an async' if is_async else 'a'}{' retried' if timed else ''} step"
-    return _compile(source, f"{kind} with {', '.join(words)} parameters")
+    return _compile(source, f"{'an async' if is_async else 'a'}{' retried' if timed else ''} step ({parameters})")
 
 
 def current_task_getter() -> Callable[[Any], object]:
-    """What tells the running task of an event loop of asyncio, or None, to the frame of an async step.
-
-    On CPython 3.11 `asyncio.current_task` is written in Python, and would be a fifth of what a step costs; there it is
-    what that looks up.  Later ones have it in C.
-    """
+    """`asyncio.current_task`, or, on CPython 3.11, where that is written in Python and takes long, what it looks up."""
     import asyncio
 
     if sys.version_info >= (3, 12):  # pragma: no cover - not in all versions
@@ -206,10 +188,9 @@ def current_task_getter() -> Callable[[Any], object]:
 
 
 def specialize(code: CodeType, variables: dict[str, Any], qualname: str, names: Sequence[str]) -> FunctionType:
-    """A function of such code, from `caller`, with the real names of the parameters put in as data.
+    """A function of such code, with these globals and the real names of its parameters, in the order of a frame.
 
-    They come in the order of a frame.  `variables` are its globals; its own variables get names that no parameter can
-    have, as comprehensions do it (``.0``).
+    Its own variables get names that no parameter can have, as comprehensions do it (``.0``).
     """
     own = tuple(f".{variable}" for variable in code.co_varnames[len(names) :])
     code = code.replace(co_name=qualname.rpartition(".")[2], co_qualname=qualname, co_varnames=(*names, *own))
@@ -228,17 +209,14 @@ def rename_keywords(code: CodeType, names: Sequence[str]) -> CodeType:
     return code.replace(co_consts=tuple(rename(constant) for constant in code.co_consts)) if real else code
 
 
-def undoer(handler: Callable[..., object], positional: Sequence[int], keyword: Mapping[str, int]) -> FunctionType:
-    """A function of a record that calls `handler` with these items of it."""
-    code = rename_keywords(_undo_code(tuple(positional), tuple(keyword.values())), tuple(keyword))
+def undoer(handler: Callable[..., object], places: Sequence[int], keyword: Sequence[str]) -> FunctionType:
+    """A function of a record that calls `handler` with the items at these places, the last ones by these names."""
+    code = rename_keywords(_undo_code(tuple(places), len(keyword)), keyword)
     return FunctionType(code, {"handler": handler, "__builtins__": {}})
 
 
 @cache
-def _undo_code(positional: tuple[int, ...], keyword: tuple[int, ...]) -> CodeType:
-    items = [f"record[{place}]" for place in (*positional, *keyword)]
-    picks = items[: len(positional)]
-    picks += [f"{name}={item}" for name, item in zip(_keywords(len(keyword)), items[len(positional) :], strict=True)]
-    by_keyword = f", {len(keyword)} of them by keyword" if keyword else ""
-    label = f"an undo given items {positional + keyword} of the record{by_keyword}"
-    return _compile(_UNDO.format(picks=", ".join(picks)), label)["undo"]
+def _undo_code(places: tuple[int, ...], keyword: int) -> CodeType:
+    names = [""] * (len(places) - keyword) + [f"{name}=" for name in _keywords(keyword)]
+    picks = ", ".join(f"{name}record[{place}]" for name, place in zip(names, places, strict=True))
+    return _compile(_UNDO.format(picks=picks), f"an undo ({picks})")["undo"]

@@ -7,29 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from inspect import Parameter
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from actionqueues.retry import Policy
 
 from .frames import undoer
 from .log import undoing
-from .signature import Parameters, display_name, is_async, lazy_kind, signature_of
+from .signature import Parameters, display_name, is_async, refuse_lazy, signature_of
 from .step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
 
-__all__ = ["Handler", "unawaited"]
-
-
-def _cause(_step: Step[Any]) -> BaseException | None:
-    """Why the rollback that is calling a handler runs."""
-    rollback = undoing.get()
-    return None if rollback is None else rollback.cause
-
+_Source: TypeAlias = Callable[[Step[Any]], Any]
 
 #: What a handler may ask for besides the parameters of its action, and ``result``.
-_OFFERED: Final[dict[str, Callable[[Step[Any]], Any]]] = {
+_OFFERED: Final[dict[str, _Source]] = {
     "error": lambda step: step.error,
     "step": lambda step: step,
-    "cause": _cause,
+    "cause": lambda _step: getattr(undoing.get(), "cause", None),
 }
 
 
@@ -47,65 +40,57 @@ class _Item:
 
 
 class Handler:
-    """The undo of an action, bound to the parameters of that action.
+    """The undo of an action, bound to the parameters of that action, by the names of its own.
 
-    A handler is given, by the names of its own parameters: any parameter of the action; ``result``, ``error``, ``step``
-    and ``cause``, unless the action has a parameter of that name; through ``*args`` and ``**kwargs`` those of the
-    call's own arguments that none of its named parameters has taken.  A parameter with another name keeps its default.
-
-    Attributes:
-        needs_result: whether it cannot be called for a step without a result.
-        quick: the same as `call`, given a record that has an outcome; None where it takes a `Step`, or more than one
-            attempt.
+    Through ``*args`` and ``**kwargs`` it is given those of the call's own arguments that none of its named parameters
+    has taken.  A parameter whose name means nothing keeps its default.
     """
 
-    # What it gives `*args`: the number of positional parameters of the action, and which of these are left; and
-    # `**kwargs`: the names that others have taken.  None where it has none.
-    _args: tuple[int, list[int]] | None
-    _kwargs: frozenset[str] | None
+    is_async = False
+    needs_result = False  #: whether it cannot be called for a step without a result
+    #: The same as `call`, given a record that has an outcome; None where it takes a `Step`, or more than one attempt.
+    quick: Callable[[Record], object] | None
 
     def __init__(self, function: Callable[..., object], *, retry: Policy | None = None) -> None:
-        """Make a handler that is called without arguments, until `bind` gives it some."""
+        """Make a handler that is called without arguments, until `bound` gives it some."""
         self.function, self.name, self.retry = function, display_name(function), retry
-        self.is_async = self.needs_result = False
-        self._args = self._kwargs = None
-        self.quick: Callable[[Record], object] | None = lambda _record: function()
-        self._positional: list[Callable[[Step[Any]], Any]] = []
-        self._keyword: dict[str, Callable[[Step[Any]], Any]] = {}
+        self.quick = lambda _record: function()
+        self._positional: list[_Source] = []
+        self._keyword: dict[str, _Source] = {}
+        self._args: _Source | None = None  # what it gives `*args`, and `**kwargs`, if it has them
+        self._kwargs: _Source | None = None
 
     @classmethod
     def bound(
         cls, function: Callable[..., object], parameters: Parameters, action: str, *, retry: Policy | None = None
     ) -> Self:
-        """Make the handler of an action with these parameters.
-
-        Raises:
-            TypeError: if it asks for something that cannot be supplied, or would undo nothing when called.
-        """
+        """Make that of an action with these parameters; `TypeError` for what cannot be supplied, or undoes nothing."""
         handler = cls(function, retry=retry)
         handler.is_async = is_async(function)
-        handler._bind(parameters, action)
-        handler.quick = handler._quick() if retry is None else None
+        handler._bind(parameters, f"the rollback handler {handler.name} of {action}")
+        items = [each for each in (*handler._positional, *handler._keyword.values()) if isinstance(each, _Item)]
+        told = len(items) == len(handler._positional) + len(handler._keyword)
+        if retry is not None or not told or handler._args is not None or handler._kwargs is not None:
+            handler.quick = None
+        else:
+            handler.quick = undoer(function, [item.place for item in items], tuple(handler._keyword))
         return handler
 
-    def _bind(self, of: Parameters, action: str) -> None:
-        what = f"the rollback handler {self.name} of {action}"
-        lazy = lazy_kind(self.function)
-        if lazy is not None:
-            raise TypeError(f"{what} is a {lazy}: calling it would undo nothing; make it a plain function")
+    def _bind(self, of: Parameters, what: str) -> None:
+        refuse_lazy(self.function, what, "make it a plain function")
         try:
             parameters = signature_of(self.function).parameters
         except ValueError:
             raise TypeError(f"{what} does not tell its parameters; wrap it in a function that names them") from None
         unknown: list[str] = []
         named = {name: p.kind for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        left = [i for i, own in enumerate(of.names[: of.positional]) if own not in named]
+        taken = {name for name, kind in named.items() if kind != kind.POSITIONAL_ONLY or name in of.keyword}
         for name, parameter in parameters.items():
             if parameter.kind is Parameter.VAR_POSITIONAL:
-                left = [i for i, own in enumerate(of.names[: of.positional]) if own not in named]
-                self._args = (of.positional, left)
+                self._args = lambda step: [*(step.args[i] for i in left), *step.args[of.positional :]]
             elif parameter.kind is Parameter.VAR_KEYWORD:
-                own = of.names[of.positional :][: of.shape.keyword_only]
-                self._kwargs = frozenset(n for n, kind in named.items() if kind != kind.POSITIONAL_ONLY or n in own)
+                self._kwargs = lambda step: {key: value for key, value in step.kwargs.items() if key not in taken}
             elif (source := self._source(parameter, of)) is None:
                 unknown.append(name)
             elif parameter.kind is Parameter.KEYWORD_ONLY:
@@ -113,13 +98,14 @@ class Handler:
             else:
                 self._positional.append(source)
         if unknown:
-            offered = list(dict.fromkeys([*of.offered(), "result", *_OFFERED]))
+            declared = () if of.declared is None else of.declared.parameters
+            *offered, last = dict.fromkeys([*of.names, *declared, "result", *_OFFERED])
             raise TypeError(
                 f"{what} asks for {' and '.join(map(repr, unknown))}, which cannot be supplied; name a parameter "
-                f"{', '.join(map(repr, offered[:-1]))} or {offered[-1]!r}, or give it a default"
+                f"{', '.join(map(repr, offered))} or {last!r}, or give it a default"
             )
 
-    def _source(self, parameter: Parameter, of: Parameters) -> Callable[[Step[Any]], Any] | None:
+    def _source(self, parameter: Parameter, of: Parameters) -> _Source | None:
         name, default = parameter.name, parameter.default
         if name in of.names:
             return _Item(of.names.index(name) + VALUES)
@@ -132,13 +118,6 @@ class Handler:
             return _OFFERED[name]
         return None if default is Parameter.empty else lambda _step: default
 
-    def _quick(self) -> Callable[[Record], object] | None:
-        positional = [source.place for source in self._positional if isinstance(source, _Item)]
-        keyword = {name: source.place for name, source in self._keyword.items() if isinstance(source, _Item)}
-        told = len(positional) == len(self._positional) and len(keyword) == len(self._keyword)
-        told = told and self._args is None and self._kwargs is None
-        return undoer(self.function, positional, keyword) if told else None
-
     def asks_for(self, *names: str) -> bool:
         """Whether one of its own parameters has one of these names."""
         return any(name in names for name in signature_of(self.function).parameters)
@@ -148,10 +127,9 @@ class Handler:
         positional = [source(step) for source in self._positional]
         keyword = {name: source(step) for name, source in self._keyword.items()}
         if self._args is not None:
-            args, (count, left) = step.args, self._args
-            positional += [*(args[i] for i in left), *args[count:]]
+            positional += self._args(step)
         if self._kwargs is not None:
-            keyword |= {name: value for name, value in step.kwargs.items() if name not in self._kwargs}
+            keyword |= self._kwargs(step)
         return self.function(*positional, **keyword)
 
 

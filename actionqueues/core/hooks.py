@@ -7,35 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import iscoroutine
-from typing import ClassVar
 
 from actionqueues.errors import CommitHookFailed
 from actionqueues.report import HookFailure, Report
 
 from .interrupts import InterruptGuard
-from .requests import Asking, Await, Shielded
+from .requests import Asking, Await, Shield, Shielded
 from .text import first_of
 from .watch import Hook, Watch, ask
-
-__all__ = ["Durable", "HookRun"]
 
 
 class Durable:
     """The mark of a function that recovery may call by its name: only a journal can register it as a hook."""
 
 
-class HookRun:
+class HookRun(Shield):
     """The commit hooks of a transaction, being called: after `commit`, without being cut short.
 
     Attributes:
         commit: is called first, under the same protection; called again, it does nothing.
         hooks: those that have not been called yet.
-        interrupts: what was raised that is no `Exception`; the rest is in `errors`.
+        errors: each `Exception` that one of them has raised.
     """
-
-    __slots__ = ("commit", "cut", "ended", "errors", "guard", "hooks", "interrupts", "label", "report", "watch")
-
-    undoes: ClassVar = False
 
     def __init__(
         self, report: Report, label: str, watch: Watch | None = None, commit: Callable[[], None] | None = None
@@ -44,9 +37,7 @@ class HookRun:
         self.guard = InterruptGuard()
         self.hooks: list[Hook] = []
         self.errors: list[Exception] = []
-        self.interrupts: list[BaseException] = []
-        self.ended = False
-        self.cut: BaseException | None = None
+        self.interrupts = []
 
     def interrupted(self, interrupt: BaseException) -> None:
         """Something has come out of the calling itself: the hooks that are left are called, unless it was the third."""
@@ -64,13 +55,14 @@ class HookRun:
             error, interrupted = yield from ask(watch.calling_hook, hook)
             if error is not None:
                 return error
-        error = value = None
+        error = None
         try:
             value = hook.call()
         except BaseException as raised:
             error = raised
-        if iscoroutine(value):
-            error = yield Await(value, hook.name)
+        else:
+            if iscoroutine(value):
+                error = yield Await(value, hook.name)
         if watch is None:
             return error
         late, also = yield from ask(watch.called_hook, hook, error)
@@ -86,7 +78,7 @@ class HookRun:
             error = yield from self._call(hook)
             if error is not None:
                 self.report.hook_failures.append(HookFailure(hook.name, error))
-                if self.guard.broken is not None and error is self.guard.broken:
+                if error is self.guard.broken:
                     raise error
                 if isinstance(error, Exception):
                     self.errors.append(error)

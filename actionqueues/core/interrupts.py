@@ -1,11 +1,9 @@
 """Interrupts lose no undo: Ctrl-C is kept while something is being undone, and nothing can slip in just before that.
 
-Python runs signal handlers between two instructions of the main thread, and they may raise: `KeyboardInterrupt` from
-Ctrl-C, `SystemExit` from SIGTERM.  That is a danger in two places, and there is a means for each.  An interrupt during
-a rollback would cut it short: `InterruptGuard` installs a handler that does not raise, in the place of Python's default
-or of the one of asyncio or trio, for as long as the rollback takes; a handler of the program's own (a debugger's, a
-server's) stays.  An interrupt on entry to what starts the rollback, such as `__exit__`, would hit the instructions in
-front of its first `try`: `protected_from_start` lets that `try` cover them.
+Python runs signal handlers between two instructions of the main thread, and they may raise.  During a rollback that
+would cut it short: `InterruptGuard` installs a handler that does not raise, in the place of Python's default or of the
+one of asyncio or trio; a handler of the program's own stays.  On entry to what starts the rollback, such as `__exit__`,
+it would hit the instructions in front of its first `try`: `protected_from_start` lets that `try` cover them.
 
 Stands on the standard library alone.  Used by what ends a block or rolls back a queue, and by `signals.py`.
 """
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 else:
     from _signal import SIGINT, default_int_handler, getsignal
     from _signal import signal as set_handler
-
-__all__ = ["InterruptGuard", "guard_on_duty", "is_handler_of_trio", "protected_from_start"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -65,11 +61,13 @@ class InterruptGuard:
     def end(self) -> None:
         """Give Ctrl-C back once the last guard ends, unless somebody else has taken it in the meantime."""
         try:
-            if _on_duty and _on_duty[-1] is self:
-                _on_duty.pop()  # first, while Ctrl-C is still kept: one left here would keep the next SIGTERM
-            elif self in _on_duty:
-                _on_duty.remove(self)
+            if self in _on_duty:
+                _on_duty.remove(self)  # first, while Ctrl-C is still kept: one left here would keep the next SIGTERM
         finally:
+            if (
+                _on_duty and self in _on_duty
+            ):  # pragma: no cover - interrupted before that, by a handler of the program's own
+                _on_duty.remove(self)
             if not _on_duty and _before:
                 if getsignal(SIGINT) is _pressed:
                     set_handler(SIGINT, default_int_handler if _is_given_up(_before[-1]) else _before[-1])
@@ -120,10 +118,7 @@ def _is_of_event_loop(handler: Any) -> bool:
 
 
 def _is_given_up(handler: Any) -> bool:
-    """Whether it is the handler of an `asyncio.run` that has left the main task and now cancels what is still there.
-
-    It would have put the default one back if it had not found a guard's.
-    """
+    """Whether it is that of an `asyncio.run` that has left the main task, and found a guard's when it put it back."""
     function: Any = getattr(handler, "func", None)  # the default one and trio's have none
     if function is None or not _is_of_event_loop(handler):
         return False
@@ -138,16 +133,14 @@ def protected_from_start(function: F) -> F:
 
     A function looks for pending signals at its first instruction, `RESUME`, which no `try` can be written around.  What
     a signal handler raises there now goes to the `except` of that `try`: of the innermost one, where several are nested
-    at the head.  A coroutine is covered from its first `send` on: one that was never started is left alone by `throw`
-    and `close`, as ever.  While Python 3.11 is traced, by a debugger or by coverage, `RESUME` of a plain function stays
-    uncovered, since it then takes what is raised there for raised in front of it.
+    at the head.  A coroutine is covered from its first `send` on.  While Python 3.11 is traced, `RESUME` of a plain
+    function stays uncovered, since it then takes what is raised there for raised in front of it.
 
-    Returns `function` itself, its `__code__` replaced.  It must neither be a closure nor contain one: the protected
-    instructions would have to make its cells.  With one that does, that does not begin with a ``try``, or that is
-    compiled to another form than that of CPython 3.11 to 3.14, nothing is changed.
+    Returns `function` itself, its `__code__` replaced.  With a closure, whose cells the protected instructions would
+    have to make, with what does not begin with a ``try``, or is compiled to another form than that of CPython 3.11 to
+    3.14, nothing is changed.
 
-    Source: CPython's description of its exception tables, `Objects/exception_handling_notes.txt`, later
-    `InternalDocs/exception_handling.md`.
+    Source: CPython's `Objects/exception_handling_notes.txt`, later `InternalDocs/exception_handling.md`.
     """
     code: Any = getattr(function, "__code__", None)
     table = _extended_table(code) if isinstance(code, CodeType) else None
@@ -204,3 +197,6 @@ def _encoded(entries: list[tuple[int, int, int, int]]) -> bytes:
             table += bytes(value >> 6 * digit & 0x3F | (0x40 if digit else 0) for digit in digits)
         table[first] |= 0x80  # by which a binary search finds where an entry begins
     return bytes(table)
+
+
+protected_from_start(InterruptGuard.end)

@@ -15,108 +15,91 @@ Stands on steps.  Used by everything that records, or undoes.
 from __future__ import annotations
 
 from _thread import get_ident
+from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from itertools import chain
+from typing import Any, Final, Protocol
+
+from actionqueues.errors import TransactionClosed
 
 from .step import OUTCOME, PENDING, Record, Step
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from actionqueues.report import UndoFailure
-
-    from .watch import Watch
-
-__all__ = [
-    "Log",
-    "Owner",
-    "Undoing",
-    "changed",
-    "current",
-    "get_current",
-    "inside",
-    "logs_in",
-    "new_log",
-    "place_for_another_thread",
-    "place_of",
-    "running_record",
-    "set_current",
-    "take_out",
-    "undoing",
-]
+from .watch import Watch
 
 
-class Owner(Protocol):
+class Owner:
     """Whose log it is: a block, a classic queue, or what stands in the place of its block once a step has failed.
 
     Attributes:
         name: what it is called in reports.
-        quick: whether async steps need only be awaited: in asyncio, while it is open and nobody watches it.
-        loop: the event loop that it was entered in, or None.
+        label: what messages call it.
+        state: how far it has come.
+        report: where outcomes go, a `Report`.
         running: the logs of what is running in it: async steps, savepoints, and whatever runs in other threads.
-        waiters: what waits for one of these to end.
+        loop, task: the event loop that it was entered in, and the task, or None.
+        quick: whether async steps need only be awaited: in asyncio, while it is open and nobody watches it.
         awaits: whether async steps can be run in it.
         ending: whether everything in it is about to be undone, so that there are no further attempts.
         unsure: whether a step in it has raised, and an interrupt may have kept it from being undone.
         plain: whether nothing is in it but records of finished steps, so that its end is no more than that.
         direct: whether its logs may be written by the short way.
-        is_shut: whether it stands in the place of a block because a step has failed.
         undo_at_once: whether a step that raises is undone before its exception goes on.
+        left: whether it has ended, and its ``with`` has been left.
+        surrounding: the log that was current when it was entered.
         watch: what has to know of each step, or None.
+        waiters: what waits for one of those that are running to end.
+        unsettled: the rollbacks of its steps that had no room to account for the undo that this has cut short.
+        failed_step: the name of the step that has failed, if it stands in the place of a block because of that.
     """
 
     name: str
-    quick: bool
-    loop: object
+    label: Any
+    state: Any
+    report: Any
+    left: Any = False
     running: set[Log]
-    waiters: tuple[Any, ...]
-    awaits: bool
-    ending: bool
-    plain: bool
-    unsure: bool
-    direct: bool
-    is_shut: bool
-    undo_at_once: bool
-    watch: Watch | None
+    loop: object = None
+    task: object = None
+    quick = awaits = ending = unsure = False
+    plain = direct = undo_at_once = True
+    surrounding: Log | None = None
+    watch: Watch | None = None
+    waiters: tuple[Any, ...] = ()
+    unsettled: tuple[Any, ...] = ()
+    failed_step: str | None = None
 
     @property
-    def label(self) -> str:
-        """What messages call it."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """How far it has come."""
-        ...
-
-    @property
-    def report(self) -> Any:
-        """Where outcomes go, a `Report`."""
-        ...
+    def real(self) -> Any:
+        """The block in whose place it stands, or itself."""
+        return self
 
     def wake(self) -> None:
         """Something that was running has ended: let those that wait for it look."""
-        ...
+        for waiter in self.real.waiters:
+            waiter.set()
 
-    def refuse(self, log: Log, what: str) -> BaseException | None:
+    def refuse(self, log: Log, what: str) -> BaseException | None:  # noqa: ARG002 - blocks look at the log
         """What is raised for a step that is started in this log, if that comes too late or from the wrong place."""
-        ...
+        return TransactionClosed(what, self.label, self.state)
 
     def check_loop(self, what: str) -> None:
         """Refuse what would run in another event loop than it was entered in."""
-        ...
 
     def forget(self) -> bool:
         """Be current here no longer, if it has been left in another context than it was entered in, this one."""
-        ...
+        return False
 
-    def keep(self, interrupt: BaseException) -> bool:
-        """Keep what has interrupted the undo of a step for the end; returns whether that is possible."""
-        ...
+    def keep(self, interrupt: BaseException) -> bool:  # noqa: ARG002 - blocks do
+        """Keep what has interrupted the undo of a step in another task of asyncio, where it would end the event loop.
 
-    def doom(self, problems: list[UndoFailure]) -> None:
+        It is raised at the end of the outermost block, whose task is cancelled.  Returns whether that is possible.
+        """
+        return False
+
+    def doom(self, problems: list[Any]) -> None:
         """Undos have failed in a transaction that goes on: it must not commit any more."""
-        ...
+
+    def unwound(self, log: Log, rollback: Any) -> None:
+        """What was in this log has been undone with what it stood in, by that rollback."""
 
 
 class Log(list[Any]):
@@ -129,8 +112,7 @@ class Log(list[Any]):
         thread: the thread that writes it.
         direct: whether a call in that thread may put its record here at once.
         task: what is cancelled if this is running while its block fails, or None.
-        asked: once somebody has asked which step is running: the places of those that were found, the innermost last,
-            each with the place up to which no other one is.
+        asked: of what `running_record` has found, its place, how long the log was, and what stood last in it.
     """
 
     __slots__ = ("asked", "block", "direct", "record", "task", "thread", "up")
@@ -138,12 +120,12 @@ class Log(list[Any]):
     __eq__ = object.__eq__
 
     up: Log | None
-    asked: list[tuple[int, int]]  # not set before
     block: Any
     record: Any
     thread: int
     direct: bool
     task: Any
+    asked: tuple[int, int, Any]  # not set before
 
 
 class Undoing(Protocol):
@@ -156,6 +138,9 @@ class Undoing(Protocol):
         """The step that is being undone."""
         ...
 
+
+#: How far from the end of a log one looks again and again.
+_FAR: Final = 16
 
 #: The log that a call belongs to, in this context, or None outside any block.
 current: ContextVar[Log | None] = ContextVar("actionqueues.current", default=None)
@@ -171,12 +156,7 @@ def new_log(
 ) -> Log:
     """A log that nothing has been started in."""
     log = Log()
-    log.up = up
-    log.block = block
-    log.record = record
-    log.thread = thread
-    log.direct = direct
-    log.task = None
+    log.up, log.block, log.record, log.thread, log.direct, log.task = up, block, record, thread, direct, None
     return log
 
 
@@ -196,11 +176,19 @@ def logs_in(top: Log) -> Iterator[Log]:
         logs += [entry for entry in log if type(entry) is Log]
 
 
-def place_of(log: Log, record: Record) -> int | None:
-    """Where a record, or its `Step`, stands in a log, looked for from its end."""
+def surrounding_log() -> Log | None:
+    """The current log, but not that of a block that was entered here and has been left in another context."""
+    log = get_current()
+    while log is not None and log.block.forget():
+        log = get_current()
+    return log
+
+
+def place_of(log: Log, entry: Any) -> int | None:
+    """Where a log, a record or its `Step` stands in a log, looked for from its end."""
     for place in range(len(log) - 1, -1, -1):
-        entry = log[place]
-        if entry is record or (type(entry) is Step and entry._record is record):
+        found = log[place]
+        if found is entry or (type(found) is Step and found._record is entry):
             return place
     return None
 
@@ -208,28 +196,16 @@ def place_of(log: Log, record: Record) -> int | None:
 def take_out(log: Log) -> None:
     """Take a log out of the one that it stands in, if it does; only the thread of that deletes from it."""
     up = log.up
-    if up is None or up.thread != get_ident():
-        return
-    for place in range(len(up) - 1, -1, -1):
-        if up[place] is log:
+    if up is not None and up.thread == get_ident():
+        place = place_of(up, log)
+        if place is not None:
             del up[place]
-            changed(up, place)
-            return
-
-
-def changed(log: Log, place: int) -> None:
-    """What stands in a log from this place on is not what was there before."""
-    asked = getattr(log, "asked", None)
-    while asked and asked[-1][1] > place:
-        found, _ = asked.pop()
-        if found < place:
-            asked.append((found, place))
 
 
 def place_for_another_thread(log: Log) -> Log:
     """Where what another thread starts belongs: in a sync block to that block, not to the step whose log this is."""
-    if log.block.direct and log.thread != get_ident():
-        while log.up is not None and (log.record is not None or log.block.is_shut):
+    if not log.block.awaits and log.thread != get_ident():
+        while log.up is not None and (log.record is not None or log.block.failed_step is not None):
             log = log.up
     return log
 
@@ -237,28 +213,17 @@ def place_for_another_thread(log: Log) -> Log:
 def running_record(log: Log) -> int | None:
     """The place of the innermost record in a log whose body is running, if one is.
 
-    What is found is noted, so that a step that asks again does not look through all that it has made in between.
+    What was found far from the end is noted, so that a step that asks again does not look through all that it has made.
     """
-    asked: list[tuple[int, int]] | None = getattr(log, "asked", None)
-    if asked is None:
-        asked = log.asked = []
-    size = end = len(log)
-    while True:
-        found, seen = asked[-1] if asked else (-1, 0)
-        for place in range(end - 1, seen - 1, -1):
-            if _is_running(log[place]):
-                asked.append((place, size))
-                return place
-        if not asked:
-            return None
-        asked.pop()
-        if _is_running(log[found]):
-            asked.append((found, size))
-            return found
-        end = found
-
-
-def _is_running(entry: Any) -> bool:
-    if type(entry) is list:
-        return entry[OUTCOME] is PENDING
-    return type(entry) is Step and entry._record[OUTCOME] is PENDING and entry.state == "running"
+    size = len(log)
+    found, seen, last = getattr(log, "asked", (-1, 0, None))
+    if not 0 < seen <= size or log[seen - 1] is not last:  # what stood there has failed since
+        found, seen = -1, 0
+    for place in chain(range(size - 1, seen - 1, -1), range(found, -1, -1)):
+        entry = log[place]
+        record = entry._record if type(entry) is Step and entry.state == "running" else entry
+        if type(record) is list and record[OUTCOME] is PENDING:
+            if size - place > _FAR:
+                log.asked = place, size, log[-1]
+            return place
+    return None

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from functools import partial
 from inspect import getattr_static
-from operator import methodcaller
 from time import monotonic
 from types import CoroutineType, MethodType
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
@@ -20,21 +19,9 @@ from .definition import Definition, definition_behind
 from .drivers import again_here, failed, run
 from .handler import Handler
 from .log import Log, Owner
-from .signature import OBJECT, display_name, is_async, lazy_kind, signature_of
+from .signature import OBJECT, display_name, is_async, refuse_lazy, signature_of
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
-
-__all__ = [
-    "Adding",
-    "SupportsAction",
-    "check_arguments",
-    "definition_of",
-    "fill_in",
-    "is_action_class",
-    "refuse_async",
-    "run_queued",
-    "undo_record",
-]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +30,15 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 
+_Co: TypeAlias = Coroutine[Any, Any, R]
+_Or: TypeAlias = A | Step[A]
+_F1: TypeAlias = Callable[Concatenate[A, P], R]
+_F2: TypeAlias = Callable[Concatenate[A, B, P], R]
+_F3: TypeAlias = Callable[Concatenate[A, B, C, P], R]
+_F4: TypeAlias = Callable[Concatenate[A, B, C, D, P], R]
+
 _QUEUED, _RUNNING = StepState.QUEUED, StepState.RUNNING
+_PLAIN = "use a plain function"
 _new = object.__new__
 
 
@@ -65,88 +60,35 @@ class Adding:
     @overload
     def add(self, /, action: SupportsAction) -> Step[None]: ...
     @overload
-    def add(self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    def add(self, fn: Callable[P, _Co[R]], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
     @overload
     def add(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
 
-    # A step may stand for its result.  These are for the last positional step at place 1, 2, 3, 4; what follows it is
-    # exact again.  Elsewhere `step.later` is the exact spelling.
+    # A step may stand for its result.  These are for the last one at place 1, 2, 3, 4; what follows it is exact again.
+    # Elsewhere `step.later` is the exact spelling.
+    @overload
+    def add(self, fn: _F1[A, P, _Co[R]], a: Step[A], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(self, fn: _F1[A, P, R], a: Step[A], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(self, fn: _F2[A, B, P, _Co[R]], a: _Or[A], b: Step[B], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    @overload
+    def add(self, fn: _F2[A, B, P, R], a: _Or[A], b: Step[B], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
     @overload
     def add(
-        self,
-        fn: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
-        a: Step[A],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Step[R]: ...
-    @overload
-    def add(self, fn: Callable[Concatenate[A, P], R], a: Step[A], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
-    @overload
-    def add(
-        self,
-        fn: Callable[Concatenate[A, B, P], Coroutine[Any, Any, R]],
-        a: A | Step[A],
-        b: Step[B],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, fn: _F3[A, B, C, P, _Co[R]], a: _Or[A], b: _Or[B], c: Step[C], /, *args: P.args, **kwargs: P.kwargs
     ) -> Step[R]: ...
     @overload
     def add(
-        self,
-        fn: Callable[Concatenate[A, B, P], R],
-        a: A | Step[A],
-        b: Step[B],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, fn: _F3[A, B, C, P, R], a: _Or[A], b: _Or[B], c: Step[C], /, *args: P.args, **kwargs: P.kwargs
     ) -> Step[R]: ...
     @overload
     def add(
-        self,
-        fn: Callable[Concatenate[A, B, C, P], Coroutine[Any, Any, R]],
-        a: A | Step[A],
-        b: B | Step[B],
-        c: Step[C],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, fn: _F4[A, B, C, D, P, _Co[R]], a: _Or[A], b: _Or[B], c: _Or[C], d: Step[D], /, *v: P.args, **k: P.kwargs
     ) -> Step[R]: ...
     @overload
     def add(
-        self,
-        fn: Callable[Concatenate[A, B, C, P], R],
-        a: A | Step[A],
-        b: B | Step[B],
-        c: Step[C],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Step[R]: ...
-    @overload
-    def add(
-        self,
-        fn: Callable[Concatenate[A, B, C, D, P], Coroutine[Any, Any, R]],
-        a: A | Step[A],
-        b: B | Step[B],
-        c: C | Step[C],
-        d: Step[D],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Step[R]: ...
-    @overload
-    def add(
-        self,
-        fn: Callable[Concatenate[A, B, C, D, P], R],
-        a: A | Step[A],
-        b: B | Step[B],
-        c: C | Step[C],
-        d: Step[D],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, fn: _F4[A, B, C, D, P, R], a: _Or[A], b: _Or[B], c: _Or[C], d: Step[D], /, *v: P.args, **k: P.kwargs
     ) -> Step[R]: ...
     def add(self, /, *args: Any, **kwargs: Any) -> Step[Any]:
         """Queue a step, and return it.
@@ -195,11 +137,10 @@ class Adding:
 
 def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Definition, tuple[Any, ...]]:
     """The definition behind what a user gave to ``add``, and the positional arguments with the bound object, if any."""
-    definition = definition_behind(fn)
+    is_method = type(fn) is MethodType
+    definition = definition_behind(fn.__func__ if is_method else fn)
     if definition is not None:
-        return definition, args
-    if type(fn) is MethodType and (definition := definition_behind(fn.__func__)) is not None:
-        return definition, (fn.__self__, *args)
+        return definition, (fn.__self__, *args) if is_method else args
     cls: type = type(fn)
     known = _definitions.get(cls)
     if known is None and (not callable(fn) or _is_action_object(fn, cls)):
@@ -228,45 +169,38 @@ def _is_action_object(fn: Any, cls: type) -> bool:
     return is_action_class(cls) or not hasattr(fn, "answers_to_every_name")
 
 
-class _ObjectHandler(Handler):
-    """Calls the `rollback` of an action object."""
-
-    __slots__ = ()
-
-    def asks_for(self, *names: str) -> bool:  # noqa: ARG002 - it knows all it needs itself
-        return False
-
-    def call(self, step: Step[Any]) -> object:
-        return step._record[VALUES].rollback()
-
-
-_execute, _rollback = methodcaller("execute"), methodcaller("rollback")
 _definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
 
 
 def _definition_of_object(action: Any) -> Definition:
     """What is fixed about the action objects of a class: a step is given the object as its only value."""
-    missing = [name for name in ("execute()", "rollback()") if not callable(getattr(action, name[:-2], None))]
+    missing = [name for name in ("execute", "rollback") if not callable(getattr(action, name, None))]
     if missing:
-        advice = f"it has no {missing[0]}" if len(missing) == 1 else "add the function, not its result"
+        advice = f"it has no {missing[0]}()" if len(missing) == 1 else "add the function, not its result"
         raise TypeError(f"{action!r} cannot be added: it is neither callable nor an action object; {advice}")
     cls: type = type(action)
-    _refuse_lazy(action.execute)
-    _refuse_lazy(action.rollback)
+    for method in (action.execute, action.rollback):
+        refuse_lazy(method, display_name(method), _PLAIN)
     definition = Definition(_execute, name=display_name(cls))
-    definition.is_async = is_async(action.execute)
-    definition.is_object = True
-    definition.parameters = OBJECT
-    definition.run = lambda record: record[VALUES].execute()
+    definition.is_object, definition.parameters, definition.run = True, OBJECT, _execute
     # An action object has no signature to make it from:
     definition.enter = lambda *args, **_: [PENDING, definition, *args]  # type: ignore[method-assign]
-    handler = definition.handler = _ObjectHandler(_rollback)
+    handler = definition.handler = Handler(_rollback)
+    handler.call = _rollback  # type: ignore[method-assign] # sooner
+    definition.is_async = is_async(action.execute)
     handler.is_async = definition.awaits_undo = is_async(action.rollback)
     definition.waits = definition.is_async or handler.is_async
-    definition.quick = handler.quick = lambda record: record[VALUES].rollback()
     if is_action_class(cls):  # otherwise the next object of it may have other methods, or none
         _definitions[cls] = definition
     return definition
+
+
+def _execute(record: Record) -> object:
+    return record[VALUES].execute()
+
+
+def _rollback(step: Step[Any]) -> object:
+    return step._record[VALUES].rollback()
 
 
 def undo_record(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Record:
@@ -282,10 +216,7 @@ def undo_record(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[s
 
 
 def refuse_async(definition: Definition, owner: Owner) -> None:
-    """Refuse what is async, where nothing can be awaited.
-
-    A plain callable, which is not known to be async, fails when it is called, if it returns a coroutine.
-    """
+    """Refuse what is known to be async, where nothing can be awaited."""
     if definition.waits:
         raise AsyncActionInSyncBlock(definition.name, owner.label)
 
@@ -323,7 +254,7 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
     """Refuse arguments that do not fit, now and not when it is too late."""
     if not callable(fn):
         raise TypeError(f"{fn!r} is not callable; give the function and its arguments, not the result of calling it")
-    _refuse_lazy(fn)
+    refuse_lazy(fn, display_name(fn), _PLAIN)
     try:
         signature = signature_of(fn)
     except ValueError:
@@ -332,12 +263,6 @@ def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: di
         signature.bind(*args, **kwargs)
     except TypeError as error:
         raise TypeError(f"{display_name(fn)}{signature}: {error}") from None
-
-
-def _refuse_lazy(fn: Callable[..., object]) -> None:
-    lazy = lazy_kind(fn)
-    if lazy is not None:
-        raise TypeError(f"{display_name(fn)} is a {lazy}: calling it would run nothing; use a plain function")
 
 
 def fill_in(step: Step[Any]) -> None:

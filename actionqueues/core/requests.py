@@ -5,32 +5,15 @@ yields a request whenever something has to be waited for.  Its driver does that 
 what was raised.  Outcomes are sent and returned as values, never thrown, since a `StopIteration` of the user's that is
 thrown into a generator, or raised in one, would be lost: the engine returns errors, and the shell raises them.
 
-Stands on nothing.  Used by the engine, the drivers and whatever watches a block.
+Stands on the guard of interrupts.  Used by the engine, the drivers and whatever watches a block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from .interrupts import InterruptGuard
-    from .step import Record
-
-__all__ = [
-    "Answer",
-    "Asking",
-    "Await",
-    "Call",
-    "Engine",
-    "Request",
-    "Shield",
-    "Shielded",
-    "Undo",
-    "Until",
-    "Wait",
-    "Waited",
-]
+from .interrupts import InterruptGuard
 
 T = TypeVar("T")
 
@@ -57,7 +40,7 @@ class Await:
 
     __slots__ = ("awaitable", "name", "record", "result")
 
-    def __init__(self, awaitable: Awaitable[object], name: str, record: Record | None = None) -> None:
+    def __init__(self, awaitable: Awaitable[object], name: str, record: list[Any] | None = None) -> None:
         self.awaitable, self.name, self.record = awaitable, name, record
         self.result: Any = None
 
@@ -76,59 +59,68 @@ class Call:
         self.interrupted: BaseException | None = None
 
 
-class Waited(Protocol):
-    """What steps and savepoints run in, and what tells those that wait for them to end."""
-
-    waiters: tuple[Any, ...]  # what waits for one of these to end
-
-
 class Until:
     """Wait until something that is running has ended.  Answered with None, or with what interrupted the wait.
 
     Attributes:
         ready: whether it has.
-        owners: gives those among whose `waiters` that is to be put meanwhile which lets it look again.
+        owner: the `Owner` among whose `waiters` that is to be put meanwhile which lets it look again.
         what: says what is waited for, for the log, if it takes long.
+        shielded: whether a cancellation does not end the wait, but comes after it.
         tasks: whether tasks of an event loop are among it, which only another task can wait for.
     """
 
-    __slots__ = ("owners", "ready", "tasks", "what")
+    __slots__ = ("owner", "ready", "shielded", "tasks", "what")
 
     def __init__(
-        self,
-        ready: Callable[[], bool],
-        owners: Callable[[], Sequence[Waited]],
-        what: Callable[[], str],
-        *,
-        tasks: bool = False,
+        self, ready: Callable[[], bool], owner: Any, what: Callable[[], str], *, shielded: bool, tasks: bool
     ) -> None:
-        self.ready, self.owners, self.what, self.tasks = ready, owners, what, tasks
+        self.ready, self.owner, self.what, self.shielded, self.tasks = ready, owner, what, shielded, tasks
 
 
-class Shield(Protocol):
-    """What must not be cut short: a rollback, or the calling of hooks."""
+class Shield:
+    """What must not be cut short: a rollback, or the calling of hooks.
 
-    guard: InterruptGuard  # keeps Ctrl-C away meanwhile
-    ended: bool  # whether it has come to its end; an interrupt may have come before it had begun
-    cut: BaseException | None  # what has come out of the work, until it is accounted for
-    undoes: ClassVar[bool]  # whether it calls rollback handlers
+    Attributes:
+        undoes: whether it calls rollback handlers.
+        guard: keeps Ctrl-C away meanwhile.
+        ended: whether it has come to its end; an interrupt may have come before it had begun.
+        disowned: whether this is a child process of the one that has begun it.
+        interrupts: what was raised that is no `Exception`, to be raised once it has ended.
+    """
+
+    undoes: ClassVar[bool] = False
+    ended = disowned = False
+    guard: InterruptGuard
+    interrupts: list[BaseException]
 
     def interrupted(self, interrupt: BaseException) -> None:
         """Something has come out of the work itself, which is begun again; raise it, and it is not."""
-        ...
+        raise interrupt  # pragma: no cover - abstract
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is done."""
+        return self.ended or self.guard.broken is not None or self.disowned
+
+    def to_its_end(self, work: Callable[[], Shielded]) -> Engine[None]:
+        """Do it, and begin again as often as that is interrupted before it had begun, or by the waiting for it."""
+        while not self.over:
+            interrupt = yield Undo(self, work)
+            if interrupt is not None and interrupt is not self.guard.broken:
+                self.interrupts.append(interrupt)
 
 
 class Undo:
     """Run a generator outside any block, without letting anything cut it short.  Answered with None, or with what
     interrupted it.
 
-    `work` does it, or returns a generator that does, and is called again if something has come out of it, until
-    `shield.ended` says that all has been done.
+    `work` makes it, and is called again if something has come out of it, until `shield.over`.
     """
 
     __slots__ = ("shield", "work")
 
-    def __init__(self, shield: Shield, work: Callable[[], Shielded | None]) -> None:
+    def __init__(self, shield: Shield, work: Callable[[], Shielded]) -> None:
         self.shield, self.work = shield, work
 
 

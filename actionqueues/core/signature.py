@@ -10,32 +10,24 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
 from inspect import Parameter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from .frames import Shape
-
-__all__ = ["ANY", "OBJECT", "Parameters", "display_name", "is_async", "lazy_kind", "parameters_of", "signature_of"]
-
 
 #: What these put in the place of a generator function: the same code for all of them.
 _MAKES_MANAGERS = [decorator(print).__code__ for decorator in cast("Any", (contextmanager, asynccontextmanager))]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The parameters of a callable, in the order of a frame: positional, keyword-only, ``*args``, ``**kwargs``.
-
-    Attributes:
-        declared: what a wrapper takes according to the function that it wraps (`functools.wraps`), where that differs
-            from what it takes itself; a wrapper that supplies an argument of its own makes it differ for good reason.
-    """
+class Parameters(NamedTuple):
+    """The parameters of a callable, in the order of a frame: positional, keyword-only, ``*args``, ``**kwargs``."""
 
     names: tuple[str, ...]
     shape: Shape
     defaults: tuple[Any, ...] = ()
-    keyword_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    keyword_defaults: Mapping[str, Any] = {}
+    #: What a wrapper takes according to the function that it wraps (`functools.wraps`), where that differs from what it
+    #: takes itself: for good reason, if it supplies an argument of its own.
     declared: inspect.Signature | None = None
 
     @property
@@ -43,15 +35,14 @@ class Parameters:
         """How many are passed by position."""
         return self.shape.positional_only + self.shape.positional
 
-    def __str__(self) -> str:
-        count, by_keyword = self.positional, self.positional + self.shape.keyword_only
-        positional, keyword, rest = self.names[:count], self.names[count:by_keyword], self.names[by_keyword:]
-        return self.shape.listed(positional, keyword, *rest)
+    @property
+    def keyword(self) -> tuple[str, ...]:
+        """The names of those that are passed by keyword only."""
+        return self.names[self.positional :][: self.shape.keyword_only]
 
-    def offered(self) -> list[str]:
-        """The names of all parameters whose value in a call can be told."""
-        declared = () if self.declared is None else self.declared.parameters
-        return [*self.names, *(name for name in declared if name not in self.names)]
+    def __str__(self) -> str:
+        rest = self.names[self.positional + self.shape.keyword_only :]
+        return self.shape.listed(self.names[: self.positional], self.keyword, *rest)
 
 
 #: Any arguments at all.
@@ -62,10 +53,7 @@ OBJECT = Parameters(("action",), Shape(1, 0, 0, False, False))
 
 
 def signature_of(function: Callable[..., object], *, follow_wrapped: bool = True) -> inspect.Signature:
-    """What `inspect.signature` says, without evaluating annotations that cannot be evaluated yet, or ever.
-
-    From CPython 3.14 on, annotations are evaluated when somebody asks for them, and the names in them need not be
-    there: those that are imported for type checkers only never are.
+    """What `inspect.signature` says, without evaluating annotations: names in them may be there for type checkers only.
 
     Raises:
         ValueError: for a built-in callable that does not tell.
@@ -89,7 +77,7 @@ def parameters_of(function: Callable[..., object]) -> Parameters:
         own = _parameters(signature_of(function, follow_wrapped=False))
     except ValueError:  # a wrapper written in C, such as `functools.cache`
         own = ANY
-    return own if own.names == _parameters(declared).names else replace(own, declared=declared)
+    return own if own.names == _parameters(declared).names else own._replace(declared=declared)
 
 
 def _parameters(signature: inspect.Signature) -> Parameters:
@@ -109,17 +97,14 @@ def is_async(function: object) -> bool:
     return any(inspect.iscoroutinefunction(each) for each in _called(function))
 
 
-def lazy_kind(function: object) -> str | None:
-    """What `function`, or the object called so, is if calling it runs nothing yet; None for all others.
-
-    That is a ``"generator function"``, sync or async, or a ``"context manager"`` of `contextlib`.
-    """
+def refuse_lazy(function: object, what: str, advice: str) -> None:
+    """Raise `TypeError` if calling `function`, or the object called so, runs nothing yet."""
     for each in _called(function):
-        if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each):
-            return "generator function"
+        kind = "generator function" if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) else None
         if getattr(each, "__code__", None) in _MAKES_MANAGERS:
-            return "context manager"
-    return None
+            kind = "context manager"
+        if kind is not None:
+            raise TypeError(f"{what} is a {kind}: calling it would run nothing; {advice}")
 
 
 def _called(function: object) -> tuple[object, ...]:

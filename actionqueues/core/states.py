@@ -1,7 +1,4 @@
-"""The states of steps, transactions and classic queues, and every legal transition, in one place.
-
-Nothing else in the package decides whether a change of state is legal: `check_transition` does, from these tables.
-An illegal transition raises and changes nothing.
+"""The states of steps, transactions and classic queues, and every legal transition: nothing else decides what is legal.
 
 Stands on the errors.  Used by steps, blocks and the classic queue.
 """
@@ -13,17 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 from actionqueues.errors import IllegalOperation
-
-__all__ = [
-    "QUEUE_TRANSITIONS",
-    "STEP_TRANSITIONS",
-    "TRANSACTION_TRANSITIONS",
-    "UNDOABLE",
-    "QueueState",
-    "StepState",
-    "TransactionState",
-    "check_transition",
-]
 
 
 class StepState(StrEnum):
@@ -72,10 +58,10 @@ class QueueState(StrEnum):
 
 _S, _T, _Q = StepState, TransactionState, QueueState
 
+_NOWHERE: frozenset[Any] = frozenset()  # a state that is not listed is an end
 _UNDO = frozenset({_S.UNDONE, _S.UNDO_FAILED, _S.CONFLICT, _S.NOT_UNDONE})
 
-#: A state that is not listed is an end.
-STEP_TRANSITIONS: Mapping[StepState, frozenset[StepState]] = dict.fromkeys(_S, frozenset[StepState]()) | {
+STEP_TRANSITIONS: Mapping[StepState, frozenset[StepState]] = dict.fromkeys(_S, _NOWHERE) | {
     _S.QUEUED: frozenset({_S.RUNNING, _S.DROPPED}),
     _S.RUNNING: frozenset({_S.DONE, _S.FAILED, _S.UNKNOWN}),
     _S.DONE: _UNDO,
@@ -83,15 +69,13 @@ STEP_TRANSITIONS: Mapping[StepState, frozenset[StepState]] = dict.fromkeys(_S, f
     _S.UNKNOWN: _UNDO | {_S.SKIPPED, _S.DONE, _S.NOT_LANDED},
 }
 
-TRANSACTION_TRANSITIONS: Mapping[TransactionState, frozenset[TransactionState]] = dict.fromkeys(
-    _T, frozenset[TransactionState]()
-) | {
+TRANSACTION_TRANSITIONS: Mapping[TransactionState, frozenset[TransactionState]] = dict.fromkeys(_T, _NOWHERE) | {
     _T.NEW: frozenset({_T.OPEN}),
     _T.OPEN: frozenset({_T.COMMITTED, _T.RELEASED, _T.ROLLING_BACK}),
     _T.ROLLING_BACK: frozenset({_T.ROLLED_BACK, _T.ROLLED_BACK_WITH_FAILURES}),
 }
 
-QUEUE_TRANSITIONS: Mapping[QueueState, frozenset[QueueState]] = dict.fromkeys(_Q, frozenset[QueueState]()) | {
+QUEUE_TRANSITIONS: Mapping[QueueState, frozenset[QueueState]] = dict.fromkeys(_Q, _NOWHERE) | {
     _Q.INIT: frozenset({_Q.ADD}),
     _Q.ADD: frozenset({_Q.ADD, _Q.EXECUTE}),
     _Q.EXECUTE: frozenset({_Q.EXECUTE_COMPLETE, _Q.ROLLBACK}),

@@ -5,8 +5,7 @@ A *record* is what a call leaves in the log before its body starts, a list of it
     [outcome, definition, *values]
 
 The values stand in the order of `Definition.parameters`; `outcome` is the body's result, or `PENDING` while there is
-none.  Most calls are never looked at, so most records never get a `Step`; once somebody asks for it, the step takes the
-place of its record in the log.
+none.  Most records never get a `Step`; once somebody asks for it, it takes the place of its record in the log.
 
 Stands on the states.  Used by everything that looks at a call.
 """
@@ -30,8 +29,6 @@ else:
     from typing import TypeVar
 
     R_co = TypeVar("R_co", covariant=True)
-
-__all__ = ["DEFINITION", "OUTCOME", "PENDING", "VALUES", "Record", "Step"]
 
 Record: TypeAlias = list[Any]
 
@@ -135,9 +132,8 @@ class Step(Generic[R_co]):
         """
         outcome = self._record[OUTCOME]
         if outcome is PENDING and self._state in (StepState.QUEUED, StepState.DROPPED):
-            advice = "call q.execute() first, or pass the step itself to a later q.add(...)"
-            if self._state is StepState.DROPPED:
-                advice = "it never ran"
+            queued = "call q.execute() first, or pass the step itself to a later q.add(...)"
+            advice = queued if self._state is StepState.QUEUED else "it never ran"
             raise IllegalOperation(f"read the result of {self.name}", f"it is {self.state}", advice)
         return cast("R_co", None if outcome is PENDING else outcome)
 

@@ -16,23 +16,6 @@ from typing import Any, TypeVar
 
 from .text import first_of
 
-__all__ = [
-    "Signal",
-    "can_be_cancelled",
-    "cancel",
-    "has_ended",
-    "in_scope",
-    "in_trio",
-    "in_worker_thread",
-    "is_closing",
-    "limited",
-    "running_loop",
-    "running_task",
-    "shielded",
-    "sleep",
-    "uncancel",
-]
-
 T = TypeVar("T")
 
 
@@ -160,49 +143,30 @@ async def in_worker_thread(function: Callable[[], None]) -> None:
 
 
 class Signal:
-    """Something to wait for once, that may be set from any thread.
-
-    Attributes:
-        soon: lets the event loop call something.
-    """
+    """Something to wait for once, that may be set from any thread."""
 
     def __init__(self) -> None:
         if in_trio():
             import trio
 
             self._event: Any = trio.Event()
-            self.soon: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
+            self._soon: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
         else:
             import asyncio
 
             self._event = asyncio.Event()
-            self.soon = asyncio.get_running_loop().call_soon_threadsafe
+            self._soon = asyncio.get_running_loop().call_soon_threadsafe
 
-    def set(self) -> bool:
-        """Let whoever waits go on; returns False if nobody can, since the event loop has ended."""
-        try:
-            self.soon(self._event.set)
-        except RuntimeError:
-            return False
-        return True
+    def set(self) -> None:
+        """Let whoever waits go on; nobody can, if the event loop has ended."""
+        with suppress(RuntimeError):
+            self._soon(self._event.set)
 
-    async def wait(self, seconds: float | None = None) -> bool:
+    async def wait(self, seconds: float) -> bool:
         """Wait until it is set, or for so many seconds; returns whether it is set."""
-        if seconds is None:
-            await self._event.wait()
-        elif in_trio():
-            import trio
-
-            with trio.move_on_after(seconds):
-                await self._event.wait()
-        else:
-            import asyncio
-
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._event.wait()
-        set_: bool = self._event.is_set()
-        return set_
+        with suppress(TimeoutError):
+            await limited(self._event.wait, seconds)()
+        return bool(self._event.is_set())
 
 
 def running_task() -> object:
@@ -236,12 +200,6 @@ def cancel(task: Any) -> None:
     """Cancel what stands in a log for what is running: a task of asyncio, or the cancel scope of a step in trio."""
     if can_be_cancelled(task):
         task.cancel()
-
-
-def uncancel(task: Any) -> None:
-    """Take one cancellation of a task of asyncio's back, which has done what it was for."""
-    if hasattr(task, "uncancel"):
-        task.uncancel()
 
 
 async def in_scope(step: Callable[[object], Awaitable[T]], cancelled: Callable[[], BaseException]) -> T:

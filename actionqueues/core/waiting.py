@@ -6,60 +6,59 @@ Stands on logs and requests.  Used by what ends: failed steps, and blocks.
 from __future__ import annotations
 
 from _thread import _count, get_ident
-from typing import Any, cast
+from threading import enumerate as enumerate_threads
+from typing import Any
 
 from actionqueues.errors import IllegalOperation
 
 from .log import Log, Owner, inside, logs_in
 from .requests import Engine, Until
 from .states import StepState, TransactionState
-from .step import Record, Step
+from .step import Step
 from .tasks import can_be_cancelled, cancel, has_ended, running_task
-
-__all__ = ["others_running", "running_in", "running_owners", "settled", "waited_for"]
 
 
 def settled(own: Log) -> Step[Any]:
     """The step whose log this is."""
-    record: Record | Step[Any] = own.record
-    if isinstance(record, Step):
-        return record
-    return Step(record, StepState.RUNNING)
+    record: Any = own.record
+    return record if isinstance(record, Step) else Step(record, StepState.RUNNING)
 
 
 def running_in(block: Owner, top: Log | None) -> list[Log]:
     """What is running in a block, or, if `top` is not None, in that log of it; and in the savepoints there."""
     if top is not None and not _count():  # otherwise another thread may be about to put its log there
-        return [log for log in logs_in(top) if log is not top and log in cast("Log", log.up).block.running]
-    logs = [log for owner in running_owners(block) for log in tuple(owner.running)]
+        return [log for log in logs_in(top) if log is not top and log.up is not None and log in log.up.block.running]
+    owners = [block]
+    for owner in owners:  # and the savepoints in it that have not been left
+        owners += [log.block for log in tuple(owner.running) if log.block.running is not owner.running]
+    logs = [log for owner in owners for log in tuple(owner.running)]
     return logs if top is None else [log for log in logs if log is not top and inside(log, top)]
 
 
 def others_running(block: Owner, top: Log | None, me: object, *, calling_off: bool = False) -> list[Log]:
     """What of it has to be waited for: what other threads, and tasks other than `me`, are in.
 
-    Where it is called off, a savepoint of another task is not waited for if that cannot be cancelled, since nobody
-    knows what it waits for: it will find its savepoint undone.
+    Where it is called off, a savepoint of another task is not waited for if that cannot be cancelled, as in trio:
+    nobody knows what it waits for, and it will find its savepoint undone.
     """
     thread = get_ident()
-    return [
-        log
-        for log in running_in(block, top)
-        if (log.thread != thread or (log.task is not None and log.task is not me and not has_ended(log.task)))
-        and not (calling_off and log.record is None and log.thread == thread and _may_be_left(log))
-    ]
+    others: list[Log] = []
+    for log in running_in(block, top):
+        is_savepoint = _is_savepoint(log)
+        if log.thread != thread:
+            waits = not is_savepoint or _is_alive(log.thread)
+        else:
+            waits = log.task is not None and log.task is not me and not has_ended(log.task)
+            if calling_off and is_savepoint and not can_be_cancelled(log.task):
+                waits = waits and log.block.state is not TransactionState.OPEN
+        if waits:
+            others.append(log)
+    return others
 
 
-def _may_be_left(savepoint: Log) -> bool:
-    return not can_be_cancelled(savepoint.task) and savepoint.block.state is TransactionState.OPEN
-
-
-def running_owners(block: Owner) -> list[Owner]:
-    """A block, and the savepoints in it that have not been left."""
-    owners = [block]
-    for owner in owners:
-        owners += [log.block for log in tuple(owner.running) if log.block.running is not owner.running]
-    return owners
+def _is_alive(ident: int) -> bool:
+    """Whether a thread has not ended, which tells nobody; one that Python has not started was told of on entering."""
+    return any(thread.ident == ident for thread in enumerate_threads())
 
 
 def waited_for(
@@ -73,22 +72,18 @@ def waited_for(
         What keeps it from being waited for, or None.
     """
     me = running_task()
-
-    def others_in() -> list[Log]:
-        return others_running(block, top, me, calling_off=calling_off)
-
-    others = others_in()
     cancelled: set[Log] = set()
-    while others:
+    while others := others_running(block, top, me, calling_off=calling_off):
         for log in others:
             if calling_off and log not in cancelled:
                 cancelled.add(log)
                 if not _is_undone(log):  # otherwise its own exception is to come out of it
                     cancel(log.task)
         interrupt = yield Until(
-            lambda: not others_in(),
-            lambda: running_owners(block),
-            lambda: ", ".join(_called(log) for log in others_in()),
+            lambda: not others_running(block, top, me, calling_off=calling_off),
+            block,
+            lambda: ", ".join(_called(log) for log in others_running(block, top, me, calling_off=calling_off)),
+            shielded=calling_off,
             tasks=any(log.task is not None and log.thread == get_ident() for log in others),
         )
         if isinstance(interrupt, IllegalOperation):
@@ -97,19 +92,22 @@ def waited_for(
             interrupts.append(interrupt)
             if not calling_off:
                 return None
-        others = others_in()
     if calling_off:
         for log in running_in(block, top):
-            if log.block.running is not cast("Log", log.up).block.running and log.task is not me:
-                log.block.taken = True  # a savepoint that is not waited for
+            if _is_savepoint(log):
+                log.block.taken = True
     return None
 
 
 def _called(log: Log) -> str:
-    record = log.record
-    if record is None:
-        return cast("str", getattr(log.block, "label", "a thread"))
-    return f"the step {settled(log).name}"
+    if log.record is not None:
+        return f"the step {settled(log).name}"
+    return str(log.block.label) if _is_savepoint(log) else f"what another thread does in {log.block.label}"
+
+
+def _is_savepoint(log: Log) -> bool:
+    """Whether it is the log of a block, and not of what a thread or a step has made in one."""
+    return getattr(log.block, "log", None) is log
 
 
 def _is_undone(log: Log) -> bool:

@@ -12,12 +12,11 @@ from _thread import get_ident
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
 
 from actionqueues.core.engine import Rollback
 from actionqueues.core.hooks import HookRun
-from actionqueues.core.log import new_log
-from actionqueues.core.requests import Call, Engine, Shielded, Undo
+from actionqueues.core.log import Owner, new_log
+from actionqueues.core.requests import Call, Engine, Shielded
 from actionqueues.core.states import TransactionState
 from actionqueues.core.text import first_of
 from actionqueues.core.watch import SEAM, ask
@@ -77,7 +76,7 @@ def called(function: Callable[[], object]) -> Engine[None]:
         raise error
 
 
-class Leftover:
+class Leftover(Owner):
     """One transaction, while it is recovered.  In the place of its block, it has the log that the steps are put into.
 
     Args:
@@ -99,12 +98,9 @@ class Leftover:
         self.restoring = restoring
         self.tx = tx
         self.awaits = awaits
-        self.log = new_log(None, cast("Any", self), get_ident(), direct=False)
+        self.log = new_log(None, self, get_ident(), direct=False)
         self._below = 1 << 62
         self._ended = self._needs_loop = False
-
-    def unwound(self, log: object, *, failed: bool) -> None:
-        """There is nothing to be told."""
 
     def recovering(self) -> Engine[Recovered]:
         """Undo it, or call its hooks, unless that takes an event loop that is not there; raise what interrupts that."""
@@ -155,26 +151,18 @@ class Leftover:
         """Undo it, however often that is interrupted; returns what is to be raised."""
         watch = SEAM.watch(self, lambda _: self.recording)
         rollback = Rollback(self.report, cause=self.cause, watch=watch, awaits=self.awaits)
-        interrupt: BaseException | None = None
-        while not (self._ended or rollback.guard.broken is not None or rollback.disowned):
-            rollback.ended = False
-            interrupt = yield Undo(rollback, lambda: self._unwinding(rollback))
-            if interrupt is not None:
-                rollback.interrupts.append(interrupt)
+        yield from rollback.to_its_end(lambda: self._unwinding(rollback))
         if rollback.disowned:  # pragma: no cover - in a child process, where no tracer looks
-            return interrupt
+            return rollback.interrupt()
         yield from rollback.tell(self.recording.ended)
         failed = TransactionState.ROLLED_BACK_WITH_FAILURES
         self.report.state = failed if self.report.failed else TransactionState.ROLLED_BACK
-        return first_of(rollback.guard.broken, rollback.interrupt())
+        return rollback.interrupt()
 
     def _unwinding(self, rollback: Rollback) -> Shielded:
         """Undo it piece by piece; if that is interrupted, it is begun again and goes on where it was."""
         while not self._ended:
-            left = rollback.unwind(self.log)
-            if left is not None:
-                yield from left
-            rollback.ended = False  # there may be more of it
+            yield from rollback.unwind(self.log, more=True)
             rows: list[StepRow] = []
             raised = yield from ask(Call, partial(self._read, rows))
             rollback.interrupts += [error for error in raised if error is not None]
@@ -198,10 +186,7 @@ class Leftover:
         """Call the durable hooks that have not been called; returns what is to be raised."""
         run = HookRun(self.report, f"the transaction {self.name!r}", self.recording)
         yield from called(lambda: self._read_hooks(run))
-        while not (run.ended or run.guard.broken is not None):
-            interrupt = yield Undo(run, run.calls)
-            if interrupt is not None:
-                run.interrupts.append(interrupt)
+        yield from run.to_its_end(run.calls)
         error = run.result()
         return None if isinstance(error, CommitHookFailed) else error  # that is in the report, and in the file
 

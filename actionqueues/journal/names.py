@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actionqueues.core.definition import DEFINITIONS, Definition, definition_behind, function_of
+from actionqueues.core.definition import Definition, all_definitions, definition_behind, function_of
 
 from .errors import NotRecordable, NotRestorable
 from .locks import Lock
@@ -69,7 +69,7 @@ def name_of(definition: Definition, path: str) -> str:
 
 def named(name: str) -> list[Definition]:
     """The actions that a recorded name may mean: one, if all is well."""
-    alive = list(DEFINITIONS)
+    alive = all_definitions()
     given = [each for each in alive if each.given_name == name]
     if given:
         return _newest(given)

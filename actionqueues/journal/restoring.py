@@ -5,7 +5,6 @@ Stands on the names of actions, on the values, and on what binds a step.  Used b
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -128,7 +127,9 @@ class Restoring:
         if handler is None:
             return
         names = definition.parameters.names
-        rest = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in _parameters(handler.function))
+        rest = any(
+            p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature_of(handler.function).parameters.values()
+        )
         for name, value in zip((*names, "result"), (*record[VALUES:], record[OUTCOME]), strict=False):
             if isinstance(value, Missing) and (rest or handler.asks_for(name)):
                 raise NotRestorable(self.path, f"the undo of {step.name} needs {name!r}: {value.reason}")
@@ -153,13 +154,6 @@ def _refused(row: StepRow, reason: NotRestorable) -> Step[Any]:
         raise reason
 
     return _by_hand(refuse, (), {}, row.name)
-
-
-def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
-    try:
-        return list(signature_of(function).parameters.values())
-    except ValueError:
-        return []
 
 
 def _holds_missing(value: Any) -> bool:

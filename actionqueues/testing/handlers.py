@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
-from actionqueues.core.definition import DEFINITIONS, Definition
+from actionqueues.core.definition import Definition, all_definitions
 from actionqueues.core.requests import Request
 from actionqueues.core.step import Step
 from actionqueues.core.watch import Watch
@@ -148,7 +148,7 @@ def actions_of(package: str) -> dict[str, Definition]:
     for found in pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    named = {identity(definition): definition for definition in list(DEFINITIONS)}
+    named = {identity(definition): definition for definition in all_definitions()}
     return {name: named[name] for name in sorted(named) if name.startswith(f"{package}.") and "<locals>" not in name}
 
 

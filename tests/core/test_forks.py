@@ -140,6 +140,43 @@ def test_a_child_that_is_forked_in_the_body_of_a_step_does_not_undo_that_step_ei
     assert run(_IN_A_STEP) == ["saw 3", "undo a"]
 
 
+_IN_AN_UNDO_AT_ONCE = """
+import os
+from actionqueues import action, transaction
+
+@action
+def do(name):
+    pass
+
+@do.rollback
+def undo(name):
+    os.write(1, f"undo {name}\\n".encode())
+
+@action
+def fail():
+    raise LookupError
+
+@fail.rollback
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        raise SystemExit(3)
+    os.write(1, f"saw {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\\n".encode())
+
+with transaction():
+    do("a")
+    try:
+        fail()
+    except LookupError:
+        pass
+"""
+
+
+@can_fork
+def test_a_child_that_is_forked_while_a_failed_step_is_undone_undoes_nothing_of_its_block() -> None:
+    assert run(_IN_AN_UNDO_AT_ONCE) == ["saw 3"]
+
+
 _IN_A_HANDLER = """
 import os
 from actionqueues import action, transaction

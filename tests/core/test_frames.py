@@ -51,7 +51,7 @@ def raised_by(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Boom:
 def test_a_traceback_shows_the_source_of_a_generated_frame() -> None:
     step = action(fail)
     (frame,) = generated(raised_by(step, "Ritz"))
-    assert frame.filename == "<actionqueues: a step with 2 positional parameters>"
+    assert frame.filename == "<actionqueues: a step (p0, p1)>"
     assert frame.line == "result = record[0] = body(p0, p1)"
 
 
@@ -159,11 +159,11 @@ def test_each_shape_of_a_signature_is_compiled_once(compiled: list[str]) -> None
     for function in functions:
         action(function).rollback(undo)
     assert compiled == [
-        "<actionqueues: a step with 2 positional parameters>",
-        "<actionqueues: an undo given items (0,) of the record>",
+        "<actionqueues: a step (p0, p1)>",
+        "<actionqueues: an undo (record[0])>",
     ]
     action(keyword)
-    assert compiled[2:] == ["<actionqueues: a step with 1 positional, 1 keyword-only parameters>"]
+    assert compiled[2:] == ["<actionqueues: a step (p0, *, k0)>"]
     action(keyword)
     assert len(compiled) == 3
 

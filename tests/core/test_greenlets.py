@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import subprocess
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from actionqueues import Retry, TransactionState, action, current_step, transaction
-from tests.async_library import Library, everywhere, outcome_of
+from actionqueues import Retry, TransactionDoomed, TransactionState, action, current_step, transaction
+from tests.async_library import Library, everywhere, in_asyncio, outcome_of
 from tests.async_stage import Boom, Stage, mark, nest, put
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("greenlet") is None, reason="greenlet is not installed")
@@ -212,6 +213,34 @@ def test_a_step_in_a_greenlet_is_tried_again_without_what_others_have_started(li
 
     library.run(main)
     assert stage.told == "+a1 +b -a1 +a2"
+
+
+@in_asyncio
+def test_a_step_in_a_greenlet_that_fails_beside_a_task_of_its_own_is_undone_at_the_end(library: Library) -> None:
+    """Sync code cannot wait for the task there, so the block must not commit."""
+    stage = Stage(library)
+
+    async def main() -> None:
+        wait, there, _ = stage.waiting()
+
+        def start() -> None:
+            tasks.append(asyncio.create_task(outcome_of(put(stage, "b", wait))))
+            wait_for(there.wait())
+
+        async def block() -> None:
+            async with transaction():
+                error = await outcome_of(run_sync(save, stage, "a", start, True))
+                assert isinstance(error, Boom)
+                (note,) = error.__notes__
+                assert "the undo of save failed: IllegalOperation" in note
+                assert "cannot wait for the step put" in note
+
+        tasks: list[asyncio.Task[BaseException | None]] = []
+        assert isinstance(await outcome_of(block()), TransactionDoomed)
+        assert isinstance(await tasks[0], asyncio.CancelledError)
+
+    library.run(main)
+    assert stage.told == "+a +b -b -a"
 
 
 PROGRAM = """

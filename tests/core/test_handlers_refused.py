@@ -71,7 +71,7 @@ def test_a_generator_function_cannot_be_a_handler(name: str) -> None:
     handler = GENERATORS[name] or functools.partial(numbers)
     told = "numbers" if name == "partial" else name
     assert refused(handler) == (
-        f"the rollback handler {told} of needs_nothing is a generator function: calling it would undo nothing; make it "
+        f"the rollback handler {told} of needs_nothing is a generator function: calling it would run nothing; make it "
         "a plain function"
     )
 
@@ -143,8 +143,8 @@ def test_an_action_has_one_handler_and_keeps_the_first() -> None:
     with pytest.raises(TypeError) as caught:
         decorated.rollback(needs_nothing)
     assert str(caught.value) == (
-        "book already has a rollback handler, unbook; an action has one: call several functions from it, or, in a "
-        "subclass, override the method 'unbook'"
+        "book already has a rollback handler, unbook; an action has one: call several functions from it, or "
+        "override it in a subclass, like any method"
     )
     with transaction() as q:
         decorated("Ritz")

@@ -104,7 +104,7 @@ def test_the_model_sees_what_is_started_too_late_and_what_is_refused_too_early()
     assert "late was started when the undoing of block had begun" in trail.verdict()
     trail = Trail()
     block = trail.start("block", "block", None, flow=0)
-    trail.refuse("early", block, TransactionClosed("early", "block", "open"))
+    trail.refuse("early", block, TransactionClosed("early", "block", "open"), trail.now)
     assert "early was refused in block, which is open" in trail.verdict()[0]
 
 

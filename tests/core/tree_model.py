@@ -201,6 +201,11 @@ class Trail:
                 around.inside.append(entry)
             return entry
 
+    @property
+    def now(self) -> int:
+        """How much has happened."""
+        return len(self.story)
+
     def attempt(self, step: Entry) -> Entry:
         """The body of a step is entered, for the first time or again."""
         with self.lock:
@@ -247,13 +252,16 @@ class Trail:
             if fails:
                 self.broken.append(entry)
 
-    def refuse(self, name: str, within: Entry, error: BaseException) -> None:
-        """Something was not started."""
+    def refuse(self, name: str, within: Entry, error: BaseException, since: int) -> None:
+        """Something was not started, that was called when so much had happened."""
         with self.lock:
             self._now(f"?{name}")
             if isinstance(error, self.cancelled):
                 return
-            if type(error).__name__ != CLOSED or not within.shut:
+            # A step that has been opened again for another attempt was shut for a while.
+            tries = [each for step in within.chain() if step.kind == "step" for each in step.inside]
+            was_shut = any(each.failed and each.out is not None and each.out >= since for each in tries)
+            if type(error).__name__ != CLOSED or not (within.shut or was_shut):
                 self.wrong.append(f"{name} was refused in {within.name}, which is open: {error!r}")
 
     def cross(self, entry: Entry, inside: BaseException | None, outside: BaseException | None) -> None:

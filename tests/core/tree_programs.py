@@ -336,6 +336,7 @@ class Run:
     def around(self, thing: Call | Opened, node: Step | Savepoint, place: Place | None) -> Iterator[None]:
         """The code around a step or a block."""
         outside: BaseException | None = None
+        since = self.trail.now
         try:
             yield
         except BaseException as error:
@@ -344,17 +345,18 @@ class Run:
             self.settle(thing.entry)
             self.trail.cross(thing.entry, thing.inside, outside)
         elif place is not None and outside is not None:
-            self.trail.refuse(node.name, place.within, outside)
+            self.trail.refuse(node.name, place.within, outside, since)
         if outside is not None and not (node.caught and isinstance(outside, Exception)):
             raise outside
 
     async def block(self, node: Savepoint, place: Place | None) -> None:
         """A savepoint, or the outermost block."""
+        since = self.trail.now
         try:
             opened = Opened(self, node, place)
         except Exception as error:
             assert place is not None
-            self.trail.refuse(node.name, place.within, error)
+            self.trail.refuse(node.name, place.within, error, since)
             raise
         with self.around(opened, node, place):
             if node.is_async:
@@ -377,10 +379,11 @@ class Run:
                 raise Broken(node.name)
 
         undo.__name__ = undo.__qualname__ = node.name
+        since = self.trail.now
         try:
             (self.root if node.far else place.q).on_rollback(undo)
         except BaseException as error:
-            self.trail.refuse(node.name, place.within, error)
+            self.trail.refuse(node.name, place.within, error, since)
             self.trail.forget(entry)
             raise
 
@@ -388,11 +391,11 @@ class Run:
         """Steps for later, or for now."""
         there = replace(place, within=place.block, flow=place.block.flow, meeting=None)
         for step in node.steps:
-            call = Call(self, step, there, place.within.here)
+            call, since = Call(self, step, there, place.within.here), self.trail.now
             try:
                 place.q.add(step_named(step.name, step.is_async, step.attempts), call)
             except BaseException as error:
-                self.trail.refuse(step.name, place.within, error)
+                self.trail.refuse(step.name, place.within, error, since)
                 raise
             self.added.setdefault(place.block, []).append(call)
         if node.now:
@@ -558,6 +561,7 @@ class Branch(threading.Thread):
 
         self.enter = partial(place.q.run, work) if "run" in node.how else partial(copy_context().run, work)
         self.begun, self.node, self.number, self.place, self.meeting, self.of = begun, node, number, place, meeting, run
+        self.since = run.trail.now
         run.threads.append(self)
         self.start()
 
@@ -566,7 +570,7 @@ class Branch(threading.Thread):
             self.enter()
         except BaseException as error:
             if not self.begun:
-                self.of.trail.refuse(self.node.name, self.place.block, error)
+                self.of.trail.refuse(self.node.name, self.place.block, error, self.since)
             self.of.trail.expect(self.node.name, error)
             self.raised = error
         finally:

@@ -6,50 +6,42 @@ Stands on drivers and policies.  Used by `transaction()`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import wrapt
 
-from actionqueues.errors import TransactionDoomed
-from actionqueues.retry import Policy, is_made_policy
-
-from .attempts import Attempts
-from .definition import function_of
-from .drivers import pause, pause_async
-from .signature import display_name, is_async, lazy_kind
-from .states import TransactionState
-from .text import add_note
+from .core.attempts import Attempts
+from .core.definition import function_in
+from .core.drivers import pause, pause_async
+from .core.signature import display_name, is_async, refuse_lazy
+from .core.states import TransactionState
+from .core.text import add_note
+from .errors import TransactionDoomed
+from .retry import Policy
 
 __all__ = ["in_transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
+_Arguments = tuple[Any, ...]
 
 
 def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None) -> F:
     """`function` with a block of its own around each call.
 
     Raises:
-        TypeError: if `function` is none, or a generator function, or a context manager, whose bodies would run after
-            the block.
+        TypeError: if `function` is none, or its body would run after the block, as that of a generator function.
     """
-    plain = function_of(function)
-    if not callable(plain) or is_made_policy(plain):
-        hint = "; a policy goes by keyword, retry=" if callable(plain) else ""
-        raise TypeError(f"transaction() takes a name, or a function to decorate, not {function!r}{hint}")
-    lazy = lazy_kind(plain)
-    if lazy is not None:
-        raise TypeError(
-            f"@transaction cannot decorate the {lazy} {display_name(plain)}: its body would run after the block has "
-            "ended; open the block inside it"
-        )
+    plain = function_in(function, "transaction() takes a name, or")
+    name = display_name(plain)
+    refuse_lazy(plain, name, "open the block inside it")
 
     def named() -> Any:
         made = fresh()
         if "name" not in vars(made._block):
-            made._block.name = display_name(plain)
+            made._block.name = name
         return made
 
-    def call(wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(wrapped: Callable[..., Any], _instance: Any, args: _Arguments, kwargs: dict[str, Any]) -> Any:
         attempts = None if policy is None else Attempts(policy)
         while True:
             block = named()
@@ -61,9 +53,7 @@ def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None)
                     raise
             pause(attempts.wait)
 
-    async def call_async(
-        wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def call_async(wrapped: Callable[..., Any], _instance: Any, args: _Arguments, kwargs: dict[str, Any]) -> Any:
         attempts = None if policy is None else Attempts(policy)
         while True:
             block = named()
@@ -78,23 +68,16 @@ def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None)
     return cast("F", _Decorated(function, call_async if is_async(plain) else call))
 
 
-if TYPE_CHECKING:
-    _FunctionWrapper = wrapt.FunctionWrapper[..., Any]
-else:
-    _FunctionWrapper = wrapt.FunctionWrapper  # subscriptable only in later versions
-
-
-class _Decorated(_FunctionWrapper):
+class _Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # pyright: ignore[reportMissingTypeArgument]
     """Pickled and copied like the function: by its qualified name."""
 
     def __reduce_ex__(self, protocol: object) -> str:
         return str(self.__qualname__)
 
-    def __copy__(self) -> _Decorated:
+    def __deepcopy__(self, memo: object = None) -> _Decorated:
         return self
 
-    def __deepcopy__(self, memo: object) -> _Decorated:
-        return self
+    __copy__ = __deepcopy__
 
 
 def _undone(block: Any, error: BaseException) -> bool:
