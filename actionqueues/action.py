@@ -117,7 +117,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         options = _checked(options)
         if fn is _MISSING:
             return partial(cls, **options)
-        definition = _define(function_in(fn, "@action takes"), **options)
+        definition = _define(function_in(fn, "@action takes", "; options go by keyword: @action(retry=...)"), **options)
         function, required = definition.function, options["transaction_required"]
         call: Any = definition.generate(partial(_refuse, definition.name) if required else function, EXITS)
         update_wrapper(call, function)
@@ -189,7 +189,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def __get__(self, instance: object, owner: type[Any], /) -> action[P, R]: ...
     def __get__(self, instance: Any, owner: Any = None, /) -> Any:
-        raise AssertionError  # pragma: no cover - `_getter` makes one for each action
+        raise AssertionError  # pragma: no cover - for type checkers: each action has its own, from `_getter`
 
     @overload
     def rollback(self, handler: H, /) -> H: ...

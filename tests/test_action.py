@@ -271,7 +271,7 @@ def test_a_generator_function_cannot_be_an_action(kind: str) -> None:
 def test_what_is_not_callable_cannot_be_an_action(decorate: Any, nonsense: object) -> None:
     with pytest.raises(TypeError) as caught:
         decorate(nonsense)
-    assert str(caught.value) == f"@action takes a function, not {nonsense!r}"
+    assert str(caught.value) == f"@action takes a function, not {nonsense!r}; options go by keyword: @action(retry=...)"
 
 
 @pytest.mark.parametrize("decorate", [action, action(irreversible=True)], ids=["bare", "options"])

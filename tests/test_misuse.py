@@ -99,9 +99,9 @@ def only(card: str, /) -> None:
 
 DECORATION: list[tuple[Callable[[], object], type[Exception], str]] = [
     # Wrong on purpose:
-    (lambda: action(5), TypeError, "@action takes a function, not 5"),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    (lambda: action(5), TypeError, "@action takes a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     # Wrong on purpose:
-    (lambda: action()(5), TypeError, "@action takes a function, not 5"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
+    (lambda: action()(5), TypeError, "@action takes a function, not 5; options go by keyword: @action(retry=...)"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
     (lambda: action(charge), TypeError, "charge is an action already: decorate it once"),
     (
         lambda: action(generator),

@@ -129,16 +129,21 @@ class Definition:
                     "action; give it a name of its own"
                 )
         if known is not None:
-            advice = "call several functions from it, or override it in a subclass, like any method"
-            raise TypeError(f"{self.name} already has a {what}, {known.name}; an action has one: {advice}")
-        return self._bound(thing, f"{self.name}.{method} takes", retry)
+            advice = ", or override it in a subclass, like any method" if method == "rollback" else ""
+            raise TypeError(
+                f"{self.name} already has a {what}, {known.name}; an action has one: call several functions from "
+                f"it{advice}"
+            )
+        return self._bound(thing, f"{self.name}.{method} takes", what, retry)
 
-    def _bound(self, thing: Any, taker: str, retry: Policy | None) -> Handler:
-        handler = Handler.bound(function_in(thing, taker), self.parameters, self.name, retry=retry)
+    def _bound(self, thing: Any, taker: str, kind: str, retry: Policy | None) -> Handler:
+        function = function_in(thing, taker)
+        what = f"the {kind} {display_name(function)}"
+        handler = Handler.bound(function, self.parameters, f"{what} of {self.name}", retry=retry)
         if handler.is_async and not self.is_async:
             raise TypeError(
-                f"the rollback handler {handler.name} is async, but {self.name} is not, and may be called where "
-                f"nothing can be awaited; make {self.name} an `async def`, or the handler a plain `def`"
+                f"{what} is async, but {self.name} is not, and may be called where nothing can be awaited; make "
+                f"{self.name} an `async def`, or the {kind.removeprefix('rollback ')} a plain `def`"
             )
         return handler
 
@@ -172,7 +177,8 @@ class Definition:
         first, *others = [function_of(vars(base)[name]) for base in cls.__mro__ if name in vars(base)] or [None]
         if handler.function not in others or (isinstance(first, FunctionType) and first in _handlers):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
-        return self._bound(first, f"{cls.__qualname__}.{name} undoes {self.name}, so it must be", handler.retry)
+        taker = f"{cls.__qualname__}.{name} undoes {self.name}, so it must be"
+        return self._bound(first, taker, "rollback handler", handler.retry)
 
     def _undo_by_class(self, record: Record) -> object:
         handler, owner = self.handler, record[VALUES]
@@ -235,12 +241,13 @@ def function_of(attribute: Any) -> Any:
     return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute
 
 
-def function_in(thing: Any, taker: str) -> Any:
-    """The function in what was given to a decorator; `taker` says which, in the message if there is none."""
+def function_in(thing: Any, taker: str, hint: str = "") -> Any:
+    """The function in what was given to a decorator; `taker` says which, and `hint` more, if there is none."""
     function = function_of(thing)
     if callable(function) and not is_made_policy(function):
         return function
-    hint = "; a policy goes by keyword, retry=" if callable(function) else ""
+    if callable(function):
+        hint = "; a policy goes by keyword, retry="
     if isinstance(function, property | cached_property):
         hint = "; put the decorator below that"
     raise TypeError(f"{taker} a function, not {thing!r}{hint}")

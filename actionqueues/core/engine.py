@@ -166,7 +166,7 @@ class Rollback(Shield):
     def _undo(self, step: Step[Any], error: BaseException | None = None, *, called: bool = False) -> Shielded:
         """Undo one step, or say why not; if its handler has been `called` already, `error` is what that raised."""
         if step.state not in UNDOABLE:
-            return  # pragma: no cover - it was interrupted before it had begun
+            return  # pragma: no cover - an interrupt has left it in the log although it is accounted for
         if step.state is StepState.RUNNING:
             step._move(StepState.UNKNOWN)  # interrupted between its record and its body, or between that and its result
         definition: Definition = step._record[DEFINITION]

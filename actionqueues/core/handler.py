@@ -62,12 +62,12 @@ class Handler:
 
     @classmethod
     def bound(
-        cls, function: Callable[..., object], parameters: Parameters, action: str, *, retry: Policy | None = None
+        cls, function: Callable[..., object], parameters: Parameters, what: str, *, retry: Policy | None = None
     ) -> Self:
-        """Make that of an action with these parameters; `TypeError` for what cannot be supplied, or undoes nothing."""
+        """Make that of an action with these parameters; `TypeError`, about `what`, for what cannot be supplied."""
         handler = cls(function, retry=retry)
         handler.is_async = is_async(function)
-        handler._bind(parameters, f"the rollback handler {handler.name} of {action}")
+        handler._bind(parameters, what)
         items = [each for each in (*handler._positional, *handler._keyword.values()) if isinstance(each, _Item)]
         told = len(items) == len(handler._positional) + len(handler._keyword)
         if retry is not None or not told or handler._args is not None or handler._kwargs is not None:

@@ -64,9 +64,7 @@ class InterruptGuard:
             if self in _on_duty:
                 _on_duty.remove(self)  # first, while Ctrl-C is still kept: one left here would keep the next SIGTERM
         finally:
-            if (
-                _on_duty and self in _on_duty
-            ):  # pragma: no cover - interrupted before that, by a handler of the program's own
+            if _on_duty and self in _on_duty:  # pragma: no cover - the program's own handler has interrupted that
                 _on_duty.remove(self)
             if not _on_duty and _before:
                 if getsignal(SIGINT) is _pressed:

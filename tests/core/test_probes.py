@@ -119,3 +119,28 @@ def test_a_probe_that_cannot_work_is_refused_when_it_is_declared() -> None:
     made.landed(plain)
     with pytest.raises(TypeError, match="already has a probe"):
         made.landed(plain)
+
+
+def test_what_is_wrong_with_a_probe_is_told_of_the_probe() -> None:
+    @action
+    def create(name: str) -> str:
+        return name
+
+    def asks(nope: str) -> str:
+        return nope
+
+    async def later() -> str:
+        return ""
+
+    def looks(name: str) -> str:
+        return name
+
+    with pytest.raises(TypeError, match="^the probe .*asks of create asks for 'nope', which cannot be supplied; "):
+        create.landed(asks)
+    with pytest.raises(TypeError, match="^the probe .*later is async, but create is not.* or the probe a plain `def`$"):
+        create.landed(later)
+    create.landed(looks)
+    with pytest.raises(
+        TypeError, match="already has a probe, looks; an action has one: call several functions from it$"
+    ):
+        create.landed(looks)

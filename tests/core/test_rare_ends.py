@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import copy_context
 from types import FrameType
@@ -28,35 +27,23 @@ from actionqueues import (
     current_transaction,
     transaction,
 )
+from actionqueues.core.definition import definition_behind
 from actionqueues.core.engine import Rollback
 from actionqueues.core.hooks import HookRun
 from actionqueues.core.requests import Call, Request
+from actionqueues.core.step import PENDING
 from actionqueues.core.watch import Hook, Watch, observed
 from actionqueues.report import Report
 from tests.async_library import Library, in_asyncio, outcome_of
 from tests.async_stage import Boom, Stage, mark, put, work
 from tests.inside import left_in_context
 
-done: list[str] = []
+from .doing import do, done
 
 
 @pytest.fixture(autouse=True)
 def nothing_done() -> None:
     done.clear()
-
-
-@action
-def do(name: str, undo: Callable[[], object] | None = None, inside: Callable[[], object] | None = None) -> None:
-    done.append(f"+{name}")
-    if inside is not None:
-        inside()
-
-
-@do.rollback
-def take_back(name: str, undo: Callable[[], object] | None) -> None:
-    done.append(f"-{name}")
-    if undo is not None:
-        undo()
 
 
 def press(times: int = 1) -> None:
@@ -192,6 +179,15 @@ def test_an_undo_that_was_about_to_be_called_when_a_time_limit_came_is_called_la
         assert len(log) == 1
         q.rollback()
     assert done == ["+a", "-a"]
+
+
+def test_an_undo_that_a_time_limit_may_have_cut_short_counts_as_failed() -> None:
+    rollback = Rollback(Report("transaction", TransactionState.ROLLING_BACK))
+    rollback.entry = [PENDING, definition_behind(do), "a", None, None]
+    rollback.interrupted(limit := TimeoutError())
+    ((step, error),) = rollback.report.failures
+    assert (step.state, error) == ("undo failed", limit)
+    assert done == []
 
 
 def test_what_is_registered_in_a_block_that_is_undone_is_not_kept_alive_by_it() -> None:
@@ -345,7 +341,10 @@ def test_a_block_with_steps_that_is_left_elsewhere_needs_no_warning(
 
 
 @in_asyncio
-def test_a_task_that_outlives_its_block_makes_no_steps_whatever_it_has_done_before(library: Library) -> None:
+@pytest.mark.parametrize("before", [False, True])
+def test_a_task_that_outlives_its_block_makes_no_steps_whatever_it_has_done_before(
+    library: Library, before: bool
+) -> None:
     stage = Stage(library)
 
     async def main() -> None:
@@ -353,29 +352,9 @@ def test_a_task_that_outlives_its_block_makes_no_steps_whatever_it_has_done_befo
 
         async def late() -> None:
             await go_on.wait()
-            async with transaction():
-                pass
-            mark(stage, "late")
-
-        async with transaction():
-            task = asyncio.create_task(late())
-            await asyncio.sleep(0)
-        go_on.set()
-        assert isinstance(await outcome_of(task), TransactionClosed)
-
-    library.run(main)
-    assert stage.told == ""
-
-
-@in_asyncio
-def test_a_sync_step_comes_too_late_in_a_task_that_outlives_its_block(library: Library) -> None:
-    stage = Stage(library)
-
-    async def main() -> None:
-        go_on = asyncio.Event()
-
-        async def late() -> None:
-            await go_on.wait()
+            if before:
+                async with transaction():
+                    pass
             mark(stage, "late")
 
         async with transaction():

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
@@ -17,38 +17,18 @@ from actionqueues import (
     ActionQueue,
     IllegalOperation,
     TransactionClosed,
-    action,
     transaction,
 )
 from actionqueues.core import drivers, waiting
 from tests.async_library import Library, everywhere, in_asyncio, in_trio, outcome_of
 from tests.async_stage import Boom, Stage, boom, nest, put
 
-done: list[str] = []
+from .doing import do, done
 
 
 @pytest.fixture(autouse=True)
 def nothing_done() -> None:
     done.clear()
-
-
-@action
-def do(name: str, undo: Callable[[], object] | None = None, inside: Callable[[], object] | None = None) -> None:
-    done.append(f"+{name}")
-    if inside is not None:
-        inside()
-
-
-@do.rollback
-def take_back(name: str, undo: Callable[[], object] | None) -> None:
-    done.append(f"-{name}")
-    if undo is not None:
-        undo()
-
-
-def press(times: int = 1) -> None:
-    for _ in range(times):
-        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_long_wait_for_a_thread_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
