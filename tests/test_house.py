@@ -284,6 +284,19 @@ def test_the_search_for_such_means_lets_others_pass() -> None:
     assert list(means(ast.parse(source))) == []
 
 
+def test_only_the_drivers_wait() -> None:
+    """What is decided asks them to; `tasks` has their means, and `frames` asks which task is running."""
+    means_of_waiting = {"sleep", "Event", "Condition", "Lock", "asyncio", "trio"}
+    found = {
+        name
+        for name in FILES
+        if within(name, "core")
+        for node in ast.walk(tree(name))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and means_of_waiting & {alias.name for alias in node.names}
+    }
+    assert found == {"core.drivers", "core.tasks", "core.frames"}
+
+
 # -- the project
 
 

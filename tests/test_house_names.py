@@ -176,6 +176,16 @@ def test_a_step_shows_what_is_documented_and_no_more() -> None:
 # -- docstrings
 
 
+def test_a_report_shows_what_is_documented_and_no_more() -> None:
+    with transaction() as q:
+        pass
+    lists = {"failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped", "undone", "left"}
+    hooks_and_journal = {"hook_failures", "hooks_not_run", "journal_failures"}
+    assert (
+        set(shown(q.report)) == {"name", "state", "failed", "clean", "outcomes", "as_dict"} | lists | hooks_and_journal
+    )
+
+
 def test_the_docstring_of_a_module_begins_with_a_sentence() -> None:
     firsts = {name: (ast.get_docstring(tree(name)) or "").partition("\n")[0] for name in FILES}
     assert {name: first for name, first in firsts.items() if not first.endswith((".", ":"))} == {}
