@@ -221,7 +221,7 @@ class Trail:
     def _open_again(before: Entry, after: Entry) -> None:
         """What tasks of the attempt before have started once that was undone belongs to the step as it goes on."""
         before.out = after.started
-        undone = max([before.left or 0, *(time for each in before.tree() for time in each.undone)])
+        undone = max([before.left or 0, *(t for each in before.tree() if each.cause is before for t in each.undone)])
         after.inside = [each for each in before.inside if each.started > undone]
         before.inside = [each for each in before.inside if each.started < undone]
         for each in after.inside:
