@@ -13,11 +13,18 @@ from actionqueues.journal import Journal
 from .actions import failing, trail
 
 
-@pytest.fixture
-def path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
-    """Where a journal may be made; what the shared actions have done is forgotten."""
-    caplog.set_level(logging.CRITICAL)
+@pytest.fixture(autouse=True)
+def afresh() -> Iterator[None]:
+    """Forget, for each test, what the shared actions did and were told to do by the ones before: their order is no one's."""
     trail.clear()
     failing.clear()
+    yield
+    failing.clear()
+
+
+@pytest.fixture
+def path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
+    """Where a journal may be made."""
+    caplog.set_level(logging.CRITICAL)
     yield tmp_path / "actions.db"
     Journal(tmp_path / "actions.db").close()
