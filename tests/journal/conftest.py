@@ -15,7 +15,7 @@ from .actions import failing, trail
 
 @pytest.fixture(autouse=True)
 def afresh() -> Iterator[None]:
-    """Forget, for each test, what the shared actions did and were told to do by the ones before: their order is no one's."""
+    """Forget what the shared actions did, and were told to do, in the tests before, in whatever order these ran."""
     trail.clear()
     failing.clear()
     yield
