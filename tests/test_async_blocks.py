@@ -286,6 +286,28 @@ def test_commit_hooks_may_be_async_and_all_of_them_run_outside_the_block(library
 
 
 @everywhere
+def test_an_async_hook_may_register_another_one(library: Library) -> None:
+    stage = Stage(library)
+
+    async def hook(name: str) -> None:
+        await library.checkpoint()
+        stage.say(name)
+
+    async def main() -> None:
+        async with transaction() as q:
+
+            async def first() -> None:
+                await hook("first")
+                q.on_commit(hook, "third")
+
+            q.on_commit(first)
+            q.on_commit(hook, "second")
+
+    library.run(main)
+    assert stage.told == "first second third"
+
+
+@everywhere
 def test_a_decorated_function_opens_a_block_for_each_call_and_is_called_again(library: Library) -> None:
     stage = Stage(library)
 

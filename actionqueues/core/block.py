@@ -247,16 +247,23 @@ class Block(_Rare):
 
     # -- what stands in it
 
-    def here(self) -> Log:
-        """The log in this block that what is done here belongs to: that of the context, if it is in this block."""
+    def here(self, what: str = "what was called") -> Log:
+        """The log in this block that what is done here belongs to: that of the context, if it is in this block.
+
+        Raises:
+            TransactionClosed: if there is none any more, as where another thread has just ended the block.
+        """
+        own = self.log
+        if own is ENDED:
+            raise TransactionClosed(what, self.label, self.state)
         log = found = get_current()
-        while log is not None and log is not self.log:
+        while log is not None and log is not own:
             log = log.up
         if log is None:
-            return self.log
-        while found is not None and found is not self.log and found.block is not self and found.block.left:
+            return own
+        while found is not None and found is not own and found.block is not self and found.block.left:
             found = found.up  # this code has outlived it
-        return self.log if found is None else found
+        return own if found is None else found
 
     def put(self, log: Log, entry: Any) -> None:
         """Put a record or a mark into a log of this block, whichever thread this is."""

@@ -143,7 +143,7 @@ class Face(Adding):
             self._check_async(fn)
             awaiting = cast("Callable[P, Awaitable[object]]", fn)
             return cast("R", self._run_async(awaiting, *args, **kwargs))
-        here, thread = place_for_another_thread(block.here()), get_ident()
+        here, thread = place_for_another_thread(block.here(f"run({display_name(fn)})")), get_ident()
         if here.thread == thread:
             return _called_in(here, fn, *args, **kwargs)
         log = new_log(here, here.block, thread, direct=block.direct)
@@ -172,7 +172,7 @@ class Face(Adding):
 
     def _check_async(self, fn: object) -> None:
         block = self._block
-        if is_async(fn) and not (block.awaits and block.here().block.awaits):
+        if is_async(fn) and not (block.awaits and (block.log is ENDED or block.here().block.awaits)):
             raise AsyncActionInSyncBlock(display_name(fn), block.label)
 
     def _must_be_open(self, what: str) -> None:
@@ -180,7 +180,7 @@ class Face(Adding):
         if block.state is TransactionState.NEW:
             raise IllegalOperation(f"use {block.label}", "it has not been entered", "write `with transaction() as q:`")
         if block.state is not _OPEN or what != "rollback()":
-            raise_late(block.refuse(block.here(), what))
+            raise_late(block.refuse(block.here(what), what))
         if undoing.get() is not None and get_current() is None:
             advice = "a handler only undoes; it may open a transaction of its own"
             raise IllegalOperation(f"use {block.label}", "a rollback handler of a step in it is running", advice)

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import weakref
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from types import FrameType
 from typing import Any
@@ -365,3 +365,43 @@ def test_a_task_that_outlives_its_block_makes_no_steps_whatever_it_has_done_befo
 
     library.run(main)
     assert stage.told == ""
+
+
+class Delayed:
+    """A function that is looked at before it is called, which takes until the block has ended."""
+
+    def __init__(self) -> None:
+        self.looked_at, self.ended = threading.Event(), threading.Event()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__call__":
+            self.looked_at.set()
+            assert self.ended.wait(30)
+        return super().__getattribute__(name)
+
+    def __call__(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("method", ["run", "on_rollback", "on_commit"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_thread_that_looks_at_a_function_while_the_block_ends_comes_too_late(method: str, fails: bool) -> None:
+    delayed, raised = Delayed(), list[BaseException]()
+
+    def late() -> None:
+        try:
+            getattr(q, method)(delayed)
+        except BaseException as error:
+            raised.append(error)
+
+    with suppress(Boom), transaction("short") as q:
+        do("a")
+        thread = threading.Thread(target=late)
+        thread.start()
+        assert delayed.looked_at.wait(30)
+        if fails:
+            raise Boom
+    delayed.ended.set()
+    thread.join()
+    assert isinstance(raised[0], TransactionClosed)
+    assert f"came too late: the transaction 'short' is {'rolled back' if fails else 'committed'}" in str(raised[0])
