@@ -151,7 +151,7 @@ class Block(_Rare):
     def _nest(self, around: Log | None, log: Log) -> None:
         """Become a savepoint of the block around, if that is wanted."""
         if self.parent is not None:  # a savepoint by name, wherever in that block
-            around = self.parent.here()
+            around = self.parent.here(self.label)
             raise_late(self.parent.refuse(around, self.label))
         while around is not None:
             owner: Owner = around.block.real
@@ -255,7 +255,7 @@ class Block(_Rare):
         """
         own = self.log
         if own is ENDED:
-            raise TransactionClosed(what, self.label, self.state)
+            raise_late(self.refuse(own, what))
         log = found = get_current()
         while log is not None and log is not own:
             log = log.up
