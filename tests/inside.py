@@ -5,10 +5,18 @@ from __future__ import annotations
 from contextvars import ContextVar, copy_context
 from typing import Any
 
+import pytest
+
 #: What waits, and what tells the time, by the names under which `monkeypatch.setattr` finds them.
 SLEEP = "actionqueues.core.drivers.sleep"
 CLOCKS = tuple(f"actionqueues.core.{name}.monotonic" for name in ("attempts", "definition", "queue"))
 SET_HANDLER = "actionqueues.core.interrupts.set_handler"
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let who waits look again, and log what is waited for, after milliseconds and not after seconds."""
+    monkeypatch.setattr("actionqueues.core.drivers._LONG", 0.03)
+    monkeypatch.setattr("actionqueues.core.drivers._LOOK", 0.01)
 
 
 def _ours() -> list[tuple[ContextVar[Any], Any]]:

@@ -183,8 +183,7 @@ def _definition_of_object(action: Any) -> Definition:
         refuse_lazy(method, display_name(method), _PLAIN)
     definition = Definition(_execute, name=display_name(cls))
     definition.is_object, definition.parameters, definition.run = True, OBJECT, _execute
-    # An action object has no signature to make it from:
-    definition.enter = lambda *args, **_: [PENDING, definition, *args]  # type: ignore[method-assign]
+    definition.enter = lambda *args, **_: [PENDING, definition, *args]  # type: ignore[method-assign] # without a frame
     handler = definition.handler = Handler(_rollback)
     handler.call = _rollback  # type: ignore[method-assign] # sooner
     definition.is_async = is_async(action.execute)

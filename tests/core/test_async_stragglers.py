@@ -18,9 +18,9 @@ from actionqueues import (
     action,
     transaction,
 )
-from actionqueues.core import drivers
 from tests.async_library import Library, everywhere, in_asyncio, outcome_of
 from tests.async_stage import Boom, Stage, boom, mark, put
+from tests.inside import impatient
 
 
 @in_asyncio
@@ -59,8 +59,7 @@ def test_a_long_wait_is_logged_with_what_it_waits_for(
     library: Library, ends: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage = Stage(library)
-    monkeypatch.setattr(drivers, "_LONG", 0.03)
-    monkeypatch.setattr(drivers, "_LOOK", 0.01)
+    impatient(monkeypatch)
 
     async def main() -> None:
         wait, there, go_on = stage.waiting()

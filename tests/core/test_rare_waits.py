@@ -22,6 +22,7 @@ from actionqueues import (
 from actionqueues.core import drivers, waiting
 from tests.async_library import Library, everywhere, in_asyncio, in_trio, outcome_of
 from tests.async_stage import Boom, Stage, boom, nest, put
+from tests.inside import impatient
 
 from .doing import do, done
 
@@ -32,8 +33,7 @@ def nothing_done() -> None:
 
 
 def test_a_long_wait_for_a_thread_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(drivers, "_LONG", 0.03)
-    monkeypatch.setattr(drivers, "_LOOK", 0.01)
+    impatient(monkeypatch)
     there = threading.Event()
 
     def wait_to_be_told_of() -> None:
@@ -239,8 +239,7 @@ def test_waiting_in_a_cancelled_scope_does_not_spin(
 ) -> None:
     import trio
 
-    monkeypatch.setattr(drivers, "_LONG", 0.03)
-    monkeypatch.setattr(drivers, "_LOOK", 0.01)
+    impatient(monkeypatch)
     there = threading.Event()
 
     def slow() -> None:
