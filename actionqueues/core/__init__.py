@@ -1,7 +1,7 @@
 """How it works inside: the page to read first.
 
-One idea carries everything (R20 of the rules that README states): *a log is a list of what was started, in order of
-start; an entry is a step or another log.*  Undo goes backwards, and what an entry contains goes with it, first.
+One idea carries everything: *a log is a list of what was started, in order of start; an entry is a step or another
+log.*  Undo goes backwards, and what an entry contains goes with it, first.
 
 **How a call becomes a record.**  `@action` (`action.py`) makes a `Definition` of a function (`definition.py`), which
 reads its signature (`signature.py`) and has frames generated that take exactly those parameters (`frames.py`).  Calling
@@ -28,9 +28,9 @@ error is a value there: the engine returns it, and the shells (`transaction.py`,
 checks it; `queue.py` binds steps for later, `hooks.py` calls what comes after.  The journal and fault sweeps are
 attached at one seam, `watch.py`; a block that nobody watches pays nothing for it.
 
-Where each rule lives: order of the queue and of undoing (R1, R2, R14, R20) `log.py`, `engine.py`; failures of undos
-(R3, R13, R16) `engine.py`; retries (R4, R18) `attempts.py`, `calls.py`; legal states (R5) `states.py`; blocks and their
-ends (R7, R9, R17, R20b, R23) `block.py`, `ending.py`, `face.py`; queued steps (R8) `queue.py`; undo at once (R10)
-`calls.py`; handlers (R11) `handler.py`; steps (R12) `step.py`, `current.py`; hooks (R15) `hooks.py`; async and threads
-(R19, R20a, R21, R24) `calls.py`, `waiting.py`, `drivers.py`, `tasks.py`; interrupts (R22) `interrupts.py`.
+Where each rule lives: order of the queue and of undoing, `log.py` and `engine.py`; failures of undos, and what is left,
+`engine.py`; retries, `attempts.py` and `calls.py`; legal states, `states.py`; blocks, savepoints and their ends,
+`block.py`, `ending.py`, `face.py`; queued steps, `queue.py`; undo at once, `calls.py`; what handlers are given,
+`handler.py`; what steps tell, `step.py`, `current.py`; hooks, `hooks.py`; async and threads, `calls.py`, `waiting.py`,
+`drivers.py`, `tasks.py`; interrupts, `interrupts.py`.
 """
