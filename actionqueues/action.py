@@ -1,21 +1,23 @@
 """`action`: the decorator that makes a step of a function, and `Action`, the base class of the classic API.
 
-Stands on definitions and on what generated frames call (`core/drivers.py`).  Used by programs.
+Stands on definitions and on what generated frames call (`core/exits.py`).  Used by programs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
+from functools import partial
 from math import inf
-from types import MethodType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
+from .core.binding import NoAction, become_method, getter
 from .core.definition import Definition, all_definitions, definition_behind, function_in
-from .core.drivers import EXITS
-from .core.signature import display_name, is_async, refuse_lazy
-from .errors import NoTransaction
-from .retry import Policy, check_policy
+from .core.exits import EXITS
+from .core.handler import in_line
+from .core.options import check_options, known_options
+from .core.signature import display_name, is_async, refuse_lazy, text_of
+from .retry import Policy, check_policy, refuse_on_result
 
 if TYPE_CHECKING:
 
@@ -55,6 +57,8 @@ class Action:
 
 
 _Action = Action
+_proxy: Any = _Proxy.__new__
+_wrap: Any = _Proxy.__init__
 _MISSING: Any = object()
 
 
@@ -65,10 +69,11 @@ class _Options(TypedDict, total=False):
     transaction_required: bool
     name: str | None
     aliases: tuple[str, ...]
+    undo: Callable[..., object] | None
 
 
 _FLAGS = ("irreversible", "read_only", "transaction_required")
-_DEFAULTS = {"retry": None, **dict.fromkeys(_FLAGS, False), "timeout": None, "name": None, "aliases": ()}
+_DEFAULTS = {"retry": None, **dict.fromkeys(_FLAGS, False), "timeout": None, "name": None, "aliases": (), "undo": None}
 
 
 class _Anything:
@@ -86,19 +91,23 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         @create_user.rollback
         def delete_user(db, result): ...
 
+    What exists already becomes one in line: ``action(os.mkdir, undo=os.rmdir)(path)``.
+
     It works on functions and methods, on class methods and static methods in either order of decorators, and on any
-    other callable.
+    other callable that is no class.
 
     Args:
         retry: a `Retry`, or any ``(attempt, error) -> seconds | None``, that says when a failed step is made again;
             outside any block, where there are no steps, it is not asked.
         irreversible: it cannot be undone; a rollback that has to leave it says so, and lists it in ``q.report.left``.
         read_only: it changes nothing, so there is nothing to undo.
-        transaction_required: raise `NoTransaction` when it is called outside any block.
+        transaction_required: raise `NoTransaction` when it is called outside any block; for all actions of a program
+            there is `require_transactions`.
         timeout: seconds after which an attempt of an async action is given up with `TimeoutError`.  What it has done by
             then is unknown, so its handler is called.
         name: what it is called in messages and in a journal, where it is ``module:qualname`` otherwise.
         aliases: the names under which it was recorded in a journal before it was renamed.
+        undo: its rollback handler, as `rollback` takes it.
 
     Raises:
         TypeError: for a function or options that cannot work, when it is decorated.
@@ -108,7 +117,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     Action: TypeAlias = _Action
 
     @overload
-    def __new__(cls, fn: Callable[P, R], /) -> action[P, R]: ...
+    def __new__(cls, fn: Callable[P, R], /, *, timeout: None = ..., **options: Unpack[_Options]) -> action[P, R]: ...
     @overload
     def __new__(cls, /, *, timeout: None = ..., **options: Unpack[_Options]) -> _Decorator: ...
     @overload
@@ -117,20 +126,15 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         options = _checked(options)
         if fn is _MISSING:
             return partial(cls, **options)
+        undo = options.pop("undo")
         definition = _define(function_in(fn, "@action takes", "; options go by keyword: @action(retry=...)"), **options)
-        function, required = definition.function, options["transaction_required"]
-        call: Any = definition.generate(partial(_refuse, definition.name) if required else function, EXITS)
-        update_wrapper(call, function)
-        call.__actionqueues__ = definition
-        # The proxy shows the user's function; calling it calls the generated frame.  A class for each action, since
-        # `__get__` is on the way of each call of a method, and attributes of a proxy cost more than all the rest of it.
-        namespace: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__actionqueues__": definition}
-        namespace["__doc__"] = property(lambda _self: function.__doc__)
-        namespace["__call__"] = staticmethod(call)
-        namespace["__get__"] = _getter(call, fn, definition.is_async)
-        own: Any = type("action", (cls,), namespace)
-        made: Any = super().__new__(own)
-        made._self_definition = definition
+        function = definition.function
+        if type(function) is FunctionType and isinstance(vars(function).get("rollback", NoAction("")), NoAction):
+            function.__dict__["rollback"] = NoAction(definition.name)  # whatever copies its attributes is no action
+        definition.generate(EXITS)
+        made = _showing(fn, cls, definition)
+        if undo is not None:
+            made.rollback(in_line(undo, definition.parameters))
         return made
 
     if TYPE_CHECKING:
@@ -140,7 +144,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     else:  # see `_Proxy`
 
         def __init__(self, /, *_args, **_options):
-            super().__init__(self._self_definition.function)  # `__new__` has done the rest
+            """Nothing: `__new__` has done it."""
 
         def __init_subclass__(cls, **options):
             if "__actionqueues__" not in vars(cls):
@@ -161,9 +165,21 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             if name == "rollback":
                 advice = f"{self.__name__}.rollback(handler)"
                 raise AttributeError(f"{self!r} takes its rollback handler by a call: {advice}")
-            setattr(self._self_definition.function, name, value)
-            if name in WRAPPER_ASSIGNMENTS:  # bound methods show those of the frame
-                setattr(self._self_definition.frame, name, value)
+            self._self_definition.show(name, value)
+            if self.__wrapped__ is not self._self_definition.function:  # a class method, or a static one
+                setattr(self.__wrapped__, name, value)
+
+        def __delattr__(self, name):
+            self._self_definition.hide(name)
+            if self.__wrapped__ is not self._self_definition.function:
+                delattr(self.__wrapped__, name)
+
+        def __set_name__(self, owner, name):
+            if self.__wrapped__ is self._self_definition.function:
+                become_method(self._self_definition, owner, name)
+
+        def _ipython_display_(self):  # whose printer would take it for a function
+            print(repr(self))  # noqa: T201 - what IPython asks for
 
         def __dir__(self):
             return [*dir(self._self_definition.function), "landed", "rollback"]
@@ -195,6 +211,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     def rollback(self, handler: H, /) -> H: ...
     @overload
     def rollback(self, /, *, retry: Policy | None) -> Callable[[H], H]: ...
+    @known_options("rollback()")
     def rollback(self, handler: Any = _MISSING, /, *, retry: Any = _MISSING) -> Any:
         """Make a function the rollback handler of this action, and return it unchanged.
 
@@ -225,7 +242,8 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             raise TypeError(f"{definition.name} is declared {option}=True, so it can have no rollback handler")
         retry = None if retry is _MISSING else retry
         if retry is not None:
-            check_policy(retry, f"{definition.name}.rollback(retry=...)")
+            where = f"{definition.name}.rollback(retry=...)"
+            refuse_on_result(check_policy(retry, where), where, "what undoes tells by an exception that it has not")
         definition.undo_with(definition.bound(handler, "rollback", retry))
         return handler
 
@@ -252,10 +270,10 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     __copy__ = __deepcopy__
 
     def __reduce_ex__(self, protocol: object) -> str:
-        name = getattr(self._self_definition.function, "__qualname__", None)
+        name = text_of(self._self_definition.function, "__qualname__", None)
         if name is None:
             raise TypeError(f"cannot pickle {self!r}: only a function is pickled, by its qualified name")
-        return str(name)
+        return name
 
     def __repr__(self) -> str:
         definition = self._self_definition
@@ -276,11 +294,27 @@ if TYPE_CHECKING:
         def __call__(self, fn: Callable[P2, Coroutine[Any, Any, R2]], /) -> action[P2, Coroutine[Any, Any, R2]]: ...
 
 
+def _showing(shown: object, cls: type, definition: Definition) -> Any:
+    """The action of a definition, which shows itself as a function, or as a class method or static method of it."""
+    # The proxy shows what was decorated; calling it calls the generated frame.  A class for each action, since
+    # `__get__` is on the way of each call of a method, and attributes of a proxy cost more than all the rest of it.
+    frame: Any = definition.frame
+    namespace: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__actionqueues__": definition}
+    namespace["__doc__"] = property(lambda _self: definition.doc)
+    namespace["__call__"] = staticmethod(frame)
+    kind: type[object] = type(shown)
+    # What a static method gives is a function, as the action of that is.
+    inner = _showing(definition.function, cls, definition) if isinstance(shown, staticmethod) else None
+    namespace["__get__"] = getter(definition, kind, inner)
+    made = _proxy(type("action", (cls,), namespace))
+    made._self_definition = definition
+    _wrap(made, shown)
+    return made
+
+
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """All options, if those that were given exist and make sense."""
-    unknown = [name for name in options if name not in _DEFAULTS]
-    if unknown:
-        raise TypeError(f"@action has no option {unknown[0]!r}; its options are {', '.join(_DEFAULTS)}")
+    check_options("@action", options, _DEFAULTS)
     options = {**_DEFAULTS, **options}
     if options["retry"] is not None:
         check_policy(options["retry"], "@action(retry=...)")
@@ -305,6 +339,11 @@ def _define(function: Any, *, timeout: float | None, name: str | None, **options
     """The definition of an action with these options, or the reason why it can be none."""
     if definition_behind(function) is not None:
         raise TypeError(f"{display_name(function)} is an action already: decorate it once")
+    if isinstance(function, type):
+        raise TypeError(
+            f"@action takes a function, not the class {display_name(function)}, which isinstance(), except and pickle "
+            "need as it is; make an action of a function that makes one, or of functools.partial(it)"
+        )
     refuse_lazy(function, display_name(function), "make an action of what is done for each item, or on entering")
     if timeout is not None and not is_async(function):
         raise TypeError(
@@ -317,36 +356,10 @@ def _define(function: Any, *, timeout: float | None, name: str | None, **options
     definition = Definition(function, name=name)
     definition.given_name, definition.timeout = name, timeout
     definition.retry, definition.aliases = options["retry"], tuple(options["aliases"])
-    definition.irreversible, definition.read_only = options["irreversible"], options["read_only"]
+    for flag in _FLAGS:
+        setattr(definition, flag, options[flag])
     return definition
 
 
 def _place(function: object) -> str:
-    return f"{getattr(function, '__module__', None)}:{getattr(function, '__qualname__', None)}"
-
-
-def _getter(call: Callable[..., Any], fn: object, is_async: bool) -> Callable[..., object]:
-    """The `__get__` of an action: bound methods are those of its generated frame.
-
-    Those of an async one are bound to the action itself, which `inspect.iscoroutinefunction` knows to be async.
-    """
-
-    def get(self: object, instance: object, _owner: object = None) -> object:
-        return self if instance is None else MethodType(call, instance)
-
-    def get_async(self: Any, instance: object, _owner: object = None) -> object:
-        return self if instance is None else MethodType(self, instance)
-
-    def get_class(_self: object, instance: object, owner: object = None) -> object:
-        return MethodType(call, type(instance) if owner is None else owner)
-
-    def get_static(self: object, _instance: object, _owner: object = None) -> object:
-        return self
-
-    if isinstance(fn, classmethod | staticmethod):
-        return get_static if isinstance(fn, staticmethod) else get_class
-    return get_async if is_async else get
-
-
-def _refuse(name: str, *_args: object, **_kwargs: object) -> None:
-    raise NoTransaction(name)
+    return f"{text_of(function, '__module__', None)}:{text_of(function, '__qualname__', None)}"

@@ -13,6 +13,7 @@ from .aqstatemachine import AQStateMachine
 from .core.definition import Definition
 from .core.drivers import drive, pause
 from .core.engine import Rollback
+from .core.frames import place_of_caller
 from .core.interrupts import protected_from_start
 from .core.log import Log, Owner, get_current, new_log, set_current
 from .core.queue import Adding, is_action_class, refuse_async, run_queued
@@ -21,7 +22,7 @@ from .core.states import QueueState, StepState
 from .core.step import DEFINITION, PENDING, VALUES, Step
 from .core.waiting import waited_for
 from .core.watch import SEAM
-from .errors import ActionRetryException, IllegalOperation
+from .errors import ActionRetryException, IllegalOperation, TransactionClosed
 from .report import Report
 
 __all__ = ["ActionQueue", "ActionRetryException"]
@@ -48,7 +49,11 @@ class _Executed(Owner):
         return self._machine.state
 
     def refuse(self, log: Log, what: str) -> BaseException | None:
-        return None if self.state is QueueState.EXECUTE else super().refuse(log, what)
+        if self.state is QueueState.EXECUTE:
+            return None
+        how = "has been executed" if self.state is QueueState.EXECUTE_COMPLETE else "has been rolled back"
+        advice = "call it while that executes, or in a transaction of its own"
+        return TransactionClosed(what, self.label, self.state, how=how, advice=advice)
 
 
 class ActionQueue(Adding):
@@ -90,13 +95,16 @@ class ActionQueue(Adding):
             if len(args) == 1 and not kwargs and self._state_machine.state is QueueState.ADD:
                 definition = self._classes.get(type(args[0]))
             if definition is None:
-                return Adding.add(self, *args, **kwargs)
+                step = Adding.add(self, *args, **kwargs)
+                step._queued = place_of_caller()
+                return step
             step = _new(Step)
             step._record = [PENDING, definition, args[0]]
             step._state = _QUEUED
             step._fill = False
             step.attempts = 0
             step._tries = step._key = step._saved = step.error = None
+            step._queued = place_of_caller()
             self._actions.append(step)
             return step
 
@@ -189,7 +197,7 @@ class ActionQueue(Adding):
         yield from rollback.to_its_end(lambda: rollback.unwind(self._log))
         if rollback.guard.broken is not None:
             rollback.abandon(self._log)
-        rollback.note_on(None)
+        rollback.log_left()
         if self.state is QueueState.ROLLBACK:  # pragma: no branch - otherwise an interrupt came after that
             self._state_machine.transition_to_rollback_complete()
         return rollback.interrupt()

@@ -6,23 +6,31 @@ Stands on drivers and policies.  Used by `transaction()`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import wrapt
 
 from .core.attempts import Attempts
 from .core.definition import function_in
 from .core.drivers import pause, pause_async
-from .core.signature import display_name, is_async, refuse_lazy
+from .core.signature import display_name, is_async, refuse_lazy, unawaited
 from .core.states import TransactionState
+from .core.telling import NOT_AGAIN
 from .core.text import add_note
 from .errors import TransactionDoomed
 from .retry import Policy
 
-__all__ = ["in_transaction"]
+if TYPE_CHECKING:
+    _Static = staticmethod[..., Any]
+else:
+    _Static = staticmethod
+
+__all__ = ["NotCalled", "in_transaction"]
 
 F = TypeVar("F", bound=Callable[..., object])
 _Arguments = tuple[Any, ...]
+_ROLLED_BACK = (TransactionState.ROLLED_BACK, TransactionState.ROLLED_BACK_WITH_FAILURES)
 
 
 def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None) -> F:
@@ -47,9 +55,15 @@ def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None)
             block = named()
             try:
                 with block:
-                    return wrapped(*args, **kwargs)
+                    result: Any = wrapped(*args, **kwargs)
+                    if type(result) is CoroutineType:
+                        raise unawaited(result, plain, name)
+                    return result
             except BaseException as error:
-                if attempts is None or not _undone(block, error) or not attempts.another(error):
+                if attempts is None:
+                    raise
+                if not _again(block, error, attempts):
+                    attempts.raise_instead()
                     raise
             pause(attempts.wait)
 
@@ -61,7 +75,10 @@ def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None)
                 async with block:
                     return await wrapped(*args, **kwargs)
             except BaseException as error:
-                if attempts is None or not _undone(block, error) or not attempts.another(error):
+                if attempts is None:
+                    raise
+                if not _again(block, error, attempts):
+                    attempts.raise_instead()
                     raise
             await pause_async(attempts.wait)
 
@@ -80,9 +97,35 @@ class _Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # pyright: i
     __copy__ = __deepcopy__
 
 
-def _undone(block: Any, error: BaseException) -> bool:
-    """Whether it has been undone completely: only then may it be done again."""
-    left = [step.name for step in block.report.left]
-    if left:
-        add_note(error, f"not called again, because something was left behind: {', '.join(left)}")
-    return block.state is TransactionState.ROLLED_BACK and not left and not isinstance(error, TransactionDoomed)
+class NotCalled(_Static):
+    """The function `transaction`, which is no block, and says so where it is entered as one.
+
+    A static method, since a call of one goes through C alone: a `__call__` in Python would cost another frame.
+    """
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("`with transaction` enters no block: call it, `with transaction() as q:`")
+
+    def __exit__(self, *_: object) -> NoReturn:
+        raise AssertionError  # pragma: no cover - it has never been entered
+
+    def __aenter__(self) -> NoReturn:
+        raise TypeError("`async with transaction` enters no block: call it, `async with transaction() as q:`")
+
+    __aexit__ = __exit__
+
+    def __reduce__(self) -> str:
+        return self.__func__.__name__
+
+    def __repr__(self) -> str:
+        return repr(self.__func__)
+
+
+def _again(block: Any, error: BaseException, attempts: Attempts) -> bool:
+    """Whether the call is to be made again: the policy wants it, and everything that the last one did is undone."""
+    if block.state not in _ROLLED_BACK or not attempts.another(error):
+        return False
+    if not block.report.clean:
+        add_note(error, NOT_AGAIN)
+        return False
+    return block.state is TransactionState.ROLLED_BACK and not isinstance(error, TransactionDoomed)

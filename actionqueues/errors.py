@@ -7,18 +7,22 @@ All derive from `ActionQueuesError`, except those that user code raises itself (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from .core.text import listed
 
 __all__ = [
     "ActionQueuesError",
     "ActionRetryException",
     "AsyncActionInSyncBlock",
     "CommitHookFailed",
+    "CoroutineNotAwaited",
     "IllegalOperation",
     "NestedTransaction",
     "NoTransaction",
     "NotLanded",
+    "RetryError",
     "RollbackConflict",
     "RollbackFailed",
     "TransactionClosed",
@@ -28,6 +32,8 @@ __all__ = [
 
 class ActionQueuesError(Exception):
     """Base of what this package raises on its own account; catch it to catch all of them."""
+
+    _retried: ClassVar[bool] = True  # whether a policy is asked about it: another attempt may do better
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({str(self)!r})"  # as in notes and reports; its args are not what it says
@@ -52,10 +58,10 @@ class IllegalOperation(ActionQueuesError, AssertionError):
 
 @dataclass(eq=False, repr=False)
 class NoTransaction(ActionQueuesError, RuntimeError):
-    """What needs a block was called outside any: an ``@action(transaction_required=True)``, or `current_step()` where
-    no step is running.
+    """What needs a block was called outside any: an ``@action(transaction_required=True)``, any action in a program
+    that says `require_transactions()`, or `current_step()` where no step is running.
 
-    Nothing has run.  Call it inside ``with transaction():``.
+    Nothing has run.  Call it inside ``with transaction():``; a thread comes into a block by ``q.run``.
     """
 
     name: str  #: what was called
@@ -89,7 +95,7 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
     """A step was called, added or registered in a transaction that has already ended or is ending.
 
     Its body has not run, so there is nothing to undo.  It happens after ``q.rollback()``, and to code that outlives the
-    block: a callback, a thread, a task.  Do the work before the block ends, or open a transaction of its own for it.
+    block: a callback, a thread, a task.  Do the work before that, or open a transaction of its own for it.
 
     In trio it is also what the caller of a step sees that was running in another task while the block
     failed.  It has been cancelled and is undone with the block, but the cancellation is not one of the caller's scopes.
@@ -99,14 +105,14 @@ class TransactionClosed(ActionQueuesError, RuntimeError):
     transaction: str  #: the transaction
     state: str  #: how that transaction ended, or that it is ending
     cancelled: bool = False  #: whether it was running, and was cancelled
+    how: str = ""  #: what came before, if `state` does not tell all: such as ``"was rolled back by q.rollback()"``
+    advice: str = "call it before the block ends, or in a transaction of its own"  #: what to do instead
 
     def __str__(self) -> str:
         if self.cancelled:
             return f"{self.what} was cancelled: {self.transaction} is {self.state}, and it is undone with that"
-        return (
-            f"{self.what} came too late: {self.transaction} is {self.state}, and nothing was run; call it before the "
-            "block ends, or in a transaction of its own"
-        )
+        how = self.how or f"is {self.state}"
+        return f"{self.what} came too late: {self.transaction} {how}, and nothing was run; {self.advice}"
 
 
 @dataclass(eq=False, repr=False)
@@ -131,7 +137,7 @@ class TransactionDoomed(ActionQueuesError, RuntimeError):
             return f"{self.transaction} could not commit: it has been undone with the block around it, which failed"
         return (
             f"{self.transaction} was rolled back instead of committed, because an undo inside it had failed: "
-            f"{', '.join(self.steps)}; see q.report.failures, and put right by hand what they left"
+            f"{listed(self.steps)}; see q.report.failures, and put right by hand what they left"
         )
 
 
@@ -148,6 +154,62 @@ class AsyncActionInSyncBlock(ActionQueuesError, TypeError):
 
     def __str__(self) -> str:
         return f"{self.name} is async, and {self.where} cannot await it; {self.advice}"
+
+
+@dataclass(eq=False, repr=False)
+class CoroutineNotAwaited(ActionQueuesError, TypeError):
+    """What is no ``async def`` has returned a coroutine, which nobody would have awaited.
+
+    Mostly it is a plain function around an ``async def``: a decorator, a ``lambda``.  The step, hook or undo has
+    failed: what the plain function did itself is undone, the coroutine has been closed and has done nothing, and no
+    policy tries again.  `AsyncActionInSyncBlock` is its neighbour for what is known to be async before it is called.
+    """
+
+    name: str  #: what has returned it
+    coroutine: str  #: the ``async def`` whose coroutine it is
+    _retried = False  # as a class attribute: another attempt would return another one
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} returned a coroutine of {self.coroutine}, which nobody awaits: make it an `async def` that "
+            "awaits it, or mark it as one, with functools.wraps and inspect.markcoroutinefunction (Python 3.12)"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class RetryError(ActionQueuesError):
+    """The last result that ``Retry(on_result=...)`` was given was not what it waits for, and the policy has given up.
+
+    It is the error of the step like any other: that is undone at once, and its handler is given this result.  What an
+    action raises itself comes out itself, and never as this.
+    """
+
+    name: str  #: the action
+    result: Any  #: what it has returned last
+    attempts: int = 0  #: how many attempts were made; 0 as long as the policy has not given up
+
+    #: What the predicate has said: how many seconds to wait, True, or what it has raised.
+    _answer: Any = field(default=True, init=False)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it still asks the policy for another attempt."""
+        return not self.attempts
+
+    def wait(self) -> float | None:
+        """How many seconds to wait, if the predicate has said that; raise what it has raised."""
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return None if self._answer is True else self._answer
+
+    def __str__(self) -> str:
+        try:
+            result = repr(self.result)
+        except Exception:
+            result = f"<{type(self.result).__qualname__}, whose repr() fails>"
+        result = result if len(result) <= 200 else f"{result[:200]}..."
+        made = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        return f"{self.name} was not done after {made}: the last one returned {result}"
 
 
 class _Several(ActionQueuesError, ExceptionGroup[Exception]):

@@ -34,5 +34,8 @@ class DoublingBackoffExceptionFactory:
             wait = self._ms_backoff
             self._executed_retries += 1
             self._ms_backoff *= 2
-            raise ActionRetryException(wait)
+            again = ActionRetryException(wait)
+            if original_exception is not None:
+                again.__cause__ = original_exception  # what goes on if a policy does not grant it
+            raise again
         raise Exception() if original_exception is None else original_exception

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from .core.step import Step
-from .core.text import shown
+from .core.text import listed, shown
 
 __all__ = ["HookFailure", "Report", "UndoFailure"]
 
@@ -45,6 +45,9 @@ class Report:
         hook_failures: commit hooks that raised (`HookFailure`).
         journal_failures: what has kept the journal from recording it; everything else went on from memory.
         hooks_not_run: the names of commit hooks that were not called, because a third Ctrl-C cut that short.
+        never_awaited: the names of async actions that were called, and not awaited by the end of the block, so that
+            nothing of them has run.  With a journal, in trio, and in the debug mode of asyncio; otherwise Python's own
+            `RuntimeWarning` is all that tells of them, since counting costs each step.
     """
 
     __module__ = "actionqueues"
@@ -58,9 +61,11 @@ class Report:
     dropped = cached_property[list[Step[Any]]](lambda _self: [])
     hook_failures = cached_property[list[HookFailure]](lambda _self: [])
     hooks_not_run = cached_property[list[str]](lambda _self: [])
+    never_awaited = cached_property[list[str]](lambda _self: [])
     journal_failures = cached_property[list[Exception]](lambda _self: [])
 
     _included = False  # in that of the transaction around it
+    _cut_short = ""  # by what, if steps were abandoned
 
     def __init__(self, name: str, state: str) -> None:
         self.name = name
@@ -93,10 +98,11 @@ class Report:
         """Take over what happened in a savepoint that is now over; called again, it does nothing."""
         if inner._included:
             return
-        for attribute in ("_undone", "failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped"):
+        kept = ("failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped", "never_awaited")
+        for attribute in ("_undone", *kept):
             if attribute in vars(inner):
                 getattr(self, attribute).extend(getattr(inner, attribute))
-        inner._included = True
+        inner._included, self._cut_short = True, inner._cut_short or self._cut_short
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data, fit for JSON; errors as text."""
@@ -106,23 +112,24 @@ class Report:
         for kind in ("skipped", "not_undone", "abandoned", "dropped"):
             told[kind] = [step.name for step in getattr(self, kind)]
         told["hook_failures"] = [{"hook": name, "error": shown(error)} for name, error in self.hook_failures]
-        told["hooks_not_run"] = list(self.hooks_not_run)
+        told["hooks_not_run"], told["never_awaited"] = list(self.hooks_not_run), list(self.never_awaited)
         told["journal_failures"] = [str(error) for error in self.journal_failures]
         return told
 
     @property
     def outcomes(self) -> str:
-        """What rollbacks have done so far, in words; empty if there was none."""
-        words = [f"{len(self._undone)} undone"] if self._undone else []
-        words += [f"undo of {step.name} failed ({shown(error)})" for step, error in self.failures]
-        words += [f"conflict in {step.name} ({shown(error)})" for step, error in self.conflicts]
+        """What rollbacks have done so far, in words, of very many things the first ones; empty if there was none."""
+        words = [f"{len(self._undone)} undone" if self._undone else ""]
+        words.append(listed(self.failures, lambda each: f"undo of {each.step.name} failed ({shown(each.error)})"))
+        words.append(listed(self.conflicts, lambda each: f"conflict in {each.step.name} ({shown(each.error)})"))
         left = {"skipped": self.skipped, "not undone": self.not_undone, "abandoned": self.abandoned}
         for label, steps in {**left, "never started": self.dropped}.items():
-            words += [f"{label}: {', '.join(step.name for step in steps)}"] if steps else []
-        words += [f"commit hook {name} failed ({shown(error)})" for name, error in self.hook_failures]
-        words += [f"commit hook {name} not run" for name in self.hooks_not_run]
+            words += [f"{label}: {listed(steps, lambda step: step.name)}"] if steps else []
+        words.append(listed(self.hook_failures, lambda each: f"commit hook {each.name} failed ({shown(each.error)})"))
+        words.append(listed(self.hooks_not_run, lambda name: f"commit hook {name} not run"))
+        words += [f"never awaited: {listed(self.never_awaited)}"] if self.never_awaited else []
         words += [f"not recorded ({error})" for error in self.journal_failures[:1]]
-        return ", ".join(words)
+        return ", ".join(filter(None, words))
 
     def __str__(self) -> str:
         outcomes = self.outcomes

@@ -5,23 +5,59 @@ Pure: a policy holds no state of a call, so one object serves any number of them
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import isawaitable, iscoroutine
 from math import inf
-from typing import Any, TypeAlias, cast
+from numbers import Number
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from .errors import ActionRetryException
+from .core.options import known_options
+from .core.signature import code_of, display_name, is_async, refuse_lazy
+from .errors import ActionRetryException, RetryError
 
-__all__ = ["LONGEST_WAIT", "Policy", "Retry", "bounded", "check_policy", "is_made_policy", "next_wait"]
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+__all__ = [
+    "LONGEST_WAIT",
+    "Policy",
+    "Retry",
+    "Verdict",
+    "answer_of",
+    "bounded",
+    "check_policy",
+    "is_made_policy",
+    "next_wait",
+    "refuse_on_result",
+    "result_predicate",
+    "verdict",
+]
 
 #: ``(attempt, error) -> seconds | None``: `attempt` is the number of attempts made so far (1 after the first one has
 #: failed), `error` what the last one raised; None means to give up.
-Policy: TypeAlias = Callable[[int, BaseException], "float | None"]
+Policy: TypeAlias = Callable[[int, BaseException], "float | timedelta | None"]
 
 #: More than a thread can sleep, and longer than anybody means to wait: 31 years.
 LONGEST_WAIT = 1_000_000_000
 
-_On: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]"
+_Answer: TypeAlias = "bool | float | timedelta"
+_On: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], _Answer]"
+
+
+class _Attempts(int):
+    """A number of attempts that nobody has named: of a class of its own, so that `dataclasses.replace` tells it too."""
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+class _Timeout(float):
+    """A time that nobody has named."""
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +70,21 @@ class Retry:
 
     which is the formula, and these are the names and defaults, of the `stamina` library.  No wait is begun that would
     end later than `timeout` seconds after the first attempt was started: then, and after `attempts` attempts, the last
-    error itself is raised, with a note that says how many attempts were made in how long.
+    error itself is raised, with a note that says how many attempts were made in how long, and what ended them.  Of an
+    `ActionRetryException` that was raised ``from`` another error, that one is raised.
+
+    `Retry()` makes 10 attempts within 45 seconds.  Where one of the two bounds is named, the other one is not there
+    unless it is named too: ``Retry(attempts=20)`` makes 20 attempts, however long they take.
+
+    A server that says when to come back is obeyed by a predicate that answers with the seconds::
+
+        def busy(error):
+            return isinstance(error, Busy) and error.retry_after  # seconds, or a timedelta
+
+        @action(retry=Retry(timeout=300, on=busy))
+
+    That is the wait as it stands, without jitter, and beyond `wait_max` too, since coming back sooner would be no use;
+    if it would end after `timeout`, the policy gives up at once.
 
     Args:
         attempts: how many attempts at most, the first one included; None for no limit.
@@ -44,8 +94,13 @@ class Retry:
         wait_jitter: the largest random addition to a wait, in seconds.
         wait_exp_base: the factor from one wait to the next, without the jitter.
         on: which errors are worth another attempt: an exception class, a tuple of them, or a predicate that is given
-            the `Exception`.  `KeyboardInterrupt`, `SystemExit` and cancellations are not, unless a class named here
-            covers them; in a rollback they never are.
+            the `Exception`, and answers with True, False, or the time to wait: seconds, or a `timedelta`.
+            `KeyboardInterrupt`, `SystemExit` and cancellations are not, unless a class named here covers them; in a
+            rollback they never are.
+        on_result: which results are worth another attempt, for polling: a predicate that is given what the action has
+            returned, and answers likewise: ``on_result=lambda job: not job.ready``.  Between attempts the steps that
+            the body has made are undone and the action itself is not, as after an error.  When the policy gives up,
+            the step fails with `RetryError`, and its handler is given that last result.
 
     Raises:
         TypeError, ValueError: for arguments that make no sense, when it is made.
@@ -53,28 +108,57 @@ class Retry:
 
     __module__ = "actionqueues"
 
-    attempts: int | None = 10
-    timeout: float | None = 45.0
+    attempts: int | None = _Attempts(10)
+    timeout: float | None = _Timeout(45.0)
     wait_initial: float = 0.1
     wait_max: float = 5.0
     wait_jitter: float = 1.0
     wait_exp_base: float = 2.0
     on: _On = Exception
+    on_result: Callable[[Any], _Answer] | None = None
+
+    if not TYPE_CHECKING:  # which would take this for what it can be made with
+
+        def __new__(cls, *args, **_options):
+            if args:
+                option = "on" if callable(args[0]) or isinstance(args[0], tuple) else "attempts"
+                shown = display_name(args[0]) if callable(args[0]) else repr(args[0])
+                raise TypeError(f"Retry takes its options by keyword: Retry({option}={shown})")
+            return object.__new__(cls)
 
     def __post_init__(self) -> None:
         _check_bounds("Retry", self.attempts, self.timeout)
+        for one, other in (("attempts", "timeout"), ("timeout", "attempts")):
+            unnamed = isinstance(getattr(self, one), _Attempts | _Timeout)
+            if unnamed and not isinstance(getattr(self, other), _Attempts | _Timeout | None):
+                object.__setattr__(self, one, None)
         for name in ("wait_initial", "wait_max", "wait_jitter", "wait_exp_base"):
             _check_seconds(f"Retry({name}=...)", getattr(self, name))
         if not _is_condition(self.on):
             what = "an exception class, a tuple of them, or a predicate"
             raise TypeError(f"Retry(on=...) must be {what}, not {self.on!r}")
+        given: object = self.on_result
+        if given is not None and not callable(given):
+            what = "a predicate that is given the result"
+            raise TypeError(f"Retry(on_result=...) must be {what}, not {given!r}")
+        for name, predicate in (("on", self.on), ("on_result", self.on_result)):
+            if callable(predicate) and not isinstance(predicate, type):
+                _check_plain(predicate, f"Retry({name}=...)", "(error)" if name == "on" else "(result)")
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
         """Seconds to wait after the `attempt`-th failed attempt, or None to give up.  `timeout` is the caller's."""
         on, wait, base = self.on, self.wait_initial, self.wait_exp_base
         if not _leaves_another(self, attempt):
             return None
-        if not (isinstance(error, on) if isinstance(on, type | tuple) else isinstance(error, Exception) and on(error)):
+        if isinstance(error, RetryError) and error.is_asked:
+            worth_it: bool | float = True
+        elif isinstance(on, type | tuple):
+            worth_it = isinstance(error, on)
+        else:
+            worth_it = isinstance(error, Exception) and answer_of(on, error, "on")
+        if not isinstance(worth_it, bool):
+            return worth_it
+        if not worth_it:
             return None
         import random  # here, because importing it takes longer than importing this package
 
@@ -86,6 +170,60 @@ class Retry:
             return min(self.wait_max, wait * base**half * base ** (attempt - 1 - half) + jitter)
         except OverflowError:
             return self.wait_max
+
+
+if not TYPE_CHECKING:  # pragma: no branch
+    Retry.__init__ = known_options("Retry()")(Retry.__init__)
+
+
+def answer_of(predicate: Callable[[Any], object], about: object, option: str) -> bool | float:
+    """What a predicate of a `Retry` says: whether there is to be another attempt, or after how many seconds.
+
+    Raises:
+        TypeError: if the answer is none.
+    """
+    answer: Any = predicate(about)
+    what = f"{display_name(predicate)}, the predicate of Retry({option}=...), returned"
+    if answer is None:
+        _warn(f"{what} None, which counts as False; let it return True, False, or the seconds to wait", predicate)
+        return False
+    if isinstance(answer, bool):
+        return answer
+    seconds = _seconds(answer, what)
+    if seconds is answer and not isinstance(answer, str | bytes | Number):
+        return bool(answer)  # such as a match of a regular expression
+    return _sleepable(seconds, f"{what} {answer!r}", "neither True nor False nor seconds from 0 up")
+
+
+def _warn(message: str, function: object) -> None:
+    """Warn, and point at where the function is defined."""
+    code = code_of(function)
+    if code is None:
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return
+    module = getattr(function, "__module__", None)
+    warnings.warn_explicit(message, RuntimeWarning, code.co_filename, code.co_firstlineno, module, _warned)
+
+
+_warned: dict[Any, Any] = {}
+
+
+def _seconds(answer: Any, what: str) -> Any:
+    """A `timedelta` as seconds, and anything else as it is; but nobody awaits here."""
+    if isawaitable(answer):
+        if iscoroutine(answer):
+            answer.close()
+        raise TypeError(f"{what} a coroutine, which nothing awaits; make it a plain function")
+    in_seconds = getattr(cast("Any", type(answer)), "total_seconds", None)
+    return answer if in_seconds is None else in_seconds(answer)
+
+
+def _check_plain(function: Callable[..., object], where: str, parameters: str) -> None:
+    """Refuse what gives no answer when it is called."""
+    advice = f"make it a plain function of {parameters}"
+    if is_async(function):
+        raise TypeError(f"{where} is async: {display_name(function)} is asked where nothing is awaited; {advice}")
+    refuse_lazy(function, where, advice)
 
 
 def _is_condition(on: object) -> bool:
@@ -104,7 +242,7 @@ class _Bounded:
     attempts: int | None
     timeout: float | None
 
-    def __call__(self, attempt: int, error: BaseException) -> float | None:
+    def __call__(self, attempt: int, error: BaseException) -> float | timedelta | None:
         return self.policy(attempt, error) if _leaves_another(self, attempt) else None
 
 
@@ -112,6 +250,7 @@ def _leaves_another(policy: Retry | _Bounded, attempt: int) -> bool:
     return policy.attempts is None or attempt < policy.attempts
 
 
+@known_options("bounded()")
 def bounded(policy: Policy, *, attempts: int | None = None, timeout: float | None = None) -> Policy:
     """Put a bound on a policy: `attempts` in all, and `timeout` seconds from the start of the first one.
 
@@ -146,7 +285,22 @@ def check_policy(policy: object, where: str) -> Policy:
         hint = "; make one: Retry(...)" if policy is Retry else ""
         what = "a Retry(...) or a callable (attempt, error) -> seconds or None"
         raise TypeError(f"{where} must be {what}, not {policy!r}{hint}")
+    if not is_made_policy(policy):
+        _check_plain(policy, where, "(attempt, error)")
     return cast("Policy", policy)
+
+
+def result_predicate(policy: Policy | None) -> Callable[[Any], object] | None:
+    """What says which results are worth another attempt, if anything does."""
+    while isinstance(policy, _Bounded):
+        policy = policy.policy
+    return policy.on_result if isinstance(policy, Retry) else None
+
+
+def refuse_on_result(policy: Policy, where: str, why: str) -> None:
+    """Refuse a policy that looks at results, where there is none to look at."""
+    if result_predicate(policy) is not None:
+        raise TypeError(f"{where} cannot have on_result=..., which is for actions: {why}")
 
 
 def is_made_policy(thing: object) -> bool:
@@ -154,8 +308,16 @@ def is_made_policy(thing: object) -> bool:
     return isinstance(thing, Retry | _Bounded)
 
 
-def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed: float) -> float | None:
-    """Seconds until the next attempt, or None if there is to be none.
+class Verdict(NamedTuple):
+    """What a policy says after a failed attempt."""
+
+    wait: float | None  #: seconds until the next attempt, or None if there is to be none
+    why: str = ""  #: why there is none, if that is to be told
+    late: bool = False  #: whether it is because of a time
+
+
+def verdict(policy: Policy | None, attempt: int, error: BaseException, elapsed: float) -> Verdict:
+    """Whether there is to be another attempt.
 
     An `ActionRetryException` asks for an attempt and names the wait; a policy then only decides whether there may be
     another one.  Without a policy it is always granted, and nothing else ever is.  `attempt` attempts have been made,
@@ -167,24 +329,35 @@ def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed
         asked: Any = error.ms_backoff
         seconds = asked / 1000 if isinstance(asked, int | float) else asked
         wait = _sleepable(seconds, f"ActionRetryException was given ms_backoff={asked!r}", "not milliseconds from 0 up")
-    limit = inf
-    while isinstance(policy, Retry | _Bounded):
-        if not _leaves_another(policy, attempt):
-            return None
-        limit = min(limit, inf if policy.timeout is None else policy.timeout)
-        if isinstance(policy, Retry):
-            wait = policy(attempt, error) if wait is None else wait
+    elif isinstance(error, RetryError) and error.is_asked:
+        wait = error.wait()
+    limit, inner = inf, policy
+    while isinstance(inner, Retry | _Bounded):
+        if not _leaves_another(inner, attempt):
+            return Verdict(None, f"attempts={inner.attempts} allows no more")
+        limit = min(limit, inf if inner.timeout is None else inner.timeout)
+        if isinstance(inner, Retry):
+            wait = inner(attempt, error) if wait is None else wait
+            if wait is None:
+                return Verdict(None, "on=... says that this error is not worth another one")
             break
-        policy = policy.policy
+        inner = inner.policy
     else:
-        if policy is not None:
-            granted = policy(attempt, error) if isinstance(error, Exception) else None
-            if granted is None:
-                return None
-            what = f"the retry policy {policy!r} returned {granted!r}"
-            granted = _sleepable(granted, what, "neither None nor seconds from 0 up")
-            wait = granted if wait is None else wait
-    return None if wait is None or elapsed + wait > limit else wait
+        if inner is not None:
+            said = inner(attempt, error) if isinstance(error, Exception) else None
+            if said is None:
+                return Verdict(None, f"{display_name(inner)} says so")
+            what = f"the retry policy {inner!r} returned"
+            seconds = _sleepable(_seconds(said, what), f"{what} {said!r}", "neither None nor seconds from 0 up")
+            wait = seconds if wait is None else wait
+    if wait is not None and elapsed + wait > limit:
+        return Verdict(None, f"after another {wait:.3g} s it would be past timeout={limit:g}", late=True)
+    return Verdict(wait)
+
+
+def next_wait(policy: Policy | None, attempt: int, error: BaseException, elapsed: float) -> float | None:
+    """Seconds until the next attempt, or None if there is to be none: see `verdict`."""
+    return verdict(policy, attempt, error, elapsed).wait
 
 
 def _sleepable(wait: object, what: str, wrong: str) -> float:

@@ -7,26 +7,28 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from .core.block import ENDED, Block
 from .core.calls import Outcome
 from .core.definition import function_of
-from .core.drivers import drive, drive_async, value_of
+from .core.drivers import drive, drive_async
 from .core.ending import end_plainly, executing, leave, roll_back
+from .core.exits import value_of
 from .core.face import Face
 from .core.interrupts import protected_from_start
 from .core.log import Log, get_current, set_current, surrounding_log
+from .core.options import check_options
 from .core.queue import fill_in, run_queued
 from .core.signature import display_name
 from .core.states import StepState, TransactionState
 from .core.tasks import is_closing
 from .core.watch import SEAM, Factory
-from .decorated import in_transaction
+from .decorated import NotCalled, in_transaction
 from .errors import IllegalOperation, NoTransaction
-from .retry import Policy, check_policy
+from .retry import Policy, check_policy, refuse_on_result
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncTransaction", "Transaction", "current_transaction", "transaction"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
 
 _NEW, _OPEN = TransactionState.NEW, TransactionState.OPEN
@@ -72,6 +76,9 @@ class Transaction(_Common):
 
     __slots__ = ()
     __module__ = "actionqueues"
+
+    def __init__(self) -> None:
+        raise TypeError("a Transaction is what transaction() makes; call that")
 
     def __enter__(self) -> Self:
         block = self._block
@@ -308,28 +315,46 @@ def transaction(
         if independent or outermost or retry is not None or journal is not None:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
         return transaction(display_name(function_of(name)))(name)
-    made: Transaction = _new(Transaction)
-    block = made._block = _new(Block)  # and not Block(), which would cost a frame
-    block.state = _NEW
-    block.plain = True
-    block.log = ENDED
-    block.token = block.queue = block.face = block.loop = None
-    block.quick = False
-    block.running = set()
-    block.waiters = ()
+    made: Transaction = transaction()
+    block = made._block
     if name is not None:
         block.name = name
-    if independent or outermost:
-        if independent and outermost:
-            raise TypeError("transaction(): independent=True and outermost=True exclude each other")
-        block.independent, block.outermost = independent, outermost
+    if independent and outermost:
+        raise TypeError("transaction(): independent=True and outermost=True exclude each other")
+    block.independent, block.outermost = independent, outermost
     if journal is not None:
         block.factory = _factory(journal)
         block.plain = False
     if retry is not None:
         block.retry = check_policy(retry, "transaction(retry=...)")
+        refuse_on_result(retry, "transaction(retry=...)", "when it has returned, the block has committed")
         block.plain = False
     return made
+
+
+if not TYPE_CHECKING:
+    _OPTIONS = ("name", "independent", "outermost", "retry", "journal")
+
+    @wraps(transaction)
+    def _transaction(name=None, **options):
+        # Without parameters for the options, whose defaults would cost more than all the checks of the rest.
+        if options or not (name is None or isinstance(name, str)):
+            check_options("transaction()", options, _OPTIONS)
+            return _transaction.__wrapped__(name, **options)
+        made = _new(Transaction)
+        block = made._block = _new(Block)  # and not Block(), which would cost a frame
+        block.state = _NEW
+        block.plain = True
+        block.log = ENDED
+        block.token = block.queue = block.face = block.loop = None
+        block.quick = False
+        block.running = set()
+        block.waiters = ()
+        if name is not None:
+            block.name = name
+        return made
+
+    transaction = NotCalled(_transaction)
 
 
 def _factory(journal: Any) -> Factory:

@@ -88,8 +88,8 @@ class Server:
     port: int
 
 
-#: All servers that this process has started, by their process ids.
-processes: dict[int, subprocess.Popen[str]] = {}
+#: All servers that this process has started, by the keys of the steps that did.
+processes: dict[str, subprocess.Popen[str]] = {}
 
 
 @dataclass
@@ -117,19 +117,20 @@ class Site:
 
 @action
 def unpack(archive: Path, releases: Path) -> Path:
-    release = releases / archive.name.removesuffix(".tar.gz")
+    release = place_of(archive, releases, current_step())
     release.mkdir()
-    current_step().save(made=release)
     with tarfile.open(archive) as tar:
         tar.extractall(release, filter="data")
     return release
 
 
 @unpack.rollback
-def remove_release(step: Step[Path]) -> None:
-    # After a crash an undo may run a second time, so it looks.
-    if "made" in step.saved and step.saved["made"].exists():
-        shutil.rmtree(step.saved["made"])
+def remove_release(archive: Path, releases: Path, step: Step[Path]) -> None:
+    # Its name has the key of this step in it, so it is nobody else's; whether it is there hangs on
+    # where the process died, and on whether this has run before.
+    release = place_of(archive, releases, step)
+    if release.exists():
+        shutil.rmtree(release)
 
 
 @action
@@ -172,25 +173,24 @@ def switch_back(current: Path, release: Path, step: Step[None]) -> None:
 
 @action
 def start_server(app: Path, database: Path) -> Server:
+    # A process cannot be recorded. It is found again by the key of the step in its command line,
+    # which is there as soon as the process is.
+    key = current_step().key
     process = subprocess.Popen(
-        [sys.executable, str(app), str(database)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(app), str(database), key], stdout=subprocess.PIPE, text=True
     )
-    # A process cannot be recorded, but its id can; it is on disk before the next line.
-    current_step().save(pid=process.pid)
-    processes[process.pid] = process
+    processes[key] = process
     assert process.stdout is not None
     return Server(process, int(process.stdout.readline()))  # it says its port when it listens
 
 
 @start_server.rollback
-def stop_server(step: Step[Server], app: Path) -> None:
-    if "pid" not in step.saved:
-        return
-    process = processes.get(step.saved["pid"])
+def stop_server(step: Step[Server]) -> None:
+    process = processes.get(step.key)
     if process is not None:
         stop(process)
     else:
-        stop_orphan(step.saved["pid"], str(app))
+        stop_orphans(step.key)
 
 
 class Unhealthy(Exception):
@@ -253,31 +253,35 @@ def stop(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def stop_orphan(pid: int, app: str) -> None:
-    """Stop what a dead process has started, unless its id belongs to somebody else by now."""
-    while app in command_of(pid):
-        os.kill(pid, signal.SIGTERM)
+def stop_orphans(key: str) -> None:
+    """Stop what a dead process has started."""
+    while pids := [int(line.split()[0]) for line in running() if line.endswith(f" {key}")]:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         time.sleep(0.01)
 
 
-def command_of(pid: int) -> str:
-    """The command line of a process, empty if there is none."""
-    # `-ww`: as long as it is, whatever the width of the terminal.
+def running() -> list[str]:
+    """The ids and command lines of all processes of this machine."""
+    # `-ww`: as long as they are, whatever the width of the terminal.
     done = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-e", "-o", "pid=,args="], capture_output=True, text=True, check=True
     )
-    return done.stdout
+    return [line.strip() for line in done.stdout.splitlines()]
 
 
 def servers_of(site: Site) -> int:
     """How many servers of this site the machine runs, whichever process has started them."""
-    done = subprocess.run(
-        ["ps", "-ww", "-e", "-o", "args="], capture_output=True, text=True, check=True
-    )
     return sum(
         str(site.root) in line and "app.py" in line and "deploy.py" not in line
-        for line in done.stdout.splitlines()
+        for line in running()
     )
+
+
+def place_of(archive: Path, releases: Path, step: Step[Path]) -> Path:
+    """Where a step unpacks a release: a folder that no other step has."""
+    return releases / f"{archive.name.removesuffix('.tar.gz')}.{step.key}"
 
 
 def point(link: Path, target: str) -> None:
@@ -384,9 +388,9 @@ def run(site: Site, archives: dict[str, Path]) -> int:
 
 def report_on(site: Site) -> None:
     state = world(site)
-    releases = sorted(path.name for path in (site.root / "releases").iterdir())
+    releases = sorted(path.stem for path in (site.root / "releases").iterdir())
     print(f"  releases on disk   {', '.join(releases)}")
-    print(f"  current            {state['current'].rpartition('/')[2]}")
+    print(f"  current            {Path(state['current']).stem}")
     print(f"  schema version     {state['schema version']}")
     print(f"  servers running    {state['servers running']}")
     print(f"  the live server    answers {state['the live server']}")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actionqueues import action, transaction
+from actionqueues import Step, action, current_step, transaction
 
 COUNT = 300
 BROKEN = 187
@@ -40,23 +40,28 @@ class BadInvoice(Exception):
 def enter(db: sqlite3.Connection, number: int, cents: int) -> None:
     with db:
         db.execute("INSERT INTO invoices (number, cents) VALUES (?, ?)", (number, cents))
+    current_step().save(entered=True)
 
 
 @enter.rollback
-def strike_out(db: sqlite3.Connection, number: int) -> None:
-    with db:
-        db.execute("DELETE FROM invoices WHERE number = ?", (number,))
+def strike_out(db: sqlite3.Connection, number: int, step: Step[None]) -> None:
+    if "entered" in step.saved:  # otherwise that number is somebody else's
+        with db:
+            db.execute("DELETE FROM invoices WHERE number = ?", (number,))
 
 
 @action
 def archive(source: Path, target: Path) -> None:
     """Runs in a thread, which nothing can stop: so the end of the block waits for it."""
-    shutil.copyfile(source, target)
+    with source.open("rb") as file, target.open("xb") as copy:  # which refuses what is there
+        current_step().save(made=True)
+        shutil.copyfileobj(file, copy)
 
 
 @archive.rollback
-def remove_copy(target: Path) -> None:
-    target.unlink(missing_ok=True)
+def remove_copy(target: Path, step: Step[None]) -> None:
+    if "made" in step.saved:
+        target.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- the job

@@ -33,11 +33,12 @@ class Shop:
 @action
 def create_user(shop: Shop, email: str) -> None:
     shop.db.execute("INSERT INTO users (email) VALUES (?)", (email,))
+    current_step().save(made=True)
 
 
 @create_user.rollback
-def delete_user(shop: Shop, email: str, error: BaseException | None) -> None:
-    if not isinstance(error, sqlite3.IntegrityError):  # that row is another's
+def delete_user(shop: Shop, email: str, step: Step[Any]) -> None:
+    if "made" in step.saved:  # otherwise that row is another's
         shop.db.execute("DELETE FROM users WHERE email = ?", (email,))
 
 

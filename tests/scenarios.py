@@ -155,7 +155,10 @@ async def queued_steps_run_in_order_when_the_block_ends(w: World) -> None:
         w.say("body")
 
 
-@scenario("+a direct +b -b -a", "rolled back", "Boom: late", undone="b a")
+QUEUED = "actionqueues: {} was queued at scenarios.py"
+
+
+@scenario("+a direct +b -b -a", "rolled back", f"Boom: late | {QUEUED.format('b')}", undone="b a")
 async def queued_steps_run_at_execute_and_the_rest_at_the_end(w: World) -> None:
     async with w.block() as q:
         q.add(w.define("a"))
@@ -171,7 +174,7 @@ async def a_queued_step_stands_for_its_result(w: World) -> None:
         q.add(w.define("c"), q.add(w.define("b"), a))
 
 
-@scenario("+a +b -b -a", "rolled back", "Boom: b", undone="b a", dropped="c d")
+@scenario("+a +b -b -a", "rolled back", f"Boom: b | {QUEUED.format('b')}", undone="b a", dropped="c d")
 async def steps_behind_a_failed_one_are_never_started(w: World) -> None:
     async with w.block() as q:
         for name, fails in (("a", []), ("b", [Boom("b")]), ("c", []), ("d", [])):
@@ -222,7 +225,7 @@ async def objects_and_plain_callables_can_be_queued(w: World) -> None:
 
 EARLY = (
     "IllegalOperation: cannot run b: one of its arguments is the result of a, which is queued; queue a before it, in "
-    "the same transaction, and let it succeed"
+    f"the same transaction, and let it succeed | {QUEUED.format('b')}"
 )
 
 
@@ -244,7 +247,10 @@ async def an_undo_by_hand_has_its_place_in_the_order(w: World) -> None:
 # ---------------------------------------------------------------- what a handler and a step know
 
 
-@scenario("+a +b -a !Boom +c -c", "rolled back", "Boom: body", undone="a c", skipped="b")
+SKIPPED = "actionqueues: not undone: b (undo_b needs its result, which it does not have)"
+
+
+@scenario("+a +b -a !Boom +c -c", "rolled back", f"Boom: body | {SKIPPED}", undone="a c", skipped="b")
 async def a_handler_that_needs_a_result_is_skipped_without_one(w: World) -> None:
     async with w.block():
         with w.caught():

@@ -73,7 +73,7 @@ async def a_step_called_by_a_handler_belongs_to_no_block(w: World) -> None:
 
 NOTED = "actionqueues: the undo of b failed: Boom('stuck')"
 LEFT = "Boom: body | actionqueues: not undone: b (no rollback handler), a (irreversible)"
-AGAIN = f"Boom: body | {NOTED} | actionqueues: not called again, because something was left behind: b"
+AGAIN = f"Boom: body | {NOTED} | actionqueues: not tried again, because something that it had made was left behind"
 
 
 @scenario("+a +b +c -c", "rolled back", LEFT, undone="c", not_undone="b a")
@@ -293,8 +293,8 @@ async def a_hook_of_a_step_that_failed_is_dropped(w: World) -> None:
 
 
 CLOSED = (
-    "TransactionClosed: b came too late: the transaction 'block' is rolled back, and nothing was run; call it before "
-    "the block ends, or in a transaction of its own"
+    "TransactionClosed: b came too late: the transaction 'block' was rolled back by q.rollback(), and nothing was run; "
+    "call it before that, or in a transaction of its own"
 )
 
 
@@ -318,7 +318,12 @@ async def an_explicit_rollback_closes_the_block(w: World) -> None:
         w.say("end")
 
 
-@scenario("+a +a -a -a", "rolled back", "Boom: 3 | actionqueues: gave up after 2 attempts in … s", undone="a")
+@scenario(
+    "+a +a -a -a",
+    "rolled back",
+    "Boom: 3 | actionqueues: gave up after 2 attempts in … s: attempts=2 allows no more",
+    undone="a",
+)
 async def a_step_gives_up_after_its_attempts(w: World) -> None:
     async with w.block():
         retry = Retry(attempts=2, wait_initial=0, wait_jitter=0)

@@ -249,8 +249,8 @@ def test_an_action_called_after_the_rollback_does_not_run() -> None:
             late()
     assert ran == []
     assert str(caught.value) == (
-        "late came too late: the transaction 'sign-up' is rolled back, and nothing was run; call it before the block "
-        "ends, or in a transaction of its own"
+        "late came too late: the transaction 'sign-up' was rolled back by q.rollback(), and nothing was run; call it "
+        "before that, or in a transaction of its own"
     )
 
 

@@ -143,8 +143,8 @@ def test_the_very_same_exception_leaves_the_block_without_a_context(
         place(w, error)
     assert caught.value is error
     assert (error.__cause__, error.__context__, error.__suppress_context__) == (None, None, False)
-    notes = ["actionqueues: not undone: failing (no rollback handler)"] if place is fail_in_plain_callable else []
-    assert getattr(error, "__notes__", []) == notes
+    notes = [note for note in getattr(error, "__notes__", []) if " was queued at " not in note]
+    assert notes == ["actionqueues: not undone: failing (no rollback handler)"] * (place is fail_in_plain_callable)
     assert w.trail == ["+a", "-a"]
 
 

@@ -242,7 +242,7 @@ def test_what_leaves_a_doomed_block_says_which_undos_had_failed_before_each_once
         with w.caught(), transaction():
             doom(w, "c")
         w.define("d", fails=[Boom("d")], undo_fails=[Boom("undo of d")])()
-    assert caught.value.__notes__ == [note("d"), note("b"), note("c"), note("a")]
+    assert caught.value.__notes__ == [note("b"), note("c"), note("d"), note("a")]
     assert q.state == "rolled back with failures"
 
 

@@ -56,7 +56,9 @@ def test_an_exception_from_execute_stops_the_queue_and_comes_out_unchanged(error
         queue.execute()
     assert caught.value is error
     assert (error.__cause__, error.__context__) == (cause, context)
-    assert not hasattr(error, "__notes__")
+    place = f"{queue_of.__code__.co_filename}:{queue_of.__code__.co_firstlineno + 3}"
+    noted = [f"actionqueues: Scripted was queued at {place}"] if isinstance(error, Exception) else []
+    assert getattr(error, "__notes__", []) == noted  # and nothing else
     assert trail == ["do a", "do b"]
 
 

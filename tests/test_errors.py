@@ -15,10 +15,12 @@ from actionqueues import (
     ActionRetryException,
     AsyncActionInSyncBlock,
     CommitHookFailed,
+    CoroutineNotAwaited,
     IllegalOperation,
     NestedTransaction,
     NotLanded,
     NoTransaction,
+    RetryError,
     RollbackConflict,
     RollbackFailed,
     TransactionClosed,
@@ -90,6 +92,16 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
         TypeError,
     ),
     (
+        CoroutineNotAwaited("send (logged.<locals>.wrapper in shop.py, line 3)", "send"),
+        (
+            "send (logged.<locals>.wrapper in shop.py, line 3) returned a coroutine of send, which nobody awaits: make "
+            "it an `async def` that awaits it, or mark it as one, with functools.wraps and "
+            "inspect.markcoroutinefunction (Python 3.12)"
+        ),
+        {"name": "send (logged.<locals>.wrapper in shop.py, line 3)", "coroutine": "send"},
+        TypeError,
+    ),
+    (
         RollbackFailed("the undo of a failed", FAILURES),
         "the undo of a failed (2 sub-exceptions)",
         {"message": "the undo of a failed", "exceptions": FAILURES},
@@ -100,6 +112,18 @@ CASES: list[tuple[Exception, str, dict[str, Any], type[Exception]]] = [
         "the hook a failed (2 sub-exceptions)",
         {"message": "the hook a failed", "exceptions": FAILURES},
         ExceptionGroup,
+    ),
+    (
+        RetryError("poll", {"ready": False}, 1),
+        "poll was not done after 1 attempt: the last one returned {'ready': False}",
+        {"name": "poll", "result": {"ready": False}, "attempts": 1},
+        ActionQueuesError,
+    ),
+    (
+        RetryError("poll", "x" * 300, 3),
+        f"poll was not done after 3 attempts: the last one returned '{'x' * 199}...",
+        {"result": "x" * 300},
+        ActionQueuesError,
     ),
     (RollbackConflict("changed", 3), "('changed', 3)", {"args": ("changed", 3)}, Exception),
     (RollbackConflict(), "", {"args": ()}, Exception),
@@ -170,6 +194,16 @@ def test_pickling_and_copying_lose_nothing(
     assert str(twin) == text
     assert {name: plain(getattr(twin, name)) for name in data} == {name: plain(value) for name, value in data.items()}
     assert twin.__notes__ == ["and this"]
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise LookupError("half made")
+
+
+def test_a_result_that_cannot_be_shown_does_not_hide_the_error() -> None:
+    text = "poll was not done after 2 attempts: the last one returned <Unshowable, whose repr() fails>"
+    assert str(RetryError("poll", Unshowable(), 2)) == text
 
 
 def test_every_error_is_tested_here() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,14 @@ from actionqueues import (
     ActionRetryException,
     AsyncTransaction,
     Retry,
+    Transaction,
     action,
     bounded,
     current_transaction,
     transaction,
 )
 from actionqueues.errors import NoTransaction
+from actionqueues.journal import Journal
 
 
 @action
@@ -216,3 +219,152 @@ def test_a_retry_that_is_asked_for_and_not_granted_says_so_after_one_attempt_too
 def test_a_property_is_told_to_be_put_above(made: Any) -> None:
     with pytest.raises(TypeError, match=r"^@action takes a function, not <.*>; put the decorator below that$"):
         action(made)
+
+
+# -- a block that is not called, and what is not made by a call of its class
+
+
+def test_a_transaction_that_is_not_called_is_no_block_and_says_so() -> None:
+    block: Any = transaction
+    with pytest.raises(TypeError) as caught, block:
+        raise AssertionError
+    assert str(caught.value) == "`with transaction` enters no block: call it, `with transaction() as q:`"
+
+    async def main() -> None:
+        async with block:
+            raise AssertionError
+
+    with pytest.raises(TypeError) as caught:
+        asyncio.run(main())
+    assert str(caught.value) == "`async with transaction` enters no block: call it, `async with transaction() as q:`"
+
+
+def test_the_function_that_makes_blocks_is_a_function_to_all_others() -> None:
+    made: Any = transaction
+    assert callable(made)
+    assert repr(made).startswith("<function transaction at ")
+    assert (made.__name__, made.__module__) == ("transaction", "actionqueues.transaction")
+    assert (inspect.getdoc(made) or "").startswith("A block of steps that are undone")
+    assert list(inspect.signature(made).parameters) == ["name", "independent", "outermost", "retry", "journal"]
+    assert copy.copy(made) is copy.deepcopy(made) is pickle.loads(pickle.dumps(made)) is made
+    holder: Any = type("Holder", (), {"transaction": made})
+    assert holder().transaction("a").name == "a"
+
+
+def test_a_transaction_is_not_made_by_calling_its_class() -> None:
+    with pytest.raises(TypeError, match=r"^a Transaction is what transaction\(\) makes; call that$"):
+        Transaction()
+
+
+# -- options
+
+
+def function() -> None: ...
+
+
+OPTIONS: dict[str, tuple[Callable[..., object], str]] = {
+    "@action": (action, "retry, irreversible, read_only, transaction_required, timeout, name, aliases, undo"),
+    "rollback()": (create.rollback, "retry"),
+    "transaction()": (transaction, "name, independent, outermost, retry, journal"),
+    "Retry()": (Retry, "attempts, timeout, wait_initial, wait_max, wait_jitter, wait_exp_base, on, on_result"),
+    "bounded()": (functools.partial(bounded, Retry()), "policy, attempts, timeout"),
+    "Journal()": (
+        functools.partial(Journal, "never.db"),
+        "path, resources, redact, durability, serializer, recover_on_open, keep, busy_timeout",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OPTIONS)
+def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(what: str) -> None:
+    call, known = OPTIONS[what]
+    with pytest.raises(TypeError) as caught:
+        call(nonsense=3)
+    assert str(caught.value) == f"{what} has no option 'nonsense'; its options are {known}"
+
+
+@pytest.mark.parametrize(
+    ("what", "wrong", "meant"),
+    [
+        ("@action", "retries", "retry"),
+        ("@action", "readonly", "read_only"),
+        ("rollback()", "rety", "retry"),
+        ("transaction()", "jornal", "journal"),
+        ("transaction()", "independant", "independent"),
+        ("Retry()", "max_attempts", "attempts"),
+        ("bounded()", "time_out", "timeout"),
+        ("Journal()", "serialiser", "serializer"),
+    ],
+)
+def test_the_one_that_may_have_been_meant_is_named(what: str, wrong: str, meant: str) -> None:
+    call, known = OPTIONS[what]
+    with pytest.raises(TypeError) as caught:
+        call(**{wrong: 3})
+    assert str(caught.value) == (f"{what} has no option {wrong!r} (did you mean {meant!r}?); its options are {known}")
+
+
+def test_a_name_by_place_is_told_to_go_by_keyword() -> None:
+    made: Any = action
+    for decorate in (made, made(read_only=True)):
+        with pytest.raises(TypeError) as caught:
+            decorate("charge")
+        assert str(caught.value) == (
+            "@action takes a function, not 'charge'; a name goes by keyword: @action(name='charge')"
+        )
+
+
+# -- other decorators
+
+
+def test_an_undo_that_is_declared_on_what_wraps_an_action_is_told_where_it_belongs() -> None:
+    @functools.lru_cache
+    @action
+    def find(word: str) -> str:
+        return word
+
+    @functools.wraps(create)
+    def wrapper(name: str) -> str:
+        return create(name)
+
+    class Shop:
+        @action
+        def buy(self) -> None: ...
+
+    for thing, name in ((find, "find"), (wrapper, "create"), (create.__wrapped__, "create"), (Shop().buy, "Shop.buy")):
+        undone: Any = thing
+        with pytest.raises(TypeError) as caught:
+            undone.rollback(function)
+        assert str(caught.value) == (
+            f"this is not the action {name}, but what another decorator has made of it, a bound method, or the plain "
+            f"function under it; put @action above that decorator, or say which action: @{name}.__wrapped__.rollback"
+        )
+    wrapped: Any = find
+    assert wrapped.__wrapped__.rollback(function) is function
+    assert pickle.loads(pickle.dumps(vars(create.__wrapped__)["rollback"])) == vars(wrapper)["rollback"]
+
+
+def test_a_function_that_has_a_rollback_of_its_own_keeps_it() -> None:
+    def work() -> None: ...
+
+    attributed: Any = work
+    attributed.rollback = "mine"
+    assert action(work).rollback is not attributed.rollback
+    assert attributed.rollback == "mine"
+
+
+def test_a_handler_of_an_action_over_a_wrapper_that_hides_the_parameters_is_told_of_functools_wraps() -> None:
+    def careless(fn: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return fn(*args, **kwargs)
+
+        return wrapper
+
+    def remove(name: str) -> None: ...
+
+    with pytest.raises(TypeError) as caught:
+        action(careless(create)).rollback(remove)
+    assert str(caught.value) == (
+        "the rollback handler remove of wrapper asks for 'name', which cannot be supplied; name a parameter 'args', "
+        "'kwargs', 'result', 'error', 'step' or 'cause', or give it a default; or is the action made by a decorator "
+        "that lacks functools.wraps, which shows the parameters?"
+    )

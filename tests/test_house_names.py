@@ -180,7 +180,7 @@ def test_a_report_shows_what_is_documented_and_no_more() -> None:
     with transaction() as q:
         pass
     lists = {"failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped", "undone", "left"}
-    hooks_and_journal = {"hook_failures", "hooks_not_run", "journal_failures"}
+    hooks_and_journal = {"hook_failures", "hooks_not_run", "journal_failures", "never_awaited"}
     assert (
         set(shown(q.report)) == {"name", "state", "failed", "clean", "outcomes", "as_dict"} | lists | hooks_and_journal
     )

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from typing import Any
 
 import pytest
 
-from actionqueues import ActionQueue, action, transaction
+from actionqueues import (
+    ActionQueue,
+    Retry,
+    RollbackConflict,
+    Step,
+    action,
+    current_step,
+    transaction,
+)
+from actionqueues.core.watch import Watch, observed
 
 from .scripted import Boom, Scripted, Trail
 
@@ -69,3 +81,140 @@ def test_nor_does_it_come_out_of_the_rollback_of_a_queue(capsys: pytest.CaptureF
     assert queue.state == "rollback complete"
     assert [failure.error for failure in queue.report.failures] == [error]
     assert "--- Logging error ---" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- the fields of a record
+
+FIELDS = ("transaction", "step", "key", "attempt", "state")
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in FIELDS}
+
+
+def test_the_record_of_a_failed_undo_has_fields_for_structured_logs(caplog: pytest.LogCaptureFixture) -> None:
+    keys: list[str] = []
+
+    @action
+    def charge() -> None:
+        keys.append(current_step().key)
+
+    @charge.rollback(retry=Retry(attempts=3, wait_initial=0, wait_jitter=0))
+    def refund() -> None:
+        raise OSError("down")
+
+    with pytest.raises(Boom), transaction("order"):
+        charge()
+        raise Boom
+    (record,) = caplog.records
+    assert fields(record) == {
+        "transaction": "order",
+        "step": "charge",
+        "key": keys[0],
+        "attempt": 3,
+        "state": "undo failed",
+    }
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("error", [RollbackConflict("theirs"), KeyboardInterrupt(), OSError("down")], ids=repr)
+def test_an_undo_that_was_tried_once_says_so(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    @action
+    def put() -> None:
+        """Put it there."""
+
+    @put.rollback
+    def take() -> None:
+        raise error
+
+    with pytest.raises(BaseException), transaction("order"):  # noqa: B017, PT011 - of two kinds
+        put()
+        raise Boom
+    (record,) = caplog.records
+    state = "conflict" if isinstance(error, RollbackConflict) else "undo failed"
+    assert (record.attempt, record.state) == (1, state)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def test_the_record_of_what_was_left_names_a_step_if_it_was_one(caplog: pytest.LogCaptureFixture) -> None:
+    def mail() -> None:
+        """Send it."""
+
+    for count in (1, 2):
+        with pytest.raises(Boom), transaction("order") as q:
+            for _ in range(count):
+                step = q.add(mail)
+            q.execute()
+            raise Boom
+        nobody = dict.fromkeys(("step", "key", "attempt"))
+        one = {"step": step.name, "key": step.key, "attempt": 1, "state": "not undone"}
+        expected = {"transaction": "order", **(one if count == 1 else {**nobody, "state": "rolled back"})}
+        assert fields(caplog.records[-1]) == expected
+    assert len(caplog.records) == 2
+
+
+def ask_a_probe_that_fails() -> None:
+    @action(timeout=0.001)
+    async def slow() -> None:
+        await asyncio.sleep(10)
+
+    @slow.rollback
+    async def undo() -> None:
+        """Nothing to do."""
+
+    @slow.landed
+    async def probe() -> None:
+        raise LookupError
+
+    async def main() -> None:
+        async with transaction("order"):
+            await slow()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+
+
+class Deaf(Watch):
+    """As a journal that cannot be written."""
+
+    def settled(self, step: Step[Any]) -> None:
+        raise OSError("deaf")
+
+    def rolled_back(self, block: Any) -> None:
+        raise OSError("deaf")
+
+
+def let_a_watch_fail() -> None:
+    def mail() -> None:
+        """Send it."""
+
+    with observed(lambda _owner, _watch: Deaf()), pytest.raises(Boom), transaction("order") as q:
+        q.add(mail)
+        q.execute()
+        raise Boom
+
+
+def leave_it_elsewhere() -> None:
+    block = transaction("order")
+    copy_context().run(block.__enter__)
+    block.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("misfortune", "told"),
+    [
+        (ask_a_probe_that_fails, [("slow", 1, "unknown")]),
+        (let_a_watch_fail, [("mail", None, "not undone"), (None, None, "rolling back"), ("mail", 1, "not undone")]),
+        (leave_it_elsewhere, [(None, None, "committed")]),
+    ],
+)
+def test_every_record_has_all_fields_so_that_a_format_may_name_them(
+    misfortune: Callable[[], None],
+    told: list[tuple[str | None, int | None, str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    misfortune()
+    found = [fields(record) for record in caplog.records]
+    assert [(each["step"], each["attempt"], each["state"]) for each in found] == told
+    assert {each["transaction"] for each in found} == {"order"}
+    formatter = logging.Formatter("%(transaction)s %(step)s %(key)s %(attempt)s %(state)s %(message)s")
+    assert all(formatter.format(record).startswith("order ") for record in caplog.records)

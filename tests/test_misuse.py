@@ -198,7 +198,10 @@ OUTSIDE: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: book("1A"),
         NoTransaction,
-        "book was called outside any transaction; call it inside `with transaction():`",
+        (
+            "book was called outside any transaction; call it inside `with transaction() as q:`, in a thread or a pool "
+            "by `q.run(book, ...)`"
+        ),
     ),
     (
         current_transaction,

@@ -39,6 +39,7 @@ def test_the_defaults_are_those_of_the_docstring() -> None:
         "wait_jitter": 1.0,
         "wait_exp_base": 2.0,
         "on": Exception,
+        "on_result": None,
     }
 
 
@@ -201,8 +202,10 @@ def test_on_must_be_something_that_can_be_asked(on: object) -> None:
 
 
 def test_its_options_go_by_keyword_and_are_known() -> None:
-    with pytest.raises(TypeError, match="positional argument"):
-        make(3)
+    for value, text in ((3, "attempts=3"), (OSError, "on=OSError"), (is_gone, "on=is_gone"), (None, "attempts=None")):
+        with pytest.raises(TypeError) as caught:
+            make(value)
+        assert str(caught.value) == f"Retry takes its options by keyword: Retry({text})"
     with pytest.raises(TypeError, match="attempt"):
         make(attempt=3)
 
@@ -212,7 +215,7 @@ def test_a_policy_is_a_value() -> None:
     assert policy == Retry(attempts=3, on=(OSError, ValueError)) != Retry(attempts=4)
     assert hash(policy) == hash(dataclasses.replace(policy))
     assert pickle.loads(pickle.dumps(policy)) == policy
-    assert repr(policy).startswith("Retry(attempts=3, timeout=45.0, wait_initial=0.1, ")
+    assert repr(policy).startswith("Retry(attempts=3, timeout=None, wait_initial=0.1, ")
     with pytest.raises(dataclasses.FrozenInstanceError):
         policy.attempts = 4  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] - wrong on purpose
 

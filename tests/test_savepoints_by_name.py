@@ -47,7 +47,7 @@ def test_a_savepoint_of_the_outer_block_in_one_that_has_been_rolled_back_by_hand
     with transaction() as q, q.savepoint("plan A") as plan:
         plan.rollback()
         late = q.savepoint("its first half")
-        with pytest.raises(TransactionClosed, match="the savepoint 'plan A' is rolled back"), late:
+        with pytest.raises(TransactionClosed, match="the savepoint 'plan A' was rolled back by"), late:
             raise AssertionError
     assert q.state == "committed"
 

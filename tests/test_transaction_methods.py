@@ -154,7 +154,7 @@ def test_a_call_that_has_done_something_irreversible_is_not_repeated_and_says_so
     assert trail == ["+a", "send", "-a"]
     assert caught.value.__notes__ == [
         "actionqueues: not undone: send (irreversible)",
-        "actionqueues: not called again, because something was left behind: send",
+        "actionqueues: not tried again, because something that it had made was left behind",
     ]
 
 

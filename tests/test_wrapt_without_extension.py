@@ -86,7 +86,7 @@ assert trail == ["fetch u", "forget u"], trail
 assert inspect.iscoroutinefunction(fetch) and str(inspect.signature(plain)) == "(x)"
 assert pickle.loads(pickle.dumps(plain)) is plain is copy.deepcopy(plain)
 assert pickle.loads(pickle.dumps(whole)) is whole is copy.copy(whole) is copy.deepcopy(whole)
-assert whole(1) == 2 == plain(1) and plain.__wrapped__(1) == 2 and Shop.sell.__doc__ == "Sell."
+assert whole(1) == 2 == plain(1) and plain.__wrapped__(1) == 2 and Shop.sell.__doc__.startswith("Sell.")
 try:
     plain()
 except TypeError as error:
@@ -168,4 +168,4 @@ def test_a_handler_is_not_set_like_an_attribute() -> None:
     with pytest.raises(AttributeError) as caught:
         made.rollback = plain
     assert str(caught.value) == f"{made!r} takes its rollback handler by a call: plain.rollback(handler)"
-    assert "rollback" not in vars(plain)
+    assert vars(plain)["rollback"] is not plain

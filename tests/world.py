@@ -61,7 +61,7 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def describe(error: BaseException | None) -> str:
-    """An exception with its parts, its notes and, if it is no `Exception`, its context; times blotted out."""
+    """An exception with its parts, its notes and, if it is no `Exception`, its context; no times and places."""
     if error is None:
         return ""
     text, notes = f"{type(error).__name__}: {error}", notes_of(error)
@@ -70,7 +70,8 @@ def describe(error: BaseException | None) -> str:
     text += "".join(f" | {note}" for note in notes)
     if not isinstance(error, Exception) and error.__context__ is not None:
         text += f" <- {describe(error.__context__)}"
-    return re.sub(r" in [\d.e+-]+ s\b", " in … s", text)
+    text = re.sub(r" in [\d.e+-]+ s\b", " in … s", text)
+    return re.sub(r"( was queued at )\S+[/\\](\w+\.py):\d+", r"\1\2", text)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

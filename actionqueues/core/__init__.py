@@ -5,14 +5,15 @@ log.*  Undo goes backwards, and what an entry contains goes with it, first.
 
 **How a call becomes a record.**  `@action` (`action.py`) makes a `Definition` of a function (`definition.py`), which
 reads its signature (`signature.py`) and has frames generated that take exactly those parameters (`frames.py`).  Calling
-the action runs such a frame.  It asks the context for the log around it (`log.py`); where there is none, it just calls
-the function.  Otherwise it puts a record, ``[PENDING, definition, *arguments]`` (`step.py`), at the end of the log,
+the action runs such a frame, in a class as the function would be bound there (`binding.py`).  It asks the context for
+the log around it (`log.py`); where there is none, it just calls the function, or refuses that
+(`required.py`).  Otherwise it puts a record, ``[PENDING, definition, *arguments]`` (`step.py`), at the end of the log,
 calls the function, and stores the result in the record.  That is all that a step costs.  A step in an ``async with``
 block gets a log of its own, which its context holds while its body runs, so that what the body calls, in whatever task
 or thread, is contained in it.
 
 **What is rare leaves the frame by one exit.**  In another thread, in trio, in a block that is watched or has ended, the
-frame calls `elsewhere` or `otherwise` (`drivers.py`), which run the step the long way (`calls.py`).
+frame calls `elsewhere` or `otherwise` (`exits.py`), which run the step the long way (`calls.py`).
 
 **How an exception becomes an undo.**  A body that raises makes its frame call `failed`: the record becomes a log of its
 own, with all that stands behind it, and the engine (`engine.py`) walks backwards through that, calling the rollback
@@ -29,8 +30,8 @@ checks it; `queue.py` binds steps for later, `hooks.py` calls what comes after. 
 attached at one seam, `watch.py`; a block that nobody watches pays nothing for it.
 
 Where each rule lives: order of the queue and of undoing, `log.py` and `engine.py`; failures of undos, and what is left,
-`engine.py`; retries, `attempts.py` and `calls.py`; legal states, `states.py`; blocks, savepoints and their ends,
-`block.py`, `ending.py`, `face.py`; queued steps, `queue.py`; undo at once, `calls.py`; what handlers are given,
-`handler.py`; what steps tell, `step.py`, `current.py`; hooks, `hooks.py`; async and threads, `calls.py`, `waiting.py`,
-`drivers.py`, `tasks.py`; interrupts, `interrupts.py`.
+`engine.py`, and how it is told, `telling.py`; retries, `attempts.py` and `calls.py`; legal states, `states.py`; blocks,
+savepoints and their ends, `block.py`, `ending.py`, `face.py`; queued steps, `queue.py`; undo at once, `calls.py`; what
+handlers are given, `handler.py`; what steps tell, `step.py`, `current.py`; hooks, `hooks.py`; async and threads,
+`calls.py`, `waiting.py`, `drivers.py`, `tasks.py`; interrupts, `interrupts.py`.
 """

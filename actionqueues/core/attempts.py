@@ -5,44 +5,114 @@ Stands on the retry policies.  Used by the engine, for bodies and for undos.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import iscoroutine
 from time import monotonic
+from typing import Any
 
-from actionqueues.errors import ActionRetryException
-from actionqueues.retry import Policy, next_wait
+from actionqueues.errors import ActionQueuesError, ActionRetryException, RetryError
+from actionqueues.retry import Policy, answer_of, result_predicate, verdict
 
+from .step import PENDING
 from .text import add_note, shown
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "judged"]
 
 
 class Attempts:
-    """Counts the attempts of one body or one undo, and says whether there is to be another."""
+    """Counts the attempts of one body or one undo, and says whether there is to be another.
 
-    __slots__ = ("made", "policy", "started", "wait")
+    Attributes:
+        wait: how many seconds to wait for the next one.
+        instead: what is to go on instead of the last error, which has hidden it.
+        result: what the last attempt has returned, if that is not what the policy waits for.
+    """
+
+    __slots__ = ("instead", "made", "policy", "result", "started", "wait")
 
     def __init__(self, policy: Policy | None, started: float | None = None) -> None:
         self.policy = policy
         self.started = monotonic() if started is None else started
         self.made = 0
         self.wait = 0.0
+        self.instead: BaseException | None = None
+        self.result: Any = PENDING
 
     def another(self, error: BaseException) -> bool:
-        """Whether there is to be another attempt, `wait` seconds from now; otherwise `error` gets a note."""
+        """Whether there is to be another attempt, `wait` seconds from now; otherwise what goes on gets a note."""
         self.made += 1
+        if _is_final(error):
+            return False
         elapsed = monotonic() - self.started
         try:
-            wait = next_wait(self.policy, self.made, error, elapsed)
+            wait, why, late = verdict(self.policy, self.made, error, elapsed)
         except Exception as broken:
             what = "the wait that it asks for is none" if self.policy is None else "the retry policy failed"
-            add_note(error, f"not retried, because {what}: {shown(broken)}")
+            self._give_up(error, f"not retried, because {what}: {shown(broken)}")
             return False
         except BaseException as interrupt:
             add_note(interrupt, f"it came out of a retry policy that was asked about {shown(error)}")
             raise
         if wait is None:
-            # After the first attempt that needs no telling, unless the error itself has asked for another one.
-            if isinstance(error, ActionRetryException if self.made == 1 else Exception):
-                add_note(error, f"gave up after {self.made} attempt{'' if self.made == 1 else 's'} in {elapsed:.3g} s")
+            # After the first attempt that needs no telling, unless a time has ended it, or there was to be another one.
+            asked = isinstance(error, ActionRetryException) or (isinstance(error, RetryError) and error.is_asked)
+            note = f"gave up after {self.made} attempt{'' if self.made == 1 else 's'} in {elapsed:.3g} s: {why}"
+            self._give_up(error, note if isinstance(error, Exception) and (self.made > 1 or late or asked) else None)
             return False
         self.wait = wait
         return True
+
+    def _give_up(self, error: BaseException, note: str | None) -> None:
+        if self.policy is not None and isinstance(error, ActionRetryException) and error.__cause__ is not None:
+            error = self.instead = error.__cause__
+        if note is not None:
+            add_note(error, note)
+
+    def raise_instead(self) -> None:
+        """Raise what is to go on instead, if there is anything, with the context that it has."""
+        error, self.instead = self.instead, None
+        if error is None:
+            return
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context
+            del error
+
+
+def judged(function: Callable[..., Any], policy: Policy | None, name: str, *, is_async: bool) -> Callable[..., Any]:
+    """`function`, but for results that are not what a policy waits for: these come out in a `RetryError`."""
+    predicate = result_predicate(policy)
+    if predicate is None:
+        return function
+
+    def judge(result: Any) -> Any:
+        if iscoroutine(result):  # of a sync function, whose caller says what is wrong with it
+            return result
+        error = RetryError(name, result)
+        try:
+            error._answer = answer_of(predicate, result, "on_result")
+        except Exception as broken:
+            error._answer = error.__cause__ = broken
+        try:
+            if error._answer is False:
+                return result
+            raise error
+        finally:
+            del error
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return judge(function(*args, **kwargs))
+
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        return judge(await function(*args, **kwargs))
+
+    return call_async if is_async else call
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether it, or one of those in a group, would be raised again, behind one effect more."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_final(each) for each in error.exceptions)
+    return isinstance(error, ActionQueuesError) and not error._retried

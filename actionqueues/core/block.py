@@ -14,7 +14,7 @@ from contextvars import Token
 from threading import current_thread
 from typing import Any, Final
 
-from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, NestedTransaction, TransactionClosed
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, NestedTransaction
 from actionqueues.report import Report, UndoFailure
 
 from .engine import Rollback
@@ -31,8 +31,9 @@ from .log import (
     take_out,
 )
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
-from .step import Step
-from .tasks import can_be_cancelled, cancel, has_ended, in_trio, running_loop, running_task
+from .step import Record, Step
+from .tasks import can_be_cancelled, cancel, has_ended, in_debug_mode, in_trio, running_loop, running_task
+from .telling import tell_unawaited, too_late
 from .text import log_warning, raise_late
 from .watch import SEAM, Factory, Hook
 
@@ -57,6 +58,7 @@ class _Rare(Owner):
     doomed: list[UndoFailure] | None = None
     kept: tuple[BaseException, ...] = ()  # what has to be raised at its end, whatever that is
     told = False  # whether its watch knows of the rollback
+    unawaited: dict[int, Record] | None = None  # the calls of async steps that nobody has awaited yet, where known
     retry: Any = None  # the policy of a decorated function
     lost: Token[Log | None] | None = None  # what makes it current no longer in the context that it was entered in
     used = False  # whether anything was done in it
@@ -139,7 +141,7 @@ class Block(_Rare):
                     self.watch.entering(self)
             if awaits or self.watch is not None:
                 self.plain = self.direct = log.direct = False
-                self.quick = awaits and self.watch is None and not in_trio()
+                self.quick = awaits and self.watch is None and not in_trio() and not in_debug_mode(self.loop)
             self.token = set_current(log)
             self.state = _OPEN
         except BaseException:
@@ -217,7 +219,9 @@ class Block(_Rare):
                 log_warning(
                     f"{self.label} was left in another context than it was entered in, and no step was made in it: "
                     "what was called meanwhile ran outside it; enter and leave it in one place, or bring calls in "
-                    "by q.run(...)"
+                    "by q.run(...)",
+                    transaction=self.name,
+                    state=str(self.state),
                 )
         if self.surrounding is not None or token is None:
             self._skip_left()
@@ -277,7 +281,7 @@ class Block(_Rare):
 
     def refuse(self, log: Log, what: str) -> BaseException | None:
         if self.state is not _OPEN or self.ending or (self.leaving and not self._is_made_by_a_running_step(log)):
-            return TransactionClosed(what, self.label, "ending" if self.state is _OPEN else self.state)
+            return too_late(what, self)
         return None
 
     def _is_made_by_a_running_step(self, log: Log | None) -> bool:
@@ -311,7 +315,10 @@ class Block(_Rare):
 
     def doom(self, problems: list[UndoFailure]) -> None:
         self.plain = self.root.plain = False
-        self.root.doomed = [*(self.root.doomed or ()), *problems]
+        root = self.root
+        if root.doomed is None:
+            root.doomed = []
+        root.doomed += problems
 
     def keep(self, interrupt: BaseException) -> bool:
         root, me = self.root, running_task()
@@ -340,6 +347,7 @@ class Block(_Rare):
     def end(self, *, failed: bool = False) -> None:
         """It has been rolled back; `failed`: with what it stands in, an undo of which has failed."""
         report = self.report
+        tell_unawaited(self)
         while self.queue:
             step = self.queue.popleft()
             if step.state is StepState.QUEUED:

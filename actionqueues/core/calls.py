@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from _thread import get_ident
 from inspect import isawaitable, iscoroutine
+from types import CoroutineType
 from typing import Any, NamedTuple
 
-from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
+from actionqueues.errors import CoroutineNotAwaited, IllegalOperation, RetryError
 from actionqueues.report import UndoFailure
 
 from .attempts import Attempts
@@ -22,11 +23,13 @@ from .definition import Definition
 from .engine import Rollback, is_exit
 from .log import Log, Owner, get_current, logs_in, new_log, place_for_another_thread, set_current, take_out
 from .requests import Asking, Await, Engine, Wait
+from .signature import unawaited
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .text import first_of
+from .telling import NOT_AGAIN, tell_of_step, tell_where_queued
+from .text import add_note, first_of
 from .waiting import running_in, settled, waited_for
-from .watch import ask
+from .watch import ask, tell
 
 
 class Outcome(NamedTuple):
@@ -57,6 +60,7 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
                 step._move(StepState.DROPPED)
                 block.report.dropped.append(step)
         if error is not None:
+            tell_where_queued(step, error)
             return Outcome(None, error)
         step._move(StepState.RUNNING)
         step.attempts = 1
@@ -77,6 +81,7 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
 def attempts(own: Log, step: Step[Any], *, first: bool = False) -> Engine[Outcome]:
     """Make one attempt after the other at the step whose log this is, as its policy wants; `first`: there was none."""
     error: BaseException | None = None
+    late: BaseException | None = None
     try:
         while True:
             interrupt: BaseException | None = None
@@ -90,11 +95,12 @@ def attempts(own: Log, step: Step[Any], *, first: bool = False) -> Engine[Outcom
                     return Outcome(result, late)
             else:
                 error = interrupt
-            if (yield from failing(own, error, waiting=interrupt is not None and not first)):
-                return Outcome(None, error)
+            late = yield from failing(own, error, waiting=interrupt is not None and not first)
+            if late is not None:
+                return Outcome(None, late)
             first = False
     finally:
-        del own, step, error  # as in `_attempt`: the frames of what calls that are kept as well
+        del own, step, error, late  # as in `_attempt`: the frames of what calls that are kept as well
 
 
 def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | None, BaseException | None]]:
@@ -110,6 +116,8 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
         if refused is not None:
             return None, refused, None
     record, around = step._record, get_current()
+    if step._tries is not None:
+        step._tries.result = PENDING  # until now, what the attempt before has returned could be undone
     # An async block awaits what a plain callable returns, of which nobody knows whether it is async.
     waits = definition.is_async or (own.block.awaits and definition.frame is None)
     error: BaseException | None = None
@@ -136,18 +144,26 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
     result, interrupted = record[OUTCOME], None
     if result is not PENDING:
         error, interrupted = None, error  # it came after that
-        if iscoroutine(result) and not own.block.awaits:  # of a plain callable, which nobody has declared to be async
-            result.close()
-            error, record[OUTCOME] = AsyncActionInSyncBlock(step.name, own.block.label), PENDING
+        if type(result) is CoroutineType:
+            error = not_awaited(record)
     if watch is not None:
-        late, also = yield from ask(watch.attempted, step, None if error is not None else record[OUTCOME], error)
+        reply = None if error is not None else record[OUTCOME]
+        late, also = yield from tell(watch.attempted, step, reply, error)
         error, interrupted = first_of(error, late), first_of(interrupted, also)
         if error is not None:
-            record[OUTCOME] = PENDING  # its reply is lost
+            error, interrupted = first_of(interrupted, error), None  # Ctrl-C, or a limit that was set
     try:
         return result, error, interrupted
     finally:
         del own, step, error, interrupted  # which hold what was raised, whose traceback has this frame in it
+
+
+def not_awaited(record: Record) -> CoroutineNotAwaited:
+    """Take back the result of a record, which is a coroutine; returns what is wrong with that."""
+    coroutine, record[OUTCOME] = record[OUTCOME], PENDING
+    definition: Definition = record[DEFINITION]
+    function = None if definition.is_object else definition.function
+    return unawaited(coroutine, function, definition.name)
 
 
 def again(log: Log, record: Record) -> tuple[Log, Step[Any]]:
@@ -198,7 +214,9 @@ def adopt(log: Log, place: int) -> Log:
     return own
 
 
-def failing(own: Log, error: BaseException, started: float | None = None, *, waiting: bool = False) -> Engine[bool]:
+def failing(
+    own: Log, error: BaseException, started: float | None = None, *, waiting: bool = False
+) -> Engine[BaseException | None]:
     """The body of the step whose log this is has raised.  Undo what it has done.
 
     Args:
@@ -208,32 +226,47 @@ def failing(own: Log, error: BaseException, started: float | None = None, *, wai
         waiting: it was raised in the wait for the next attempt, and not by the body.
 
     Returns:
-        Whether the exception is to go on.  Otherwise there is to be another attempt, and only what this one has made
-        has been undone.
+        What is to go on.  If it is None, there is to be another attempt, and only what this one has made has been
+        undone.
     """
     if own.record is None:
-        return True  # it has been undone without waiting for it, as where a coroutine was closed
+        return error  # it has been undone without waiting for it, as where a coroutine was closed
     step = own.record = settled(own)
     block: Owner = own.block
     definition: Definition = step._record[DEFINITION]
     step.error = error
     if step._tries is None:
         step._tries = Attempts(definition.retry, started)
+    tries: Attempts = step._tries
+    asked = error if isinstance(error, RetryError) and error.is_asked else None
+    if asked is not None:
+        tries.result = asked.result
     if isinstance(error, GeneratorExit) and block.awaits:  # nothing can be awaited where a coroutine is being closed
         step._move(StepState.UNKNOWN)
         closed = IllegalOperation(f"undo {step.name}", "its coroutine was closed", "await it to its end")
         block.real.doom([UndoFailure(step, closed)])
-        return True
-    again = not waiting and not block.ending and step._tries.another(error)
+        return error
+    returned = step._record[OUTCOME] is not PENDING  # it could not be recorded: its effect is there, and its result
+    again = not (waiting or returned or block.ending) and tries.another(error)
     interrupt: BaseException | None = None
     if again:
         if not own and not running_in(block, own):
-            return False  # it has made nothing
+            return None  # it has made nothing
         clean, interrupt = yield from _undone(own, step, error, whole=False)
         if clean and interrupt is None:
-            return False
+            return None
+        if not clean:
+            add_note(error, NOT_AGAIN)
+    if tries.instead is not None:
+        step.error, tries.instead = tries.instead, None
+        error = step.error
+    if asked is not None:
+        asked.attempts = step.attempts
     timed_out = definition.timeout is not None and isinstance(error, TimeoutError)
-    step._move(StepState.UNKNOWN if timed_out else StepState.FAILED)
+    if not returned:
+        step._move(StepState.UNKNOWN if timed_out else StepState.FAILED)
+        step._record[OUTCOME], tries.result = tries.result, PENDING  # what is there is undone with it
+    tell_where_queued(step, error)
     if block.undo_at_once:  # otherwise its caller rolls a classic queue back
         _, late = yield from _undone(own, step, error, whole=True)
         interrupt = first_of(interrupt, late)
@@ -241,7 +274,7 @@ def failing(own: Log, error: BaseException, started: float | None = None, *, wai
             take_out(own)
     if interrupt is not None and not (is_exit(interrupt) and block.real.keep(interrupt)):
         raise interrupt
-    return True
+    return error
 
 
 def _undone(
@@ -272,9 +305,10 @@ def _undone(
     if late is not None and not rollback.problems:  # cut short before anything was undone
         rollback.problems.append(UndoFailure(step, late))
         block.real.doom(rollback.problems)
-    rollback.note_on(error)
+    rollback.log_left()
+    tell_of_step(block.real, error, rollback.left, rollback.problems)
     interrupt = rollback.interrupt()
-    rollback.cause = rollback.log = None
+    rollback.release()
     if not whole:
         own.block, own.direct = block, block.direct and not block.ending
     if rollback.guard.broken is not None:

@@ -9,19 +9,21 @@ import builtins
 from _thread import _count, get_ident
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cached_property
-from inspect import unwrap
+from functools import WRAPPER_ASSIGNMENTS, cached_property, partial
+from inspect import cleandoc
 from time import monotonic
-from types import CodeType, FunctionType
-from typing import Any, TypeAlias
+from types import CodeType, CoroutineType, FunctionType
+from typing import Any, TypeAlias, cast
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
+from actionqueues.errors import NoTransaction
 from actionqueues.retry import Policy, is_made_policy
 
+from .attempts import judged
 from .frames import caller, current_task_getter, rename_keywords, specialize
 from .handler import Handler
-from .log import Log, current, get_current, set_current
-from .signature import ANY, display_name, is_async, parameters_of
+from .log import Log, current, get_current, set_current, undoing
+from .signature import ANY, display_name, is_async, parameters_of, text_of, unwrapped
 from .states import StepState
 from .step import PENDING, VALUES, Record, Step
 from .tasks import limited
@@ -47,6 +49,7 @@ class Definition:
         is_object: whether its steps are action objects of the classic API.
         given_name: the name that a journal records, if the user has given one.
         probe: finds out whether a step whose outcome is unknown has happened, or None.
+        transaction_required: whether it refuses to be called outside any block.
     """
 
     retry: Policy | None
@@ -56,7 +59,7 @@ class Definition:
     given_name: str | None = None
     aliases: tuple[str, ...] = ()
     probe: Handler | None = None
-    irreversible = read_only = is_object = awaits_undo = waits = False
+    irreversible = read_only = is_object = awaits_undo = waits = transaction_required = False
     _overrides: WeakKeyDictionary[type, Handler] | None
 
     def __init__(self, function: _Function, *, name: str | None = None) -> None:
@@ -72,12 +75,11 @@ class Definition:
         """The record of a call with these arguments, or the interpreter's own `TypeError`, if they do not fit."""
         return [PENDING, self, args, kwargs]
 
-    def generate(self, outside: _Function, exits: Mapping[str, _Function]) -> FunctionType:
+    def generate(self, exits: Mapping[str, _Function]) -> FunctionType:
         """Read the function's signature, generate its frames, and return the one that makes a step of a call.
 
-        Outside any block it calls `outside`, and for what is out of the ordinary the `exits`, by these names.
+        For what is out of the ordinary it calls the `exits`, by these names.
         """
-        _definitions[id(self)] = self
         self.is_async = self.waits = is_async(self.function)
         parameters = self.parameters = parameters_of(self.function)
         generated = caller(parameters.shape, self.retry is not None, self.is_async)
@@ -86,8 +88,7 @@ class Definition:
             "__builtins__": builtins,
             "__name__": getattr(self.function, "__module__", None),
             "definition": self,
-            "body": self.function if self.timeout is None else limited(self.function, self.timeout),
-            "outside": outside,
+            "CoroutineType": CoroutineType,
             "current": get_current,
             "thread": get_ident,
             "threads": _count,
@@ -95,7 +96,7 @@ class Definition:
             "PENDING": PENDING,
             **exits,
         }
-        qualname = getattr(self.function, "__qualname__", self.name)
+        qualname = text_of(self.function, "__qualname__", self.name)
         if self.is_async:
             step = variables["step"] = FunctionType(codes["step"], variables)
             step.__name__, step.__qualname__ = qualname.rpartition(".")[2], qualname  # as its coroutine is called
@@ -108,7 +109,64 @@ class Definition:
         self.enter = enter  # type: ignore[method-assign] # the one made for these parameters
         self.run = FunctionType(codes["run"], variables)
         self.frame = call
+        _definitions[id(self)] = self
+        self.run_in_frames(self.function)
+        self.show_frame()
         return call
+
+    def run_in_frames(self, body: _Function) -> None:
+        """Let the frames call `body`, in a block and outside any."""
+        assert self.frame is not None  # noqa: S101 - it has been generated
+        variables = self.frame.__globals__
+        limit = body if self.timeout is None else limited(body, self.timeout)
+        variables["body"] = judged(limit, self.retry, self.name, is_async=self.is_async)
+        variables["plain"] = body
+        self.place_outside()
+
+    def place_outside(self) -> None:
+        """Let the frame call its function outside any block, or refuse that."""
+        assert self.frame is not None  # noqa: S101 - it has been generated
+        variables = self.frame.__globals__
+        refused = self.transaction_required or _Everywhere.required
+        variables["outside"] = partial(_refuse, self) if refused else variables["plain"]
+
+    def show_frame(self) -> None:
+        """Let the frame, which is what bound methods show, look like the function, and name its undo.
+
+        What answers to every name, such as the proxy of a server, gives no texts.
+        """
+        frame, function = self.frame, self.function
+        assert frame is not None  # noqa: S101 - it has been generated
+        held: object = getattr(function, "__dict__", None)
+        frame.__dict__.update(held if isinstance(held, dict) else {})
+        for name in WRAPPER_ASSIGNMENTS:
+            with suppress(AttributeError, TypeError):
+                setattr(frame, name, getattr(function, name))
+        frame.__doc__ = self.doc
+        frame.__dict__ |= {"__wrapped__": function, "__actionqueues__": self}
+
+    def show(self, name: str, value: object) -> None:
+        """Set an attribute of the function, and of the frame, but for what makes that one what it is."""
+        setattr(self.function, name, value)
+        if name == "__doc__":
+            value = self.doc
+        if name in WRAPPER_ASSIGNMENTS or not hasattr(FunctionType, name):
+            setattr(self.frame, name, value)
+
+    def hide(self, name: str) -> None:
+        """Delete it."""
+        delattr(self.function, name)
+        vars(self.frame).pop(name, None)
+
+    @property
+    def doc(self) -> str | None:
+        """The docstring of its function, with a line that says how it is undone, if that has been said."""
+        doc: Any = self.function.__doc__
+        if self.handler is None and not (self.irreversible or self.read_only):
+            return doc  # type: ignore[no-any-return] # what a function has is one, or None
+        line = f"Undone by {self.handler.name}." if self.handler else "Nothing to undo: it is read-only."
+        line = "It cannot be undone." if self.irreversible else line
+        return f"{cleandoc(doc)}\n\n{line}" if isinstance(doc, str) and doc else line
 
     def call_again(self, record: Record) -> Any:
         """Make the call of a record once more, now that the block around it is another one, or there is none."""
@@ -118,7 +176,7 @@ class Definition:
     def bound(self, thing: Any, method: str, retry: Policy | None = None) -> Handler:
         """The handler that was given to ``rollback``, or the probe to ``landed``, or the reason why it can be none."""
         what, known = ("rollback handler", self.handler) if method == "rollback" else ("probe", self.probe)
-        one, other = (getattr(unwrap(each), "__code__", None) for each in (self.function, function_of(thing)))
+        one, other = (getattr(unwrapped(each), "__code__", None) for each in (self.function, function_of(thing)))
         # The second `def` of one name in one place, as the setter of a property is, hides the action.  Not what one
         # `def` has made that was run twice, lambdas, and what is not to be found by its name.
         if isinstance(one, CodeType) and isinstance(other, CodeType) and one is not other and one.co_name != "_":
@@ -152,9 +210,10 @@ class Definition:
         if isinstance(handler.function, FunctionType):  # other callables may be unhashable, and are no methods
             _handlers.add(handler.function)
         self.handler, self.quick, self.awaits_undo = handler, handler.quick, handler.is_async
+        cast("FunctionType", self.frame).__doc__ = self.doc
         self.waits = self.is_async or handler.is_async
         mine, theirs = (
-            getattr(each, "__qualname__", "").rpartition(".")[0] for each in (self.function, handler.function)
+            text_of(each, "__qualname__", "").rpartition(".")[0] for each in (self.function, handler.function)
         )
         if mine and mine == theirs and not mine.endswith("<locals>"):  # a method of the same class
             self._overrides = WeakKeyDictionary()
@@ -221,6 +280,29 @@ class Definition:
         return arguments[name]
 
 
+class _Everywhere:
+    """Whether every action refuses to be called outside any block."""
+
+    required = False
+
+
+def refuse_outside(refused: bool) -> bool:
+    """Let every action refuse to be called outside any block, or do so no longer; returns whether they did so far."""
+    before, _Everywhere.required = _Everywhere.required, refused
+    for each in all_definitions():  # those that are made meanwhile look for themselves
+        each.place_outside()
+    return before
+
+
+def _refuse(definition: Definition, /, *args: object, **kwargs: object) -> object:
+    if not definition.transaction_required and undoing.get() is not None:
+        assert definition.frame is not None  # noqa: S101 - it was called
+        return definition.frame.__globals__["plain"](*args, **kwargs)  # a handler may call what undoes by itself
+    name = definition.name
+    advice = f"call it inside `with transaction() as q:`, in a thread or a pool by `q.run({name}, ...)`"
+    raise NoTransaction(name, advice)
+
+
 def all_definitions() -> list[Definition]:
     """The definitions of all actions that are alive: what a journal finds them by."""
     return [definition for each in _definitions.valuerefs() if (definition := each()) is not None]
@@ -238,7 +320,8 @@ def definition_behind(fn: Any) -> Definition | None:
 
 def function_of(attribute: Any) -> Any:
     """The function in a class method or static method, or `attribute` itself."""
-    return attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute
+    # Not what only looks like one, as an action made of it does.
+    return attribute.__func__ if issubclass(type(attribute), classmethod | staticmethod) else attribute
 
 
 def function_in(thing: Any, taker: str, hint: str = "") -> Any:
@@ -250,4 +333,6 @@ def function_in(thing: Any, taker: str, hint: str = "") -> Any:
         hint = "; a policy goes by keyword, retry="
     if isinstance(function, property | cached_property):
         hint = "; put the decorator below that"
+    elif isinstance(function, str) and taker == "@action takes":
+        hint = f"; a name goes by keyword: @action(name={function!r})"
     raise TypeError(f"{taker} a function, not {thing!r}{hint}")

@@ -1,9 +1,8 @@
 """The two loops that wait: `drive` blocks a thread, `drive_async` suspends a task.
 
-The only file that waits.  What the engine's generators yield is done here, in two ways side by side; below it, in two
-ways as well, is what the generated frames of steps call for what is rare (`EXITS`).
+The only file that waits.  What the engine's generators yield is done here, in two ways side by side.
 
-Stands on the engine.  Used by `@action`, blocks, the queue and recovery.
+Stands on the engine.  Used by what frames call, by blocks, the queue and recovery.
 """
 
 from __future__ import annotations
@@ -11,24 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from functools import partial
-from itertools import repeat
-from operator import is_
 from threading import Event
 from time import sleep
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, TransactionClosed
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
 
-from .calls import Outcome, adopt, again, attempts, failing, running
 from .interrupts import InterruptGuard
-from .log import Log, Owner, current, get_current, place_of, set_current, undoing
+from .log import current, get_current, set_current, undoing
 from .requests import Answer, Await, Call, Engine, Shield, Shielded, Undo, Until, Wait
-from .states import StepState
-from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .tasks import Signal, in_scope, in_worker_thread, running_task, shielded
+from .step import OUTCOME
+from .tasks import Signal, in_worker_thread, shielded
 from .tasks import sleep as sleep_async
 from .text import log_warning
-from .waiting import settled
 
 T = TypeVar("T")
 
@@ -154,7 +148,9 @@ def _tell(request: Until, waited: float) -> float:
     """Log it if it has taken long; returns for how long nothing has been logged."""
     if waited < _LONG:
         return waited
-    log_warning(f"waiting for more than {_LONG:g} seconds for {request.what()} to end")
+    owner = request.owner
+    what = f"waiting for more than {_LONG:g} seconds for {request.what()} to end"
+    log_warning(what, transaction=owner.name, state=str(owner.state))
     return 0.0
 
 
@@ -213,7 +209,7 @@ def shielded_here(shield: Shield, work: Callable[[], Shielded]) -> None:
     guard, around, before = shield.guard, get_current(), _get_undoing()
     try:
         try:
-            guard.begin()
+            shield.begin()
             set_current(None)
             _set_undoing(shield if shield.undoes else None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - it is a rollback
             while not shield.ended:
@@ -255,7 +251,7 @@ async def roll_back_async(request: Undo) -> None:
 
     around, before = current.get(), undoing.get()
     try:
-        shield.guard.begin()
+        shield.begin()
         await shielded(protected)
     except GeneratorExit as closed:  # what it awaits goes on, in a task of its own; all else is done here
         if waiting is not None:  # pragma: no branch - otherwise it was closed before it had begun
@@ -267,115 +263,3 @@ async def roll_back_async(request: Undo) -> None:
         if current.get() is None:  # in trio, it was not in a task of its own
             current.set(around)
             undoing.set(before)
-
-
-# -- what the frames of steps call
-
-
-def value_of(outcome: Outcome) -> Any:
-    """The result of a step; what it has raised is raised as it is, with the context that it has."""
-    error = outcome.error
-    if error is None:
-        return outcome.result
-    context = error.__context__
-    try:
-        raise error
-    finally:
-        error.__context__ = context
-        del error, outcome
-
-
-def failed(log: Log, record: Record, error: BaseException, started: float | None = None) -> bool:
-    """The body of a step has raised; returns whether that is to go on."""
-    place = place_of(log, record)
-    if record[OUTCOME] is not PENDING or place is None:
-        return True  # interrupted before the step was started, or after it had succeeded
-    return drive(failing(adopt(log, place), error, started))
-
-
-def again_here(log: Log, record: Record) -> Any:
-    """Make the further attempts of a step whose policy wants them."""
-    return value_of(drive(attempts(*again(log, record))))
-
-
-def run(log: Log, step: Step[Any]) -> Any:
-    """Run a step the long way."""
-    # In a greenlet, as in the `run_sync` of SQLAlchemy, other tasks go on while a sync step runs.
-    task = running_task() if log.block.awaits else None
-    try:
-        return value_of(drive(running(log, step, task)))
-    finally:
-        del log, step  # which hold what was raised, whose traceback has this frame in it
-
-
-def _elsewhere(log: Log, record: Record) -> Any:
-    """Run a step that the frame could not record."""
-    if log.block.forget():
-        return record[DEFINITION].call_again(record)
-    return run(log, Step(record, StepState.QUEUED))
-
-
-async def _failed_async(own: Log, error: BaseException, started: float | None = None) -> bool:
-    """The body of an async step has raised; returns whether that is to go on."""
-    if own.record is None:
-        return True  # its block has been undone without waiting for it, in a coroutine that was closed
-    record = settled(own)._record
-    started_here = own in own.block.running and any(map(is_, reversed(own.up or ()), repeat(own)))
-    if record[OUTCOME] is not PENDING or not started_here:
-        return True  # pragma: no cover - interrupted before the step was started, or after it had succeeded
-    return await drive_async(failing(own, error, started))
-
-
-async def _again_async(own: Log) -> Any:
-    """Make the further attempts of an async step whose policy wants them."""
-    return value_of(await drive_async(attempts(own, settled(own))))
-
-
-async def run_async(log: Log, step: Step[Any]) -> Any:
-    """Run a step of an async block the long way."""
-    block: Owner = log.block
-    block.check_loop(step.name)
-
-    def cancelled() -> TransactionClosed:
-        return TransactionClosed(step.name, block.label, block.state, cancelled=True)
-
-    async def made(task: object) -> Any:
-        return value_of(await drive_async(running(log, step, task)))
-
-    return await in_scope(made, cancelled)
-
-
-def _otherwise(log: Log, record: Record) -> Coroutine[Any, Any, Any]:
-    """Call an async action where it takes more than to await its step."""
-    definition = record[DEFINITION]
-    if log.block.forget():
-        again: Coroutine[Any, Any, Any] = definition.call_again(record)
-        return again
-    if not log.block.awaits:
-        raise AsyncActionInSyncBlock(definition.name, log.block.label)
-    step: Any = _otherwise_async(log, record)
-    step.__qualname__ = definition.frame.__qualname__  # what Python calls it if it is never awaited
-    return step  # type: ignore[no-any-return] # a coroutine, whose name mypy does not let be set
-
-
-async def _otherwise_async(log: Log, record: Record) -> Any:
-    return await run_async(log, Step(record, StepState.QUEUED))
-
-
-def _give_back(own: Log) -> None:
-    """Let what is around a step be current again, if the step still is."""
-    if current.get() is own:
-        current.set(own.up)
-
-
-#: What the generated frames call, by the names that they have there.
-EXITS: Final[dict[str, Callable[..., Any]]] = {
-    "again": again_here,
-    "again_async": _again_async,
-    "elsewhere": _elsewhere,
-    "failed": failed,
-    "failed_async": _failed_async,
-    "give_back": _give_back,
-    "otherwise": _otherwise,
-    "run_async": _otherwise_async,
-}

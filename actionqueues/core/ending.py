@@ -17,14 +17,15 @@ from actionqueues.report import Report, UndoFailure
 from .block import ENDED, Block
 from .calls import running
 from .drivers import drive, shielded_here
-from .engine import Rollback, note_failure
+from .engine import Rollback
 from .hooks import HookRun
 from .log import Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
 from .queue import fill_in, refuse_async
 from .requests import Engine, Shielded
-from .states import UNDOABLE, TransactionState
+from .states import UNDOABLE, StepState, TransactionState
 from .step import DEFINITION, OUTCOME, PENDING, Step
 from .tasks import running_task
+from .telling import tell_of_all, tell_unawaited, tell_where_queued
 from .text import first_of
 from .waiting import others_running, waited_for
 from .watch import Watch, ask
@@ -45,6 +46,7 @@ def executing(block: Block) -> Engine[BaseException | None]:
                 refuse_async(step._record[DEFINITION], here.block)
             fill_in(step)
         except (AsyncActionInSyncBlock, IllegalOperation) as refused:
+            tell_where_queued(step, refused)
             return refused
         block.queue.popleft()
         error = (yield from running(here, step, block.task)).error
@@ -135,8 +137,10 @@ def _half_done(block: Block) -> BaseException | None:
     for log in logs_in(block.log):
         for entry in (*log, log.record):
             record = entry._record if isinstance(entry, Step) else entry
-            undone = isinstance(entry, Step) and entry.state not in UNDOABLE
-            if type(record) is list and record[OUTCOME] is PENDING and not undone:
+            state, raised = (
+                (entry.state, entry.error is not None) if isinstance(entry, Step) else (StepState.RUNNING, False)
+            )
+            if type(record) is list and (record[OUTCOME] is PENDING or raised) and state in UNDOABLE:
                 what = f"the undo of {record[DEFINITION].name} was interrupted before it had begun"
                 return IllegalOperation(f"commit {block.label}", what, "let the interrupt out of the block")
     return None
@@ -148,6 +152,7 @@ def _committed(block: Block, late: BaseException | None) -> Engine[BaseException
         _end_well(block)
         return None
     run = block.hook_run = HookRun(block.report, block.label, block.watch, lambda: _end_well(block))
+    run.awaits, run.block = block.awaits, block
     if late is not None:
         run.interrupts.append(late)
     yield from run.to_its_end(run.calls)
@@ -159,11 +164,13 @@ def _end_well(block: Block) -> None:
     """The point of no return: nothing that comes later undoes anything."""
     if block.state is not _OPEN:
         return  # pragma: no cover - it was interrupted after that, before the first hook
+    if block.hook_run is not None:  # first: what interrupts this keeps no hook from being called
+        block.hook_run.hooks = [hook for hook in block.hooks or () if not hook.dropped]
     block.move(_COMMITTED)
+    if block.unawaited is not None:
+        tell_unawaited(block)
     if block.watch is not None:
         block.watch.committed(block)
-    if block.hook_run is not None:
-        block.hook_run.hooks = [hook for hook in block.hooks or () if not hook.dropped]
     block.hooks = None
     block.release()
 
@@ -171,6 +178,8 @@ def _end_well(block: Block) -> None:
 def release_savepoint(block: Block) -> None:
     """A savepoint has succeeded: what is in it belongs to the outer block."""
     parent, log = cast("Block", block.parent), block.log
+    if block.unawaited is not None:
+        tell_unawaited(block)
     if block._report is not None:
         parent.report._include(block._report)
     block.move(_RELEASED)
@@ -237,7 +246,7 @@ def _undo_plainly(block: Block, log: Log, error: BaseException) -> BaseException
     if rollback.ended and rollback.guard.kept is None and not (rollback.problems or rollback.left):
         block.state = report.state = TransactionState.ROLLED_BACK
         block.log = ENDED
-        rollback.cause = rollback.log = None
+        rollback.release()
         return rollback.interrupts[0] if rollback.interrupts else None
     return drive(roll_back(block, error))  # goes on, if it was interrupted before it had begun, and tells what is left
 
@@ -269,12 +278,11 @@ def _end_badly(block: Block, rollback: Rollback, error: BaseException | None) ->
             if block.watch is not None and block.parent is None:
                 block.watch.abandoned(block)
         block.end()
-        if block.doomed is not None and error is not None and not isinstance(error, TransactionDoomed):
-            for failure in block.doomed:
-                note_failure(error, failure, once=True)
-        rollback.note_on(error)
+        rollback.log_left()
+        if error is not None:
+            tell_of_all(block, error)
     interrupt = rollback.interrupt()
-    rollback.cause = rollback.log = None  # both lead back to the block, which would wait for the collector
+    rollback.release()
     return interrupt
 
 

@@ -12,23 +12,27 @@ Stands on handlers, logs and reports.  Used by what fails or ends: steps, blocks
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable, iscoroutine
+from collections.abc import Callable, Sequence
+from inspect import isawaitable
+from types import CoroutineType
 from typing import Any, ClassVar, cast
 
-from actionqueues.errors import NotLanded, RollbackConflict
+from actionqueues.errors import RollbackConflict
 from actionqueues.report import Report, UndoFailure
 
 from .attempts import Attempts
 from .definition import Definition
-from .handler import Handler, unawaited
+from .handler import Handler
 from .interrupts import InterruptGuard
-from .log import Log, Owner, logs_in
+from .log import Log, Owner, count_steps, logs_in
+from .probing import probing
 from .requests import Asking, Await, Request, Shield, Shielded, Wait
+from .signature import unawaited
 from .states import UNDOABLE, StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .text import add_note, first_of, log_error, log_warning, shown
-from .watch import Hook, Watch, ask
+from .telling import failed, fields, log_left
+from .text import counted, first_of, log_error, shown
+from .watch import Hook, Watch, tell
 
 _NO_ROOM = (RecursionError, MemoryError)
 
@@ -43,9 +47,10 @@ class Rollback(Shield):
         awaits: whether coroutines of plain callables are awaited.
         guard: what keeps Ctrl-C away meanwhile.
         log: the one that it is in.
+        path: that, and those around it, from the one that the walk has begun with.
         entry: what is being undone right now; it is in no log any more.
         problems: the undos that failed.
-        left: the other steps that it had to leave, each with the reason.
+        left: the other steps that it had to leave.
         abandoned: the steps that a third Ctrl-C has left, or that there was no room for, on the stack or in memory.
         dropped: the queued steps whose marks it has met.
         by_hand: whether it is a ``q.rollback()``.
@@ -56,8 +61,8 @@ class Rollback(Shield):
 
     # What most rollbacks never change is kept in the class.
     log: Log | None = None
+    path: Sequence[Log] = ()
     entry: Record | Step[Any] | None = None
-    left: tuple[tuple[Step[Any], str], ...] = ()
     abandoned: tuple[Step[Any], ...] = ()
     dropped: tuple[Step[Any], ...] = ()
     by_hand = False
@@ -73,6 +78,7 @@ class Rollback(Shield):
         self.guard = InterruptGuard()
         self.interrupts = []
         self.problems: list[UndoFailure] = []
+        self.left: list[Step[Any]] = []
 
     @property
     def step(self) -> Step[Any] | None:
@@ -90,6 +96,7 @@ class Rollback(Shield):
         That is the end of it, unless there is `more` to be done.
         """
         path, undone = [top], self.report._undone.append
+        self.path = path
         while path:
             log = self.log = path[-1]
             entry = log[-1] if log else None
@@ -136,8 +143,8 @@ class Rollback(Shield):
                         if value is not None:
                             if definition.awaits_undo or self._may_await(definition, value):
                                 error = yield Await(value, definition.name)
-                            elif iscoroutine(value):
-                                error = unawaited(value, definition.name)
+                            elif type(value) is CoroutineType:
+                                error = _unawaited(value, definition, definition.handler_of(entry))
                         if error is None and self.entry is entry:  # otherwise its handler has asked for the `Step`
                             undone(definition)
                             self.entry = None
@@ -173,7 +180,9 @@ class Rollback(Shield):
         if definition.read_only:
             step._move(StepState.UNDONE)
         elif not (
-            step.state is StepState.UNKNOWN and definition.probe is not None and (yield from _probing(step, definition))
+            step.state is StepState.UNKNOWN
+            and definition.probe is not None
+            and (yield from probing(self.report, step, definition))
         ):
             handler = self._handler_of(step, definition)
             if handler is not None:
@@ -183,12 +192,13 @@ class Rollback(Shield):
 
     def tell(self, method: Callable[..., Request | None], *args: object) -> Shielded:
         """Let a watch know; nothing that it raises stops the undoing."""
-        error, interrupted = yield from ask(method, *args)
+        error, interrupted = yield from tell(method, *args)
         if error is not None:
-            log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error)
-        self.interrupts += [
-            each for each in (error, interrupted) if each is not None and not isinstance(each, Exception)
-        ]
+            known = fields(self.report, next((each for each in args if isinstance(each, Step)), None))
+            log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error, **known)
+            if isinstance(error, Exception):
+                error = None
+        self.interrupts += [each for each in (error, interrupted) if each is not None]
 
     def _handler_of(self, step: Step[Any], definition: Definition) -> Handler | None:
         """What undoes a step; None if nothing does, which has then been reported."""
@@ -200,11 +210,11 @@ class Rollback(Shield):
         if handler is None:
             step._move(StepState.NOT_UNDONE)
             self.report.not_undone.append(step)
-            self.left += ((step, "irreversible" if definition.irreversible else "no rollback handler"),)
+            self.left.append(step)
         elif handler.needs_result and not step.has_result:
             step._move(StepState.SKIPPED)
             self.report.skipped.append(step)
-            self.left += ((step, f"{handler.name} needs its result, which it does not have"),)
+            self.left.append(step)
             handler = None
         return handler
 
@@ -225,11 +235,11 @@ class Rollback(Shield):
                 raise error  # pragma: no cover - in a child process, where no tracer looks
             broken = self.guard.broken
             if broken is not None and error is broken:
-                self._failed(step, broken)
+                self._failed(step, broken, attempts.made + 1)
                 raise broken
             final = isinstance(error, RollbackConflict) or not isinstance(error, Exception)
             if final or not attempts.another(error):
-                self._failed(step, error)
+                self._failed(step, cast("BaseException", first_of(attempts.instead, error)), attempts.made + final)
                 return
             interrupt = yield Wait(attempts.wait)
             if interrupt is not None:
@@ -239,8 +249,9 @@ class Rollback(Shield):
         """Call a handler once, with the watch asked before and after; returns what it raised."""
         watch, interrupted = self.watch, None
         if watch is not None:
-            error, interrupted = yield from ask(watch.undoing, step)
+            error, interrupted = yield from tell(watch.undoing, step)
             if error is not None:
+                self.interrupts += [interrupted] if interrupted is not None else []
                 return error
         error, definition = None, step._record[DEFINITION]
         try:
@@ -250,15 +261,15 @@ class Rollback(Shield):
         else:
             if handler.is_async or self._may_await(definition, value):
                 error = yield Await(value, handler.name)
-            elif iscoroutine(value):
-                error = unawaited(value, definition.name)
+            elif type(value) is CoroutineType:
+                error = _unawaited(value, definition, handler)
         if watch is None:
             return error
-        late, also = yield from ask(watch.undone, step, error)
+        late, also = yield from tell(watch.undone, step, error)
         self.interrupts += [each for each in (interrupted, also) if each is not None]
         return first_of(error, late)
 
-    def _failed(self, step: Step[Any], error: BaseException) -> None:
+    def _failed(self, step: Step[Any], error: BaseException, attempt: int | None = None) -> None:
         conflict = isinstance(error, RollbackConflict)
         failure, failures = UndoFailure(step, error), self.report.conflicts if conflict else self.report.failures
         step._move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
@@ -268,8 +279,7 @@ class Rollback(Shield):
             self.dooms.doom([failure])
         if not isinstance(error, Exception):
             self.interrupts.append(error)
-        what = "met a conflict" if conflict else "failed"
-        log_error(f"{self.report.name}: the undo of {step.name} {what}: {shown(error)}", error)
+        log_error(f"{self.report.name}: {failed(failure)}", error, **fields(self.report, step, attempt))
 
     # -- what interrupts it, and its end
 
@@ -330,22 +340,28 @@ class Rollback(Shield):
             log.clear()
             log.record = None
         self.report.dropped.extend(self.dropped)
+        self.path = ()
+        self.report._cut_short = "for lack of room" if isinstance(self.guard.broken, _NO_ROOM) else "by a third Ctrl-C"
 
-    def note_on(self, error: BaseException | None) -> None:
-        """Tell, in the log and on the exception that goes on, what had to be left."""
-        if self.left:
-            what = ", ".join(f"{step.name} ({reason})" for step, reason in self.left)
-            log_warning(f"{self.report.name}: not undone: {what}")
-            if error is not None:
-                add_note(error, f"not undone: {what}")
-        if error is None:
-            return
-        for failure in self.problems:
-            note_failure(error, failure)
-        if self.abandoned:
-            names = ", ".join(step.name for step in self.abandoned)
-            what = "for lack of room" if isinstance(self.guard.broken, _NO_ROOM) else "by a third Ctrl-C"
-            add_note(error, f"the rollback was cut short {what}; not undone: {names}")
+    def log_left(self) -> None:
+        """Tell, in the log, what it had to leave."""
+        log_left(self.report, self.left)
+
+    def release(self) -> None:
+        """Let go of what leads back to its block, which would wait for the collector."""
+        self.cause = self.log = None
+        self.path = ()
+
+    def under_way(self) -> tuple[str, dict[str, Any]] | None:
+        entry, last = self.entry, self.log[-1] if self.log else None
+        taken_out = entry is not None and last is not entry and not (type(last) is Log and last.record is entry)
+        top = self.path[0] if self.path else None
+        own = None if top is None else top.record  # a step that is to be tried again is running still
+        count = taken_out + (isinstance(own, Step) and own.state != StepState.RUNNING)
+        count += 0 if top is None else count_steps(top)
+        steps, them = ("1 step", "it") if count == 1 else (f"{counted(count)} steps", "them")
+        text = f"{self.report.name}: undoing {steps}; twice more to abandon {them}"
+        return (text, fields(self.report)) if count else None
 
 
 def is_exit(error: BaseException | None) -> bool:
@@ -353,38 +369,6 @@ def is_exit(error: BaseException | None) -> bool:
     return isinstance(error, KeyboardInterrupt | SystemExit)
 
 
-def note_failure(error: BaseException, failure: UndoFailure, *, once: bool = False) -> None:
-    """Tell, on an exception, of an undo that has failed."""
-    what = "met a conflict" if isinstance(failure.error, RollbackConflict) else "failed"
-    add_note(error, f"the undo of {failure.step.name} {what}: {shown(failure.error)}", once=once)
-
-
-def _probing(step: Step[Any], definition: Definition) -> Asking[bool]:
-    """Ask the probe of a step (``@fn.landed``) what became of it.
-
-    Returns:
-        Whether it never happened, so that there is nothing to undo.  Otherwise it is done, with the result that the
-        probe has returned, or, if that has failed, still unknown.
-    """
-    probe = cast("Handler", definition.probe)
-    error: BaseException | None = None
-    result: Any = None
-    try:
-        result = probe.call(step)
-    except BaseException as raised:
-        error = raised
-    if error is None and probe.is_async:
-        asked = Await(cast("Awaitable[object]", result), probe.name)
-        error = yield asked
-        result = asked.result
-    if error is None:
-        step._record[OUTCOME] = result
-        step._move(StepState.DONE)
-    elif isinstance(error, NotLanded):
-        step._move(StepState.NOT_LANDED)
-        return True
-    elif isinstance(error, Exception):
-        log_error(f"the probe {probe.name} of {step.name} failed, so it counts as maybe done: {shown(error)}", error)
-    else:
-        raise error
-    return False
+def _unawaited(value: object, definition: Definition, handler: Handler | None) -> Exception:
+    function = None if handler is None or definition.is_object else handler.function
+    return unawaited(value, function, f"the rollback handler of {definition.name}")

@@ -9,7 +9,8 @@ import inspect
 from _thread import get_ident
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, RollbackFailed
 from actionqueues.report import Report
@@ -19,13 +20,14 @@ from .current import running_step
 from .drivers import drive
 from .engine import Rollback
 from .hooks import Durable
-from .log import Log, get_current, logs_in, new_log, place_for_another_thread, set_current, undoing
+from .log import Log, count_steps, get_current, new_log, place_for_another_thread, set_current, undoing
 from .queue import Adding, check_arguments, refuse_async, undo_record
-from .signature import display_name, is_async
+from .signature import display_name, is_async, unawaited
 from .states import StepState, TransactionState
 from .step import DEFINITION, Step
 from .tasks import has_ended, running_task
-from .text import first_of, raise_late
+from .telling import tell_of_all
+from .text import first_of, listed, raise_late
 from .waiting import running_in
 from .watch import Hook, ask
 
@@ -63,19 +65,22 @@ class Face(Adding):
             self._must_be_open(f"add({step.name})")
         if step._record[DEFINITION].waits and not block.awaits:
             refuse_async(step._record[DEFINITION], block)
+        log = block.log
+        direct = log.direct and get_current() is log and log.thread == get_ident()
+        if not direct:
+            log = self._here(f"add({step.name})")
         if block.queue is None:
             block.queue = deque()
             block.plain = False
         block.queue.append(step)
-        log = block.log
-        if log.direct and get_current() is log and log.thread == get_ident():
+        if direct:
             log.append((step,))
         else:
-            block.put(block.here(), (step,))
+            block.put(log, (step,))
         return step
 
-    def on_rollback(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Record how to undo something that has just been done by hand.
+    def on_rollback(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
+        """Record how to undo something that has just been done by hand; return `fn`, so that it is a decorator too.
 
         It takes its place among the steps: what was done after it is undone before it.
 
@@ -86,14 +91,14 @@ class Face(Adding):
         self._must_be_open(f"on_rollback({display_name(fn)})")
         self._check_async(fn)
         block, record = self._block, undo_record(fn, args, kwargs)
-        entry: Any = record
+        entry: Any = record if block.watch is None else Step(record, StepState.DONE)
+        block.put(block.here(), entry)  # also if it cannot be recorded: what it undoes has been done
         if block.watch is not None:
-            entry = Step(record, StepState.DONE)
             raise_late(first_of(*drive(ask(block.watch.recorded, entry))))
-        block.put(block.here(), entry)
+        return fn
 
-    def on_commit(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call `fn` once the outermost transaction has committed, and not at all if this one is undone.
+    def on_commit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
+        """Call `fn` once the outermost transaction has committed, and not at all if this one is undone; return it.
 
         Nor is it called if the savepoint or the step that registers it is undone.  Hooks are called in the order in
         which they were registered, all of them, outside the block; one that a hook registers is called behind the
@@ -116,13 +121,14 @@ class Face(Adding):
             raise TypeError(f"{hook.name} is durable, but there is no journal: transaction(journal=...) records it")
         if calling is not None and block.state is not _OPEN:
             calling.hooks.append(hook)
-            return
+            return fn
         root = block.root
         root.plain = block.plain = False
         if root.hooks is None:
             root.hooks = []
         root.hooks.append(hook)
         block.put(block.here(), (hook,))
+        return fn
 
     def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn` as a part of this block, from whatever thread; return what it returns.
@@ -145,14 +151,14 @@ class Face(Adding):
             return cast("R", self._run_async(awaiting, *args, **kwargs))
         here, thread = place_for_another_thread(block.here(f"run({display_name(fn)})")), get_ident()
         if here.thread == thread:
-            return _called_in(here, fn, *args, **kwargs)
+            return self._called_in(here, fn, *args, **kwargs)
         log = new_log(here, here.block, thread, direct=block.direct)
         block.plain = here.block.plain = False
         here.block.running.add(log)
         try:
             raise_late(here.block.refuse(here, display_name(fn)))
             here.append(log)
-            return _called_in(log, fn, *args, **kwargs)
+            return self._called_in(log, fn, *args, **kwargs)
         finally:
             log.direct = False
             here.block.running.discard(log)
@@ -160,6 +166,18 @@ class Face(Adding):
                 if each.record is None and each.thread == thread:
                     each.thread = here.thread  # a savepoint that was not left: nobody waits for this thread any more
             here.block.wake()
+
+    def _called_in(self, log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        around = get_current()
+        try:
+            set_current(log)
+            value: Any = fn(*args, **kwargs)
+        finally:
+            if get_current() is log:
+                set_current(around)
+        if type(value) is CoroutineType and not self._block.awaits:  # otherwise it is the caller who awaits it
+            raise unawaited(value, fn, display_name(fn))
+        return cast("R", value)
 
     async def _run_async(self, fn: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> object:
         around, here = get_current(), self._block.here()
@@ -180,10 +198,17 @@ class Face(Adding):
         if block.state is TransactionState.NEW:
             raise IllegalOperation(f"use {block.label}", "it has not been entered", "write `with transaction() as q:`")
         if block.state is not _OPEN or what != "rollback()":
-            raise_late(block.refuse(block.here(what), what))
+            raise_late(block.refuse(self._here(what), what))
         if undoing.get() is not None and get_current() is None:
             advice = "a handler only undoes; it may open a transaction of its own"
             raise IllegalOperation(f"use {block.label}", "a rollback handler of a step in it is running", advice)
+
+    def _here(self, what: str) -> Log:
+        """The log that what is done here belongs to, unless the step that has started this has failed since."""
+        here = self._block.here(what)
+        if here.block.failed_step is not None:
+            raise_late(here.block.refuse(here, what))
+        return here
 
     def _must_be_mine(self, what: str) -> None:
         self._must_be_open(what)
@@ -210,12 +235,23 @@ class Face(Adding):
         """After an explicit rollback, where there is no other exception to tell what could not be undone."""
         rollback = cast("Rollback", self._block.rollback)
         if late is not None:
-            rollback.note_on(late)
+            tell_of_all(self._block, late)
             raise_late(late)
         if rollback.problems:
             errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
-            names = ", ".join(step.name for step, _ in rollback.problems)
+            names = listed(rollback.problems, lambda failure: failure.step.name)
             raise RollbackFailed(f"{self._block.label}: everything else was rolled back, but not {names}", errors)
+
+    if not TYPE_CHECKING:  # to type checkers there is no such attribute
+
+        def __getattr__(self, name):
+            if name == "commit":
+                advice = (
+                    "leaving the block commits; on_commit(fn) calls what has to follow, execute() runs the queue now"
+                )
+                what = f"{type(self).__name__!r} object has no attribute 'commit'"
+                raise AttributeError(f"{what}: {advice}", name=name, obj=self)
+            return object.__getattribute__(self, name)
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or copied: it belongs to the process and the block it is used in")
@@ -224,7 +260,7 @@ class Face(Adding):
         block = self._block
         parts = [f"{self.name!r} {self.state}"]
         if block.state is _OPEN:
-            count = 0 if block.log is ENDED else _count_steps(block.log)
+            count = 0 if block.log is ENDED else count_steps(block.log)
             parts.append(f"{count} step{'' if count == 1 else 's'}")
         if block.queue:
             parts.append(f"{len(block.queue)} queued")
@@ -243,10 +279,3 @@ def _called_in(log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwarg
     finally:
         if get_current() is log:
             set_current(around)
-
-
-def _count_steps(top: Log) -> int:
-    return sum(
-        (log is not top and log.record is not None) + sum(type(entry) in (list, Step) for entry in log)
-        for log in logs_in(top)
-    )

@@ -42,6 +42,7 @@ class Shape(NamedTuple):
 # - The record is in the log before the body starts: whatever happens to this frame, the step is known to have started.
 # - `record[0] = body(...)` stores the result in the statement that gets it: nothing can come between them.
 # - That a step has raised is noted before anything is called: an interrupt may keep it from being undone at once.
+# - A coroutine that a plain function has returned is awaited by nobody: the step has failed.  Most results are None.
 # - What is rare leaves by one exit, `elsewhere`; what goes wrong by `failed`, which says whether there is another one.
 _CALL = """
 def call({parameters}):
@@ -54,6 +55,8 @@ def call({parameters}):
     try:
         log.append(record)
         result = record[0] = body({arguments})
+        if result is not None and type(result) is CoroutineType:
+            raise not_awaited(record)
     except BaseException as error:
         log.block.plain, log.block.unsure = False, True
         if failed(log, record, error{started}):
@@ -99,6 +102,8 @@ async def step(log{passed}):
         log.append(own)
         try:
             result = record[0] = await body({arguments})
+            if result is not None and type(result) is CoroutineType:
+                raise not_awaited(record)
         except BaseException as error:
             own.block.unsure = True
             if await failed_async(own, error{started}):
@@ -207,6 +212,18 @@ def rename_keywords(code: CodeType, names: Sequence[str]) -> CodeType:
         return real.get(constant, constant) if isinstance(constant, str) else constant
 
     return code.replace(co_consts=tuple(rename(constant) for constant in code.co_consts)) if real else code
+
+
+def place_of_caller() -> tuple[CodeType, int] | None:
+    """What has called the function that calls this, and how far it has come: for the line, should anybody ask.
+
+    A frame, its code and an offset cost little; a line, and even more a traceback, would be paid for each call.
+    """
+    try:
+        frame = sys._getframe(2)
+    except ValueError:  # nothing written in Python has, as in a greenlet
+        return None
+    return frame.f_code, frame.f_lasti
 
 
 def undoer(handler: Callable[..., object], places: Sequence[int], keyword: Sequence[str]) -> FunctionType:

@@ -5,7 +5,7 @@ Stands on signatures, generated frames and records.  Used by definitions and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from inspect import Parameter
 from typing import Any, Final, Self, TypeAlias
 
@@ -13,7 +13,7 @@ from actionqueues.retry import Policy
 
 from .frames import undoer
 from .log import undoing
-from .signature import Parameters, display_name, is_async, refuse_lazy, signature_of
+from .signature import ANY, Parameters, code_of, display_name, is_async, refuse_lazy, signature_of
 from .step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
 
 _Source: TypeAlias = Callable[[Step[Any]], Any]
@@ -100,9 +100,12 @@ class Handler:
         if unknown:
             declared = () if of.declared is None else of.declared.parameters
             *offered, last = dict.fromkeys([*of.names, *declared, "result", *_OFFERED])
+            hint = ""
+            if of.shape == ANY.shape and of.declared is None:
+                hint = "; or is the action made by a decorator that lacks functools.wraps, which shows the parameters?"
             raise TypeError(
                 f"{what} asks for {' and '.join(map(repr, unknown))}, which cannot be supplied; name a parameter "
-                f"{', '.join(map(repr, offered))} or {last!r}, or give it a default"
+                f"{', '.join(map(repr, offered))} or {last!r}, or give it a default{hint}"
             )
 
     def _source(self, parameter: Parameter, of: Parameters) -> _Source | None:
@@ -133,7 +136,28 @@ class Handler:
         return self.function(*positional, **keyword)
 
 
-def unawaited(coroutine: Coroutine[Any, Any, object], name: str) -> TypeError:
-    """What is wrong with a handler that is a plain function and returns a coroutine."""
-    coroutine.close()
-    return TypeError(f"the rollback handler of {name} returned a coroutine instead of undoing; make it an `async def`")
+def in_line(function: Any, of: Parameters) -> Any:
+    """What was given as ``undo=``, fit to be a handler of an action with these parameters.
+
+    Something built in may have parameters whose names nobody can use, and that mean nothing here: then it is given the
+    arguments of the call by position, as many as it takes.
+    """
+    if not callable(function) or code_of(function) is not None:
+        return function
+    count: int | None = None
+    try:
+        parameters = signature_of(function).parameters.values()
+    except ValueError:
+        pass  # it does not tell its parameters
+    else:
+        known, required = {*of.names, "result", *_OFFERED}, [p for p in parameters if p.default is Parameter.empty]
+        nameless = all(p.kind is Parameter.POSITIONAL_ONLY for p in parameters)
+        if not nameless or len(required) > of.positional or known.issuperset(p.name for p in required):
+            return function
+        count = len(parameters)
+
+    def call(*args: Any, **kwargs: Any) -> object:
+        return function(*args[:count], **kwargs)
+
+    call.__qualname__ = display_name(function)
+    return call

@@ -6,15 +6,21 @@ Stands on the seam.  Used by blocks, and by recovery for durable hooks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import iscoroutine
+from contextvars import ContextVar
+from types import CoroutineType
+from typing import Any
 
 from actionqueues.errors import CommitHookFailed
 from actionqueues.report import HookFailure, Report
 
 from .interrupts import InterruptGuard
 from .requests import Asking, Await, Shield, Shielded
-from .text import first_of
-from .watch import Hook, Watch, ask
+from .signature import is_async, unawaited
+from .text import first_of, listed
+from .watch import Hook, Watch, tell
+
+#: The block whose hooks are being called here: what `on_commit` is told in a hook comes behind the others.
+calling: ContextVar[Any] = ContextVar("actionqueues.hooks", default=None)
 
 
 class Durable:
@@ -26,16 +32,23 @@ class HookRun(Shield):
 
     Attributes:
         commit: is called first, under the same protection; called again, it does nothing.
+        block: what has committed, in whose place nothing stands in recovery.
         hooks: those that have not been called yet.
+        hook: the one that is being called.
         errors: each `Exception` that one of them has raised.
+        awaits: whether what a plain function returns is awaited.
     """
+
+    awaits = True
 
     def __init__(
         self, report: Report, label: str, watch: Watch | None = None, commit: Callable[[], None] | None = None
     ) -> None:
         self.report, self.label, self.watch, self.commit = report, label, watch, commit
         self.guard = InterruptGuard()
+        self.block: Any = None
         self.hooks: list[Hook] = []
+        self.hook: Hook | None = None
         self.errors: list[Exception] = []
         self.interrupts = []
 
@@ -48,24 +61,33 @@ class HookRun(Shield):
             raise interrupt
         self.interrupts.append(interrupt)
 
+    def under_way(self) -> tuple[str, dict[str, Any]]:
+        text = f"{self.report.name}: calling commit hooks; twice more to leave out the others"
+        return text, {"transaction": self.report.name, "state": str(self.report.state)}
+
     def _call(self, hook: Hook) -> Asking[BaseException | None]:
         """Call one of them, with the watch asked before and after; returns what it raised."""
         watch, interrupted = self.watch, None
         if watch is not None:
-            error, interrupted = yield from ask(watch.calling_hook, hook)
+            error, interrupted = yield from tell(watch.calling_hook, hook)
             if error is not None:
                 return error
-        error = None
+        error, around = None, calling.get()
         try:
+            calling.set(self.block)
             value = hook.call()
+            if type(value) is CoroutineType:
+                if self.awaits or is_async(hook.function):
+                    error = yield Await(value, hook.name)
+                else:
+                    error = unawaited(value, hook.function, f"the commit hook {hook.name}")
         except BaseException as raised:
             error = raised
-        else:
-            if iscoroutine(value):
-                error = yield Await(value, hook.name)
+        finally:
+            calling.set(around)
         if watch is None:
             return error
-        late, also = yield from ask(watch.called_hook, hook, error)
+        late, also = yield from tell(watch.called_hook, hook, error)
         self.interrupts += [each for each in (interrupted, also) if each is not None]
         return first_of(error, late)
 
@@ -73,8 +95,12 @@ class HookRun(Shield):
         """Commit, and call all of them; those that are registered meanwhile come last."""
         if self.commit is not None:
             self.commit()
+        lost = self.hook
+        if lost is not None and self.watch is not None and lost not in self.hooks:  # interrupted in the middle of it
+            yield from tell(self.watch.called_hook, lost, self.interrupts[-1])
         while self.hooks:
-            hook = self.hooks.pop(0)
+            hook = self.hook = self.hooks[0]
+            self.hooks.pop(0)
             error = yield from self._call(hook)
             if error is not None:
                 self.report.hook_failures.append(HookFailure(hook.name, error))
@@ -84,14 +110,15 @@ class HookRun(Shield):
                     self.errors.append(error)
                 else:
                     self.interrupts.append(error)
+            self.hook = None
         self.ended = True
 
     def result(self) -> BaseException | None:
         """What is to be raised for what they have raised."""
         group = None
         if self.errors:
-            names = ", ".join(name for name, error in self.report.hook_failures if isinstance(error, Exception))
-            message = f"{self.label} has committed, but these commit hooks failed: {names}"
+            failed = [name for name, error in self.report.hook_failures if isinstance(error, Exception)]
+            message = f"{self.label} has committed, but these commit hooks failed: {listed(failed)}"
             group = CommitHookFailed(message, self.errors)
         interrupt = first_of(self.guard.broken, self.guard.kept, *self.interrupts)
         if interrupt is not None:

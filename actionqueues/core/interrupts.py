@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from _thread import get_ident
+from _thread import get_ident, start_new_thread
+from contextlib import suppress
 from opcode import opmap
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -79,11 +80,21 @@ class InterruptGuard:
             if self.told is not None:
                 try:
                     self.told()
-                except Exception:  # noqa: S110 - it speaks through a log, and may fail; a third Ctrl-C is no `Exception`
+                except Exception:  # noqa: S110 - as for lack of room; a third Ctrl-C is no `Exception`
                     pass
         elif self._presses >= 3:
             self.broken = interrupt
             raise interrupt
+
+
+def in_another_thread(function: Callable[[], None]) -> None:
+    """Call this in another thread, from a signal handler, which must not wait for locks, as `Thread.start` does."""
+
+    def begin() -> None:  # pragma: no cover - in a thread that no tracer looks into
+        with suppress(RuntimeError):  # the interpreter is ending, or there is no room for a thread
+            threading.Thread(target=function, name="actionqueues", daemon=True).start()
+
+    start_new_thread(begin, ())
 
 
 def guard_on_duty() -> InterruptGuard | None:

@@ -49,6 +49,7 @@ class Owner:
         waiters: what waits for one of those that are running to end.
         unsettled: the rollbacks of its steps that had no room to account for the undo that this has cut short.
         failed_step: the name of the step that has failed, if it stands in the place of a block because of that.
+        noted: the notes that its rollbacks have added to exceptions, each once; of the outermost block.
     """
 
     name: str
@@ -66,10 +67,16 @@ class Owner:
     waiters: tuple[Any, ...] = ()
     unsettled: tuple[Any, ...] = ()
     failed_step: str | None = None
+    noted: set[str] | None = None
 
     @property
     def real(self) -> Any:
         """The block in whose place it stands, or itself."""
+        return self
+
+    @property
+    def root(self) -> Any:
+        """The outermost block that it is a part of, or itself."""
         return self
 
     def wake(self) -> None:
@@ -174,6 +181,14 @@ def logs_in(top: Log) -> Iterator[Log]:
         log = logs.pop()
         yield log
         logs += [entry for entry in log if type(entry) is Log]
+
+
+def count_steps(top: Log) -> int:
+    """How many steps stand in this log, however deep."""
+    return sum(
+        (log is not top and log.record is not None) + sum(type(entry) in (list, Step) for entry in log)
+        for log in logs_in(top)
+    )
 
 
 def surrounding_log() -> Log | None:

@@ -9,19 +9,22 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from inspect import getattr_static
 from time import monotonic
-from types import CoroutineType, MethodType
+from types import CoroutineType, FunctionType, MethodType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
 
+from .calls import not_awaited
 from .definition import Definition, definition_behind
-from .drivers import again_here, failed, run
+from .exits import again_here, failed, run
+from .frames import place_of_caller
 from .handler import Handler
 from .log import Log, Owner
 from .signature import OBJECT, display_name, is_async, refuse_lazy, signature_of
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
+from .telling import tell_where_queued
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,6 +119,8 @@ class Adding:
         fn, args = args[0], args[1:]
         definition: Definition | None = getattr(type(fn), "__actionqueues__", None)
         if definition is None:
+            if type(fn) is partial:
+                fn, args, kwargs = _without_partial(fn, args, kwargs)
             definition, args = definition_of(fn, args, kwargs)
         step: Step[Any] = _new(Step)  # and not Step(), which would cost a frame
         step._record = definition.enter(*args, **kwargs)
@@ -128,6 +133,7 @@ class Adding:
                 step._fill = True
         if kwargs and Step in map(type, kwargs.values()):
             step._fill = True
+        step._queued = place_of_caller()
         return self._add(step)
 
     def _add(self, step: Step[Any]) -> Step[Any]:  # noqa: ARG002 - abstract
@@ -143,7 +149,7 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         return definition, (fn.__self__, *args) if is_method else args
     cls: type = type(fn)
     known = _definitions.get(cls)
-    if known is None and (not callable(fn) or _is_action_object(fn, cls)):
+    if known is None and cls is not FunctionType and (not callable(fn) or _is_action_object(fn)):
         known = _definition_of_object(fn)
     if known is not None:
         if args or kwargs:
@@ -157,16 +163,27 @@ def definition_of(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     return definition, args
 
 
+def _without_partial(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The action in a `functools.partial`, and all arguments; what was given, if it is one of something else."""
+    called = fn.func
+    if definition_behind(called.__func__ if type(called) is MethodType else called) is None:
+        return fn, args, kwargs
+    return called, (*fn.args, *args), {**fn.keywords, **kwargs}
+
+
 def is_action_class(cls: type) -> bool:
-    """Whether all objects of a class have both methods."""
+    """Whether all objects of a class have both methods.
+
+    The class is looked at, and not an object, which may answer to every name, as a mock or the proxy of a server does.
+    """
+    if not hasattr(cls, "execute"):  # which costs little to ask
+        return False
     return all(callable(getattr_static(cls, name, None)) for name in ("execute", "rollback"))
 
 
-def _is_action_object(fn: Any, cls: type) -> bool:
-    """Whether a callable has both methods, and does not just answer to every name, as a mock without a spec does."""
-    if isinstance(fn, type) or not all(callable(getattr(fn, name, None)) for name in ("execute", "rollback")):
-        return False
-    return is_action_class(cls) or not hasattr(fn, "answers_to_every_name")
+def _is_action_object(fn: Any) -> bool:
+    """Whether a callable has both methods; by `__class__` a mock with a spec, and a proxy, says what it stands for."""
+    return not isinstance(fn, type) and is_action_class(fn.__class__)
 
 
 _definitions: WeakKeyDictionary[type, Definition] = WeakKeyDictionary()
@@ -235,10 +252,8 @@ def run_queued(log: Log, step: Step[Any]) -> None:
     try:
         log.append(step)
         result = record[OUTCOME] = definition.run(record)  # in one statement, so that no interrupt can come between
-        if type(result) is CoroutineType and definition.frame is None:
-            record[OUTCOME] = PENDING
-            result.close()
-            raise AsyncActionInSyncBlock(definition.name, log.block.label)
+        if type(result) is CoroutineType:
+            raise not_awaited(record)
     except BaseException as error:
         log.block.plain, log.block.unsure = False, True
         if failed(log, record, error, started):
@@ -275,11 +290,9 @@ def fill_in(step: Step[Any]) -> None:
             return argument
         earlier: Step[Any] = argument
         if not earlier.has_result or earlier.state is StepState.UNDONE:
-            raise IllegalOperation(
-                f"run {step.name}",
-                f"one of its arguments is the result of {earlier.name}, which is {earlier.state}",
-                f"queue {earlier.name} before it, in the same transaction, and let it succeed",
-            )
+            what = f"one of its arguments is the result of {earlier.name}, which is {earlier.state}"
+            advice = f"queue {earlier.name} before it, in the same transaction, and let it succeed"
+            raise tell_where_queued(step, IllegalOperation(f"run {step.name}", what, advice))
         return earlier.result
 
     record[VALUES:] = [value(argument) for argument in record[VALUES:]]

@@ -11,9 +11,12 @@ Stands on the guard of interrupts.  Used by the engine, the drivers and whatever
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
+from weakref import ref
 
-from .interrupts import InterruptGuard
+from .interrupts import InterruptGuard, in_another_thread
+from .text import log_warning
 
 T = TypeVar("T")
 
@@ -94,9 +97,21 @@ class Shield:
     guard: InterruptGuard
     interrupts: list[BaseException]
 
+    def begin(self) -> None:
+        """Keep Ctrl-C away until `guard.end`, and tell of the first one."""
+        self.guard.told = partial(_pressed, ref(self))  # not held: without its event loop it ends once nobody holds it
+        self.guard.begin()
+
     def interrupted(self, interrupt: BaseException) -> None:
         """Something has come out of the work itself, which is begun again; raise it, and it is not."""
         raise interrupt  # pragma: no cover - abstract
+
+    def under_way(self) -> tuple[str, dict[str, Any]] | None:
+        """What it is doing, and that two more presses of Ctrl-C get out of it, for the log, with fields of the record.
+
+        Called in a signal handler.
+        """
+        raise AssertionError  # pragma: no cover - abstract
 
     @property
     def over(self) -> bool:
@@ -109,6 +124,18 @@ class Shield:
             interrupt = yield Undo(self, work)
             if interrupt is not None and interrupt is not self.guard.broken:
                 self.interrupts.append(interrupt)
+
+
+def _pressed(held: ref[Shield]) -> None:
+    """The first Ctrl-C has come, and is kept: tell what it would take to get out.
+
+    This is called in a signal handler, and may have interrupted what holds a lock of the log.  So another thread logs
+    it, which may have to wait for that; nobody waits for the thread.
+    """
+    shield = held()
+    told = None if shield is None else shield.under_way()
+    if told is not None:
+        in_another_thread(partial(log_warning, told[0], **told[1]))
 
 
 class Undo:

@@ -11,12 +11,20 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from inspect import Parameter
-from typing import Any, NamedTuple, cast
+from types import CodeType, FunctionType, MethodType
+from typing import Any, NamedTuple, TypeVar, cast
+
+from actionqueues.errors import CoroutineNotAwaited
 
 from .frames import Shape
 
+T = TypeVar("T")
+
 #: What these put in the place of a generator function: the same code for all of them.
 _MAKES_MANAGERS = [decorator(print).__code__ for decorator in cast("Any", (contextmanager, asynccontextmanager))]
+
+#: What tells by itself, so that it need not be looked at any closer, which takes long.
+_FUNCTIONS = (FunctionType, MethodType)
 
 
 class Parameters(NamedTuple):
@@ -58,6 +66,11 @@ def signature_of(function: Callable[..., object], *, follow_wrapped: bool = True
     Raises:
         ValueError: for a built-in callable that does not tell.
     """
+    cls = type(function)
+    own = getattr(cls, "__call__", None)  # noqa: B004 - to be looked at
+    if type(own) is FunctionType and inspect.getattr_static(cls, "__call__") is own and not _tells(function):
+        # Of an object: `inspect` would ask it for attributes, and compare it, which mocks and proxies take for calls.
+        function = MethodType(own, function)
     if sys.version_info >= (3, 14):  # pragma: no cover - not in all versions
         from annotationlib import Format
 
@@ -71,13 +84,40 @@ def parameters_of(function: Callable[..., object]) -> Parameters:
         declared = signature_of(function)
     except ValueError:
         return ANY
-    if not hasattr(function, "__wrapped__"):
+    if not _has(function, "__wrapped__"):
         return _parameters(declared)
     try:
         own = _parameters(signature_of(function, follow_wrapped=False))
     except ValueError:  # a wrapper written in C, such as `functools.cache`
         own = ANY
     return own if own.names == _parameters(declared).names else own._replace(declared=declared)
+
+
+def _tells(function: object) -> bool:
+    """Whether it says itself what it takes."""
+    return _has(function, "__signature__") or _has(function, "__wrapped__")
+
+
+def _has(function: object, name: str) -> bool:
+    """Whether it has such an attribute, and does not just answer to every name."""
+    if type(function) is MethodType:
+        function = function.__func__
+    return inspect.getattr_static(function, name, None) is not None
+
+
+def unwrapped(function: Any) -> Any:
+    """What is wrapped by `function` and its like, innermost."""
+    seen: set[int] = set()
+    while _has(function, "__wrapped__") and id(function) not in seen:
+        seen.add(id(function))
+        function = function.__wrapped__
+    return function
+
+
+def text_of(thing: object, name: str, default: T) -> str | T:
+    """An attribute, such as ``__qualname__``, if that is a text; what answers to every name may give anything."""
+    text: object = getattr(thing, name, None)
+    return text if isinstance(text, str) else default
 
 
 def _parameters(signature: inspect.Signature) -> Parameters:
@@ -94,7 +134,9 @@ def _parameters(signature: inspect.Signature) -> Parameters:
 
 def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine: an ``async def``, a partial of one, an object called so."""
-    return any(inspect.iscoroutinefunction(each) for each in _called(function))
+    # Until 3.14 `asyncio` knows of a mark of its own, which mocks have.
+    known: Any = (sys.modules.get("asyncio") if sys.version_info < (3, 14) else None) or inspect
+    return any(known.iscoroutinefunction(each) for each in _called(function))
 
 
 def refuse_lazy(function: object, what: str, advice: str) -> None:
@@ -108,10 +150,27 @@ def refuse_lazy(function: object, what: str, advice: str) -> None:
 
 
 def _called(function: object) -> tuple[object, ...]:
-    """What is run when `function` is called: itself, and the method of its class that makes it callable."""
+    """What is run when `function` is called: itself, and the method of its class that makes it callable.
+
+    Not what says anything of its code, as the mock of a function does.
+    """
     function = _unwrap_partial(function)
     # It is looked up to be looked at, not to see whether there is one:
-    return (function,) if isinstance(function, type) else (function, getattr(function, "__call__", None))  # noqa: B004
+    both = (function,) if isinstance(function, type) else (function, getattr(function, "__call__", None))  # noqa: B004
+    return tuple(
+        each
+        for each in both
+        if type(each) in _FUNCTIONS
+        or getattr(each, "__code__", None) is None
+        or _has(each, "__code__")
+        or _has(each, "__wrapped__")
+    )
+
+
+def code_of(function: object) -> CodeType | None:
+    """The code that is run when `function` is called, if that is written in Python."""
+    found = (getattr(each, "__code__", None) for each in _called(function))
+    return next((code for code in found if isinstance(code, CodeType)), None)
 
 
 def _unwrap_partial(function: object) -> object:
@@ -123,5 +182,15 @@ def _unwrap_partial(function: object) -> object:
 def display_name(function: object) -> str:
     """The name that messages and reports use: ``create_user``, ``Shop.charge``; no module, no enclosing function."""
     function = _unwrap_partial(function)
-    name = getattr(function, "__qualname__", None)
-    return (name if isinstance(name, str) else type(function).__qualname__).rpartition("<locals>.")[2]
+    return text_of(function, "__qualname__", type(function).__qualname__).rpartition("<locals>.")[2]
+
+
+def unawaited(coroutine: Any, function: object, name: str) -> CoroutineNotAwaited:
+    """What is wrong with `function`, which is no ``async def`` and has returned a coroutine; that is closed."""
+    coroutine.close()
+    function = _unwrap_partial(function)
+    function = function.__func__ if isinstance(function, MethodType) else function
+    if isinstance(function, FunctionType):  # `functools.wraps` hides which one it is
+        code = function.__code__
+        name += f" ({code.co_qualname} in {code.co_filename}, line {code.co_firstlineno})"
+    return CoroutineNotAwaited(name, coroutine.__qualname__)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
 from actionqueues.errors import IllegalOperation
@@ -65,12 +66,24 @@ class Step(Generic[R_co]):
 
     __module__ = "actionqueues"
 
-    __slots__ = ("__weakref__", "_fill", "_key", "_record", "_saved", "_state", "_tries", "attempts", "error")
+    __slots__ = (
+        "__weakref__",
+        "_fill",
+        "_key",
+        "_queued",
+        "_record",
+        "_saved",
+        "_state",
+        "_tries",
+        "attempts",
+        "error",
+    )
 
     error: BaseException | None
     _saved: dict[str, Any] | None
     _tries: Any  # an `Attempts`, once the body has failed or has a policy
     _key: str | None
+    _queued: tuple[CodeType, int] | None  # what has called `add`, and where in that
     _fill: bool  # whether there are steps among its arguments, to be replaced by their results
 
     def __init__(self, record: Record, state: StepState) -> None:
@@ -78,7 +91,7 @@ class Step(Generic[R_co]):
         self._state = state
         self.attempts = 0 if state is StepState.QUEUED else 1
         self._fill = False
-        self._tries = self._key = self._saved = self.error = None
+        self._tries = self._key = self._saved = self._queued = self.error = None
 
     @property
     def saved(self) -> dict[str, Any]:
@@ -129,6 +142,7 @@ class Step(Generic[R_co]):
 
         Raises:
             IllegalOperation: if the step is still queued, so that nobody takes None for its result.
+            NotRestorable: in a recovery, if nobody knows it, for the same reason.
         """
         outcome = self._record[OUTCOME]
         if outcome is PENDING and self._state in (StepState.QUEUED, StepState.DROPPED):

@@ -231,6 +231,12 @@ def running_loop() -> object:
         return None
 
 
+def in_debug_mode(loop: Any) -> bool:
+    """Whether an event loop of asyncio looks for mistakes, at some cost."""
+    ask: Callable[[], bool] | None = getattr(loop, "get_debug", None)
+    return ask is not None and ask()
+
+
 def is_closing(error: BaseException) -> bool:
     """Whether the coroutine that leaves its block is being closed; an async generator that is can still await."""
     if not isinstance(error, GeneratorExit) or error.__traceback__ is None:

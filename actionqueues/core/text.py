@@ -1,11 +1,30 @@
-"""What is told of the user's exceptions: in notes, in the log, in reports; whatever these exceptions do.
+"""What users are told: of their exceptions, in notes, logs and reports, whatever these do.
 
 Stands on nothing.  Used by all that calls the user's code.
 """
 
 from __future__ import annotations
 
-__all__ = ["add_note", "first_of", "log_error", "log_warning", "raise_late", "shown"]
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
+
+__all__ = [
+    "MOST",
+    "add_note",
+    "counted",
+    "first_of",
+    "listed",
+    "log_error",
+    "log_warning",
+    "raise_late",
+    "shown",
+]
+
+#: As many names as one line tells, and as many notes as an exception gets of one rollback.
+MOST: Final = 10
+
+#: What each record of the log has besides its text, for formatters and filters; None where it is not known.
+_FIELDS = ("transaction", "step", "key", "attempt", "state")
 
 
 def first_of(*errors: BaseException | None) -> BaseException | None:
@@ -30,6 +49,17 @@ def shown(error: BaseException) -> str:
         return f"<{type(error).__qualname__}, whose repr() fails>"
 
 
+def listed(items: Sequence[Any], show: Callable[[Any], str] = str) -> str:
+    """Their texts in one line; of very many, the first ones, and how many there are more."""
+    text = ", ".join(map(show, items[:MOST]))
+    return text if len(items) <= MOST else f"{text} … and {counted(len(items) - MOST)} more"
+
+
+def counted(number: int) -> str:
+    """A number that may be large, as people read it: ``1 990``."""
+    return f"{number:_}".replace("_", " ")
+
+
 def add_note(error: BaseException, note: str, *, once: bool = False) -> None:
     """Add a note to an exception of the user's, if it takes one; `once`, if it has not got it already."""
     text = f"actionqueues: {note}"
@@ -40,20 +70,31 @@ def add_note(error: BaseException, note: str, *, once: bool = False) -> None:
         log_error(note, error)
 
 
-def log_error(message: str, error: BaseException) -> None:
-    """Log a failure that does not get out as an exception, with its traceback."""
-    _log("error", message, error)
+def remove_notes(error: BaseException, notes: Collection[str]) -> None:
+    """Take away those of these notes that `add_note` has added to an exception of the user's."""
+    texts = {f"actionqueues: {note}" for note in notes}
+    try:
+        found = error.__notes__
+        found[:] = [note for note in found if note not in texts]
+    except Exception:  # noqa: S110 - it has none, or they are not what Python makes them
+        pass
 
 
-def log_warning(message: str) -> None:
+def log_error(message: str, error: BaseException | None, **known: object) -> None:
+    """Log a failure that does not get out as an exception, with its traceback; `known`: fields of the record."""
+    _log("error", message, error, known)
+
+
+def log_warning(message: str, **known: object) -> None:
     """Log what somebody should know, likewise."""
-    _log("warning", message, None)
+    _log("warning", message, None, known)
 
 
-def _log(level: str, message: str, error: BaseException | None) -> None:
+def _log(level: str, message: str, error: BaseException | None, known: dict[str, object]) -> None:
     import logging  # here, because most programs never fail to roll back
 
     try:
-        getattr(logging.getLogger("actionqueues"), level)(message, exc_info=error)
+        extra = {**dict.fromkeys(_FIELDS), **known}
+        getattr(logging.getLogger("actionqueues"), level)(message, exc_info=error, extra=extra)
     except Exception:  # of a filter or handler of the program's: told as `logging` tells those in its own handlers
         logging.Handler().handleError(logging.makeLogRecord({"msg": message}))

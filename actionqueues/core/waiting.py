@@ -16,6 +16,7 @@ from .requests import Engine, Until
 from .states import StepState, TransactionState
 from .step import Step
 from .tasks import can_be_cancelled, cancel, has_ended, running_task
+from .text import listed
 
 
 def settled(own: Log) -> Step[Any]:
@@ -82,7 +83,7 @@ def waited_for(
         interrupt = yield Until(
             lambda: not others_running(block, top, me, calling_off=calling_off),
             block,
-            lambda: ", ".join(_called(log) for log in others_running(block, top, me, calling_off=calling_off)),
+            lambda: listed(others_running(block, top, me, calling_off=calling_off), _called),
             shielded=calling_off,
             tasks=any(log.task is not None and log.thread == get_ident() for log in others),
         )

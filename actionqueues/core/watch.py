@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from .attempts import Attempts
 from .requests import Asking, Call, Request
 from .step import Step
 
-__all__ = ["SEAM", "Factory", "Hook", "Seam", "Watch", "ask", "observed"]
+__all__ = ["SEAM", "Factory", "Hook", "Seam", "Watch", "ask", "observed", "tell"]
 
 
 class Hook:
@@ -42,7 +42,14 @@ class Hook:
 
 
 class Watch:
-    """Serves one outermost transaction, its savepoints included.  This one does nothing."""
+    """Serves one outermost transaction, its savepoints included.  This one does nothing.
+
+    Attributes:
+        raises: what its methods raise by themselves.  Anything else was raised by a signal handler of the program's own
+            that came by: of what has happened, it is told once more then.
+    """
+
+    raises: ClassVar[type[BaseException]] = BaseException
 
     def entering(self, block: Any) -> None:
         """The transaction is about to be entered.  Raise, and it is not."""
@@ -54,10 +61,13 @@ class Watch:
         """An attempt of its body is about to be made.  Raise, and the attempt has failed with that."""
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
-        """An attempt has returned `result`, or raised `error`.  Raise, and it has failed with that, its reply lost."""
+        """An attempt has returned `result`, or raised `error`.  Raise, and the step has failed with that.
+
+        If it had returned, it is undone with its result, and there is no further attempt.
+        """
 
     def recorded(self, step: Step[Any]) -> Request | None:
-        """``q.on_rollback`` has been called.  Raise, and nothing is recorded."""
+        """``q.on_rollback`` has been called.  Raise, and that goes on; what it has given is called nevertheless."""
 
     def committing(self, block: Any, hooks: Sequence[Hook]) -> Request | None:
         """Everything has succeeded.  The last moment: raise, and it is rolled back."""
@@ -111,6 +121,21 @@ def ask(
         return None, None
     answer = yield request
     return answer, request.interrupted if isinstance(request, Call) else None
+
+
+def tell(
+    method: Callable[..., Request | None], *args: object
+) -> Asking[tuple[BaseException | None, BaseException | None]]:
+    """Let a watch know what has happened, or is about to be undone: the same as `ask`.
+
+    What a signal handler of the program's own raises costs nothing that was to be told: it has interrupted that.
+    """
+    raises = cast("Any", method).__self__.raises
+    error, interrupted = yield from ask(method, *args)
+    if error is None or isinstance(error, raises):
+        return error, interrupted
+    again, _ = yield from ask(method, *args)
+    return again if isinstance(again, raises) else None, error
 
 
 #: Makes the watch of a transaction, or returns None.

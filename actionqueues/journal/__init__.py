@@ -3,6 +3,7 @@
 Stands on the core, through the seam that it is attached to (`core/watch.py`).  Used by programs, and by the command.
 """
 
+from .durable import current_hook_key as current_hook_key
 from .errors import JournalCorrupt as JournalCorrupt
 from .errors import JournalError as JournalError
 from .errors import NotRecordable as NotRecordable
@@ -12,7 +13,6 @@ from .journal import set_default_journal as set_default_journal
 from .journal import shared_journal as shared_journal
 from .leftover import Recovered as Recovered
 from .marking import durable as durable
-from .recording import current_hook_key as current_hook_key
 from .serializer import Serializer as Serializer
 from .serializer import Unsupported as Unsupported
 from .values import RecordedError as RecordedError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, NamedTuple, cast
@@ -18,9 +19,10 @@ from actionqueues.core.step import Step
 from actionqueues.core.watch import Hook
 from actionqueues.report import Report
 
+from .durable import hook_called, hook_tried, running_hook
 from .errors import NotRestorable
 from .names import function_called
-from .recording import JournalFile, Recording, hook_called, running_hook
+from .recording import JournalFile, Recording
 from .restoring import Restoring
 from .rows import StepRow, finish
 from .values import readable
@@ -45,7 +47,7 @@ class RecordingAgain(Recording):
 
     def __init__(self, journal: JournalFile, tx: int, name: str, report: Report) -> None:
         super().__init__(journal, name, lambda: report)
-        self.tx = tx
+        self._made, self._first.done = [tx], (tx,)
         self.steps: dict[Step[Any], Again] = {}
 
     def expect(self, steps: Sequence[Again]) -> None:
@@ -57,8 +59,8 @@ class RecordingAgain(Recording):
     def retrying(self, step: Step[Any], attempts: Attempts) -> None:
         row = self.steps[step].row
         attempts.made = row.undos
-        if row.first_undo is not None:
-            since = datetime.now(UTC) - datetime.fromisoformat(row.first_undo).replace(tzinfo=UTC)
+        with suppress(TypeError, ValueError):  # of None, or what somebody has written into the file
+            since = datetime.now(UTC) - datetime.fromisoformat(cast("str", row.first_undo)).replace(tzinfo=UTC)
             attempts.started = monotonic() - max(0.0, since.total_seconds())  # unless the clock has jumped back
 
     def undoing(self, step: Step[Any]) -> Request | None:
@@ -84,15 +86,15 @@ class RecordingAgain(Recording):
         return self._fact(lambda db: finish(db, tx), sync=True)
 
     def calling_hook(self, hook: Hook) -> Request | None:
-        called = cast("HookAgain", hook)
+        tx, called = cast("int", self.tx), cast("HookAgain", hook)
         running_hook.set(called.key)
-        statement = "UPDATE hooks SET attempts = attempts + 1 WHERE tx = ? AND number = ?"
-        return self._fact(lambda db: db.execute(statement, (self.tx, called.number)), sync=True)
+        return self._fact(lambda db: hook_tried(db, tx, called.number), sync=True)
 
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
         tx, called = cast("int", self.tx), cast("HookAgain", hook)
         running_hook.set(None)
-        return self._fact(lambda db: hook_called(db, tx, called.number, error, last=called.last))
+        text = None if error is None else self.values.text(error)
+        return self._fact(lambda db: hook_called(db, tx, called.number, text, last=called.last))
 
 
 def _skip(db: sqlite3.Connection, reason: str, tx: int, number: int) -> None:

@@ -11,18 +11,25 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import JournalError
+from .files import Files
 from .forking import close_inherited
 from .locks import Lock
-from .opening import connect, explained
+from .opening import connect, explained, is_own
 from .ownership import OwnerLocks
+from .readonly import can_only_be_read, reading
 
 __all__ = ["Connections"]
 
 T = TypeVar("T")
+
+
+def _text(data: bytes) -> str:
+    """The text in a column, whatever the bytes are."""
+    return data.decode("utf-8", "backslashreplace")
 
 
 class Connections:
@@ -47,7 +54,7 @@ class Connections:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._locks: OwnerLocks | None = None
-        self._files: dict[str, tuple[int, ...]] = {}  # their numbers, and those of their devices
+        self._files: Files | None = None
 
     def writer(self) -> sqlite3.Connection:
         """The connection to write through.
@@ -66,7 +73,12 @@ class Connections:
 
     def _connect(self) -> sqlite3.Connection:
         db = connect(self.path, durable=self.durable, busy_timeout=self.busy_timeout)
-        self._files = {path: os.stat(path)[1:3] for path in (self.path, f"{self.path}-wal")}
+        db.text_factory = _text
+        try:
+            self._files = Files(self.path)
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def locks(self) -> OwnerLocks:
@@ -76,7 +88,8 @@ class Connections:
             with self.opening:
                 if self._locks is None:  # pragma: no branch - likewise
                     locks = self.explained(lambda: OwnerLocks(f"{self.path}-owners"))
-                    self._files = {**self._files, locks.path: locks.file}
+                    if self._files is not None:  # pragma: no branch - it is open
+                        self._files.add(locks.path, locks.file)
                     self._locks = locks
         return self._locks
 
@@ -89,14 +102,15 @@ class Connections:
         return self.explained(lambda: self._rows(statement, parameters))
 
     def _rows(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+        if self._writer is None and can_only_be_read(self.path):  # pragma: no cover - not by root, who runs the tests
+            with reading(self.path) as db:
+                db.text_factory = _text
+                return db.execute(statement, parameters).fetchall()
         self.writer()
         with self.reading:
-            self.check_place()
+            self.check(where=True)
             if self._reader is None:
-                # Not by its path alone, which would make a new file if it has vanished.
-                there = f"{Path(self.path).as_uri()}?mode=rw"
-                options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
-                self._reader = sqlite3.connect(there, timeout=self.busy_timeout, **options)
+                self._reader = self._another()
             try:
                 return self._reader.execute(statement, parameters).fetchall()
             except BaseException:
@@ -104,43 +118,77 @@ class Connections:
                 self._reader = None
                 raise
 
-    def check_place(self) -> None:
-        """Refuse a file that nobody else will find; its log and its file of locks belong to it."""
-        for path, known in self._files.items():
-            try:
-                found = os.stat(path)[1:3]
-            except OSError:
-                reason = "has been removed while it was in use; nothing is recorded until the program starts again"
-                raise JournalError(self.path, f"{self._called(path)}{reason}") from None
-            if found != known:
-                raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
+    def end(self) -> None:
+        """Undo what the writer has begun and not committed; there is nothing as a rule."""
+        db = self._writer
+        if db is not None and db.in_transaction:
+            db.execute("ROLLBACK")
 
-    def _called(self, path: str) -> str:
-        which = {f"{self.path}-wal": "its log", f"{self.path}-owners": "its file of locks"}
-        return f"{which[path]}, {path!r}, " if path in which else ""
+    def check(self, *, where: bool) -> None:
+        """Refuse a file that nobody else will find, or that has lost what was in it; likewise its log.
+
+        Args:
+            where: whether to look if they, and the file of locks, are where they were, which takes longer.
+        """
+        files = self._files
+        shorter = None if files is None else files.check(where=where)
+        if files is not None and shorter is not None:
+            if not self._is_whole():
+                raise files.cut_off(shorter)
+            files.accept()
+
+    def _is_whole(self) -> bool:
+        """Whether nothing is missing although one of them has become shorter: by a `VACUUM`, or a checkpoint."""
+        if os.path.getsize(self.path) < 512:
+            return False  # SQLite deletes the log of an empty file
+        try:
+            with closing(self._another()) as db:
+                _, frames, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                (page,) = db.execute("PRAGMA page_size").fetchone()
+                whole = not frames or os.path.getsize(f"{self.path}-wal") >= 32 + frames * (24 + page)
+                return whole and bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        except sqlite3.Error:
+            return False
+
+    def _another(self) -> sqlite3.Connection:
+        """Another connection; not by the path alone, which would make a new file if it has vanished."""
+        there = f"{Path(self.path).as_uri()}?mode=rw"
+        options: Any = {"isolation_level": None, "check_same_thread": False, "uri": True}
+        db: sqlite3.Connection = sqlite3.connect(there, timeout=self.busy_timeout, **options)
+        db.text_factory = _text
+        return db
+
+    def written(self) -> None:
+        """Something has been committed."""
+        if self._files is not None:  # pragma: no branch - it is open
+            self._files.written()
 
     def explained(self, function: Callable[[], T]) -> T:
         """Call this, and say what an error of SQLite, or of the system, means."""
         try:
             return function()
         except (sqlite3.Error, OSError) as error:
+            if not is_own(error):
+                raise
             raise self.explanation(error) from error
 
-    def explanation(self, error: sqlite3.Error | OSError) -> JournalError:
-        """What such an error means."""
-        return explained(self.path, error, self.busy_timeout)
+    def explanation(self, error: Exception) -> Exception:
+        """What an error of SQLite, or of the system, means."""
+        return explained(self.path, error, self.busy_timeout) if isinstance(error, sqlite3.Error | OSError) else error
 
     def close(self) -> None:
         """Close all of them, and let go of the ownership."""
         for db in (self._reader, self._writer):
             if db is not None:
                 db.close()
-        if self._locks is not None:
-            self._locks.close()
+        for opened in (self._locks, self._files):
+            if opened is not None:
+                opened.close()
 
     def close_inherited(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
         close_inherited(self.writing, self._writer)
         close_inherited(self.reading, self._reader)
-        if self._locks is not None:
-            self._locks.close()
+        for opened in (self._locks, self._files):
+            if opened is not None:
+                opened.close()

@@ -45,11 +45,12 @@ class JournalCorrupt(JournalError):
 
 
 class NotRecordable(JournalError, TypeError):
-    """Something cannot be recorded as plain data; the step that it belongs to has not run.
+    """Something cannot be recorded as plain data; the step that it belongs to has not run, or has been undone.
 
     Give the plain data that identify the thing instead of the thing, declare a live object as a resource of the
     journal (``resources={"db": connect}``), or give the journal a serializer that knows the type.  A step that has
-    returned something of that kind, for a handler that asks for it, has failed with this and is being undone.
+    saved something of that kind, or returned it for a handler that asks for it, has failed with this: it is undone at
+    once, with what it has returned and saved, and no policy repeats it.
 
     Attributes:
         what: the argument, result or name, and the step it belongs to.
@@ -57,6 +58,7 @@ class NotRecordable(JournalError, TypeError):
     """
 
     __module__ = "actionqueues.journal"
+    _retried = False
 
     def __init__(self, path: str, reason: str, what: str = "", value_type: str = "") -> None:
         super().__init__(path, reason)
@@ -69,7 +71,9 @@ class NotRestorable(JournalError):
     """What the file says cannot be turned into a call again; the step stays as it is, and its transaction is stuck.
 
     The action, a class or a resource is not there (import the module that defines it, and recover again), an argument
-    was redacted, or the file was changed by hand.  Nothing has been called.
+    was redacted, a path is relative to another directory, or the file was changed by hand.  A handler raises this when
+    it reads from its ``step`` what nobody knows, such as the result of a step whose process died in its body.
     """
 
     __module__ = "actionqueues.journal"
+    _retried = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .damage import DAMAGE, can_own, readable_row, told
+from .errors import JournalError
 from .store import Store
 
 __all__ = ["Entry", "HookEntry", "StepEntry", "entries", "entry_of"]
@@ -31,6 +33,7 @@ class StepEntry(NamedTuple):
     started: str
     ended: str | None
     undone: str | None
+    handler: str | None
 
 
 class HookEntry(NamedTuple):
@@ -49,6 +52,7 @@ class Entry(NamedTuple):
     """A transaction, as the file has it.
 
     Attributes:
+        live: whether a live process is working on it; None if nobody can tell.
         steps: empty in a list of transactions.
         hooks: likewise.
     """
@@ -62,6 +66,7 @@ class Entry(NamedTuple):
     error: str | None
     reason: str | None
     step_count: int
+    live: bool | None = False
     steps: tuple[StepEntry, ...] = ()
     hooks: tuple[HookEntry, ...] = ()
 
@@ -73,16 +78,39 @@ class Entry(NamedTuple):
         return data
 
 
-_COLUMNS = (
-    "id, name, state, owner, started, ended, error, reason, (SELECT count(*) FROM steps WHERE tx = transactions.id)"
-)
+_COUNT = "(SELECT count(*) FROM steps WHERE tx = transactions.id)"
+_COLUMNS = f"id, name, state, owner, started, ended, error, reason, {_COUNT}, {DAMAGE}"
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    """The entry of a row; a damaged one is stuck, and says so."""
+    *columns, damage = readable_row(row)
+    entry = Entry(*columns)
+    if damage is None:
+        return entry
+    name, started = str(entry.name), str(entry.started)
+    error = entry.error if entry.error is None else str(entry.error)
+    state, owner = "stuck", entry.owner if can_own(entry.owner) else None
+    reason = told(damage)
+    return entry._replace(name=name, state=state, owner=owner, started=started, ended=None, error=error, reason=reason)
 
 
 def entries(store: Store, states: Sequence[str]) -> list[Entry]:
     """All transactions, or those in these states, the oldest first."""
-    where = f"WHERE state IN ({', '.join('?' * len(states))}) " if states else ""
+    where = f"WHERE state IN ({', '.join('?' * len(states))}) OR {DAMAGE} IS NOT NULL " if states else ""
     query = f"SELECT {_COLUMNS} FROM transactions {where}ORDER BY id"  # noqa: S608 - constants
-    return [Entry(*row) for row in store.read(query, tuple(states))]
+    found = [_entry(row) for row in store.read(query, tuple(states))]
+    return _with_life(store, [entry for entry in found if not states or entry.state in states])
+
+
+def _with_life(store: Store, found: list[Entry]) -> list[Entry]:
+    """The same, with whether a live process is working on each."""
+    owners = {each.owner for each in found if each.owner is not None and each.ended is None}
+    try:
+        lives: dict[int | None, bool | None] = {owner: store.locks.is_held(owner) for owner in owners}
+    except JournalError:  # what can be read can be shown, though there is no file of locks, and none can be made
+        lives = dict.fromkeys(owners)
+    return [each._replace(live=lives.get(each.owner, False) if each.ended is None else False) for each in found]
 
 
 def entry_of(store: Store, transaction: int) -> Entry:
@@ -94,5 +122,8 @@ def entry_of(store: Store, transaction: int) -> Entry:
     by_number = "WHERE tx = ? ORDER BY number"
     steps = store.read(f"SELECT {fields} FROM steps {by_number}", (transaction,))  # noqa: S608 - constants
     due = store.read(f"SELECT {hooks} FROM hooks {by_number}", (transaction,))  # noqa: S608 - constants
-    made = Entry(*rows[0])
-    return made._replace(steps=tuple(StepEntry(*row) for row in steps), hooks=tuple(HookEntry(*row) for row in due))
+    (made,) = _with_life(store, [_entry(rows[0])])
+    return made._replace(
+        steps=tuple(StepEntry(*readable_row(row)) for row in steps),
+        hooks=tuple(HookEntry(*readable_row(row)) for row in due),
+    )

@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
 from weakref import WeakValueDictionary
 
+from actionqueues.core.options import known_options
 from actionqueues.core.watch import SEAM
 
 from . import ownership
 from .errors import JournalError
+from .files import real_path
 from .inspecting import Entry, entries, entry_of
 from .leftover import Recovered
 from .locks import Lock
@@ -31,6 +33,7 @@ __all__ = ["Journal", "set_default_journal", "shared_journal"]
 _stores: WeakValueDictionary[str, Store] = WeakValueDictionary()
 _journals: WeakValueDictionary[str, Journal] = WeakValueDictionary()
 _shared: dict[str, Journal] = {}
+_named: WeakValueDictionary[str, Journal] = WeakValueDictionary()  # by the relative path that was given
 _mutex = Lock()
 
 #: Each transaction whose number is a multiple of this, whichever process has made it, looks for what is to be pruned.
@@ -46,13 +49,15 @@ class Journal:
 
     Args:
         path: the file; made when it is first used, readable by its owner alone.  Beside it are SQLite's ``-wal`` and
-            ``-shm``, and ``-owners``, which says which processes live.
+            ``-shm``, and ``-owners``, which says which processes live.  A relative path is looked up now.
         resources: live objects, such as connections, that are never recorded: by the name of the parameter, a function
             without arguments that makes one again for recovery.  One made by `contextlib.contextmanager` is left again
             at the end of the recovery; what an undo does has to be done when the undo returns, and not only then, since
             it is recorded as undone.
-        redact: names of parameters that are kept out of the file.  A handler that asks for one cannot be called by
-            recovery.
+        redact: names of what is kept out of the file: of parameters, ``*card`` and ``**card`` included, of saved
+            values, of actions, whose results these are, and of fields in dicts, dataclasses and the like, at any depth.
+            Nor do the texts of errors quote it; values of less than three characters are not looked for there.  A
+            handler that asks for one, or for what has one in it, cannot be called by recovery.
         durability: ``"power"`` waits for the disk before each step, so that nothing is lost in a power cut either;
             ``"process"`` leaves that to the operating system, and survives the death of processes only.
         serializer: what turns values into JSON data and back; a `Serializer` that knows more types, say.
@@ -63,11 +68,12 @@ class Journal:
 
     Raises:
         ValueError: for another `durability`, a journal of the same path that has another one, or no name of a file.
-        JournalError: on a system that cannot tell dead processes from live ones.
+        JournalError: on a system that cannot tell dead processes from live ones, or for a link to nothing.
     """
 
     __module__ = "actionqueues.journal"
 
+    @known_options("Journal()")
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -87,7 +93,7 @@ class Journal:
         name = os.fsdecode(path)
         if name in ("", ":memory:"):
             raise ValueError(f"Journal({path!r}): a journal outlives its process, so it takes the name of a file")
-        self.path = os.path.realpath(name)
+        self.path = real_path(name)
         if not ownership.SUPPORTED:
             raise JournalError(
                 self.path,
@@ -102,7 +108,7 @@ class Journal:
                 store = _stores[self.path] = Store(self.path, durable=durable, busy_timeout=busy_timeout)
             elif store.durable != durable:
                 raise ValueError(f"journal {self.path!r}: this program uses it with another durability already")
-            _journals[self.path] = self
+            _journals[self.path] = _named[os.path.normpath(name)] = self
         self.store = store
         self.values = Values(self.path, serializer or Serializer(), dict(resources or {}), redact)
         if recover_on_open:
@@ -130,6 +136,9 @@ class Journal:
             IllegalOperation: if there is one.
         """
         self.store.close()
+        with _mutex:
+            for name in [name for name, journal in _named.items() if journal.path == self.path]:
+                del _named[name]
 
     def __enter__(self) -> Self:
         return self.open()
@@ -138,7 +147,7 @@ class Journal:
         if not self.store.unfinished:  # those of other threads, for which it stays open
             self.close()
 
-    def recover(self, *transactions: int) -> list[Recovered]:
+    def recover(self, *transactions: int, chdir: bool = False) -> list[Recovered]:
         """Undo what dead processes have left, and call the durable hooks that they have not called.
 
         Every step that was started is undone in reverse order, by its own handler and policy; one whose undo is
@@ -146,8 +155,14 @@ class Journal:
         left as ``stuck``, and tried again the next time; everything else is done nevertheless.  Transactions that need
         an event loop are left to `recover_async`.
 
+        Relative paths of a transaction that was begun in another working directory are not followed from this one: an
+        undo that is given one is left as ``stuck``.  A `Path` is relative if it says so; a text counts as a path if
+        something of that name, or its folder, is there, seen from either directory.
+
         Args:
             transactions: the numbers of those to recover; all, if there are none.
+            chdir: change to the directory that a transaction was begun in while it is undone, and back; that is the
+                directory of the whole process, other threads included.  Resources are made in the present one.
 
         Returns:
             What was done about each.
@@ -155,11 +170,11 @@ class Journal:
         Raises:
             JournalError: if the file cannot be used.
         """
-        return Recovery(self, awaits=False).run(transactions)
+        return Recovery(self, awaits=False, chdir=chdir).run(transactions)
 
-    async def recover_async(self, *transactions: int) -> list[Recovered]:
+    async def recover_async(self, *transactions: int, chdir: bool = False) -> list[Recovered]:
         """The same in an event loop, async handlers included."""
-        return await Recovery(self, awaits=True).run_async(transactions)
+        return await Recovery(self, awaits=True, chdir=chdir).run_async(transactions)
 
     def transactions(self, *states: str) -> list[Entry]:
         """What is in the file: all transactions, or those in one of these states, the oldest first."""
@@ -223,15 +238,20 @@ def _ago(age: timedelta) -> datetime:
 
 
 def shared_journal(path: object) -> Journal:
-    """The journal of a path: the one that the program has made, or one with default options."""
+    """The journal of a path: the one that the program has made, or one with default options.
+
+    A relative path means what it meant when it was first used, until that journal is closed: a program that changes
+    its working directory goes on in the same file.
+    """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"transaction(journal=...) takes a Journal or the path of one, not {path!r}")
-    real = os.path.realpath(os.fsdecode(path))
-    journal = _journals.get(real)
+    name = os.fsdecode(path)
+    journal = _named.get(os.path.normpath(name)) if name else None
     if journal is None:
-        journal = Journal(real)
+        journal = _journals.get(real_path(name)) or Journal(name)
     with _mutex:
-        return _shared.setdefault(real, journal)
+        _named[os.path.normpath(name)] = shared = _shared.setdefault(journal.path, journal)
+        return shared
 
 
 def set_default_journal(journal: Journal | str | os.PathLike[str] | None) -> None:

@@ -9,22 +9,25 @@ Stands on the engine, and on the recording that it goes on with.  Used by recove
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from actionqueues.core.engine import Rollback
 from actionqueues.core.hooks import HookRun
 from actionqueues.core.log import Owner, new_log
 from actionqueues.core.requests import Call, Engine, Shielded
 from actionqueues.core.states import TransactionState
-from actionqueues.core.text import first_of
+from actionqueues.core.text import first_of, listed, log_warning
 from actionqueues.core.watch import SEAM, ask
 from actionqueues.errors import CommitHookFailed
 from actionqueues.report import Report
 
 from .again import Again, HookAgain, RecordingAgain
+from .places import Place
 from .recording import JournalFile
+from .repeating import Repetition, repetition_of
 from .restoring import Restoring
 from .rows import LEFT, StepRow, chunk
 from .values import RecordedError
@@ -46,6 +49,8 @@ class Recovered:
             ``waiting`` for ``recover_async``, because undoing it takes an event loop.
         reason: why it is stuck or waits, or None.
         report: what has been undone, and what not.
+        repeated_by: the number of a transaction of the same name that has committed since, and has made a step with the
+            same arguments, or None: the undo may have hit what that has made.
     """
 
     __module__ = "actionqueues.journal"
@@ -55,18 +60,20 @@ class Recovered:
     state: str
     reason: str | None
     report: Report = field(repr=False)
+    repeated_by: int | None = None
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is left to do; what nothing undoes is in ``report.left`` nevertheless."""
-        return self.state in ("rolled back", "committed")
+        """Whether nothing is left to a person: it has ended, and everything was undone."""
+        return self.state in ("rolled back", "committed") and self.report.clean
 
     def __str__(self) -> str:
         undone = f", {len(self.report.undone)} undone" if self.report.undone else ""
-        names = ", ".join(step.name for step in self.report.not_undone)
-        left = f", not undone: {names}" if names else ""
+        steps = [*self.report.not_undone, *self.report.skipped]
+        left = f", not undone: {listed(steps, lambda step: step.name)}" if steps else ""
         reason = f", {self.reason}" if self.reason else ""
-        return f"{self.id} {self.name}: {self.state}{undone}{left}{reason}"
+        again = f", though {self.repeated_by} has done the same again since" if self.repeated_by else ""
+        return f"{self.id} {self.name}: {self.state}{undone}{left}{reason}{again}"
 
 
 def called(function: Callable[[], object]) -> Engine[None]:
@@ -81,9 +88,10 @@ class Leftover(Owner):
 
     Args:
         journal: the file.
-        restoring: what makes its steps again.
+        made: the resources that there are, by name.
         tx: its number.
         awaits: whether async handlers can be awaited.
+        chdir: whether to change to the directory that it was begun in.
     """
 
     name: str
@@ -91,12 +99,16 @@ class Leftover(Owner):
     report: Report
     cause: RecordedError | None
     recording: RecordingAgain
+    place: Place
+    restoring: Restoring
+    repetition: Repetition | None = None
 
-    def __init__(self, journal: JournalFile, restoring: Restoring, tx: int, *, awaits: bool) -> None:
+    def __init__(self, journal: JournalFile, made: Mapping[str, Any], tx: int, *, awaits: bool, chdir: bool) -> None:
         self.journal = journal
         self.store = journal.store
-        self.restoring = restoring
+        self.made = made
         self.tx = tx
+        self.chdir = chdir
         self.awaits = awaits
         self.log = new_log(None, self, get_ident(), direct=False)
         self._below = 1 << 62
@@ -109,7 +121,8 @@ class Leftover(Owner):
         if self._needs_loop:
             reason = "undoing it takes an event loop: await journal.recover_async()"
             return Recovered(self.tx, self.name, "waiting", reason, self.report)
-        error = yield from self._calling_hooks() if self.state == "committed" else self._undoing()
+        with self.place.entered():
+            error = yield from self._calling_hooks() if self.state == "committed" else self._undoing()
         if error is not None:
             raise error
         yield from called(lambda: made.append(self._recovered()))
@@ -117,17 +130,32 @@ class Leftover(Owner):
 
     def _begin(self) -> None:
         """Read what is known of it, and say that it is being rolled back, before the first undo."""
-        query = "SELECT name, state, error FROM transactions WHERE id = ?"
-        self.name, self.state, error = self.store.read(query, (self.tx,))[0]
+        query = "SELECT name, state, error, started, directory FROM transactions WHERE id = ?"
+        self.name, self.state, error, started, directory = self.store.read(query, (self.tx,))[0]
+        self.place = Place(directory, chdir=self.chdir)
+        self.restoring = Restoring(self.journal.values, self.made, self.place)
         committed = self.state == "committed"
         self.report = Report(self.name, TransactionState.COMMITTED if committed else TransactionState.ROLLING_BACK)
         self.recording = RecordingAgain(self.journal, self.tx, self.name, self.report)
         self._needs_loop = not self.awaits and self._looks_for_async()
+        if not committed and not self._needs_loop:
+            self._look_for_repetition(started)
         if self.state == "open" and not self._needs_loop:
             error = "its process died"
             statement = "UPDATE transactions SET state = 'rolling back', error = ? WHERE id = ?"
             self.store.write_guarded(lambda db: db.execute(statement, (error, self.tx)), sync=True)
         self.cause = None if error is None else RecordedError(error)  # None: `q.rollback()` was called
+
+    def _look_for_repetition(self, started: str) -> None:
+        """Warn of undoing what somebody has done again since, whose effect may be the same thing."""
+        found = self.repetition = repetition_of(self.store, self.tx, self.name, started)
+        if found is not None:
+            log_warning(
+                f"{self.store.path}: transaction {self.tx}, {self.name!r}, is being undone, though transaction "
+                f"{found.id} of the same name has committed since, with {found.step} of the same arguments: look "
+                "whether what that has made is still there; recover before a job is run again, or tell effects apart "
+                "by step.key"
+            )
 
     def _looks_for_async(self) -> bool:
         """Whether a handler or a hook that is due is async."""
@@ -143,7 +171,8 @@ class Leftover(Owner):
         state, reason, ended = self.store.read(query, (self.tx,))[0]
         if state == "committed" and ended is None:
             state = "stuck"
-        return Recovered(self.tx, self.name, state, reason, self.report)
+        repeated_by = None if self.repetition is None else self.repetition.id
+        return Recovered(self.tx, self.name, state, reason, self.report, repeated_by)
 
     # -- undoing
 
@@ -154,6 +183,7 @@ class Leftover(Owner):
         yield from rollback.to_its_end(lambda: self._unwinding(rollback))
         if rollback.disowned:  # pragma: no cover - in a child process, where no tracer looks
             return rollback.interrupt()
+        rollback.log_left()
         yield from rollback.tell(self.recording.ended)
         failed = TransactionState.ROLLED_BACK_WITH_FAILURES
         self.report.state = failed if self.report.failed else TransactionState.ROLLED_BACK

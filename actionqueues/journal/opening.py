@@ -1,6 +1,6 @@
 """How a journal file is opened: made, recognised, migrated, or refused with what to do; and what its errors mean.
 
-Stands on the schema.  Used by the store.
+Stands on the schema, and on what is known of files.  Used by the connections.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Final
 
 from . import schema
 from .errors import JournalCorrupt, JournalError
+from .files import may, refuse_cut_off, refuse_strange, warn_of_readers
 from .wal import lost_commits
 
-__all__ = ["connect", "damaged", "explained"]
+__all__ = ["connect", "damaged", "explained", "is_own", "recognised"]
 
 #: So many commits may follow a damaged place after a power cut: those since the last sync, which a disk may have done
 #: in any order.  A single thread makes two of them, an outcome and the next intent; several threads may make more.
@@ -33,11 +34,11 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
         JournalCorrupt: if it is damaged, or something else; nothing in it has been changed.
         sqlite3.Error, OSError: if it cannot be opened.
     """
+    refuse_strange(path, path, *(f"{path}{end}" for end in ("-wal", "-shm", "-journal")))
+    refuse_cut_off(path)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        if os.path.isdir(path):
-            raise JournalError(path, "is a folder; a journal takes the name of a file") from None
         found = os.stat(path)
         if found.st_nlink > 1:
             raise JournalError(
@@ -45,11 +46,17 @@ def connect(path: str, *, durable: bool, busy_timeout: float) -> sqlite3.Connect
                 f"has {found.st_nlink} names (hard links); SQLite's log, and the file that says which processes live, "
                 "go by the name, so that programs under two names would damage it: delete one of them, or make a copy",
             ) from None
+        # Otherwise SQLite opens it nevertheless, and makes a log beside it.
+        if not may(path, os.W_OK):  # pragma: no cover - root, who runs the tests, may
+            raise JournalError(
+                path, "it cannot be written to; check its permissions, and those of its folder"
+            ) from None
         size = found.st_size
         if 0 < size < 512:
             raise JournalCorrupt(
                 path, f"is no SQLite file, or was cut off after {size} bytes; nothing was changed"
             ) from None
+        warn_of_readers(path, found.st_mode)
         _check_wal(path)
     db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
@@ -74,7 +81,13 @@ def _check_wal(path: str) -> None:
         )
 
 
-def _prepare(db: sqlite3.Connection, path: str, durable: bool, busy_timeout: float) -> None:
+def recognised(db: sqlite3.Connection, path: str) -> tuple[int, int]:
+    """What kind of file it is, 0 for one that is to be made a journal, and its version.
+
+    Raises:
+        JournalError: if it is newer.
+        JournalCorrupt: if it is something else.
+    """
     db.execute("BEGIN")  # all of one moment: another process may be making it a journal
     kind = db.execute("PRAGMA application_id").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -88,6 +101,11 @@ def _prepare(db: sqlite3.Connection, path: str, durable: bool, busy_timeout: flo
             f"was written by a newer actionqueues (its version is {version}, this one knows {schema.VERSION}); upgrade "
             "actionqueues, or give this program a file of its own",
         )
+    return kind, version
+
+
+def _prepare(db: sqlite3.Connection, path: str, durable: bool, busy_timeout: float) -> None:
+    kind, version = recognised(db, path)
     if kind == 0:
         db.execute(f"PRAGMA page_size = {_PAGE}")
     mode = _wal_mode(db, busy_timeout)
@@ -139,6 +157,19 @@ def damaged(path: str, what: object) -> JournalCorrupt:
         f"is damaged ({what}); nothing was changed: put a copy of it and of its -wal aside, and see "
         f"`sqlite3 {path} .recover`",
     )
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether SQLite, the system or the journal has raised it, called from the journal's code.
+
+    Otherwise a signal handler of the program's own has, that came by: its `TimeoutError` is an `OSError` as well.
+    """
+    if isinstance(error, sqlite3.Error):
+        return True
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{__package__}.")
 
 
 def explained(path: str, error: sqlite3.Error | OSError, busy_timeout: float) -> JournalError:

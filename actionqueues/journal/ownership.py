@@ -3,7 +3,7 @@
 The n-th owner holds the n-th byte.  A process number would not do: it is used again.  Where the system has locks that
 belong to the open file (Linux), nothing but the end of the process lets go of them; a forked child closes its copy.
 
-Stands on locks.  Used by the store, and by what takes over from the dead.
+Stands on locks, and on what is known of files.  Used by the store, and by what takes over from the dead.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
+from .files import refuse_strange
 from .locks import Lock
 
 __all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
@@ -39,6 +40,12 @@ if sys.platform == "win32":  # pragma: no cover - another platform
             return False
         return True
 
+    def _is_locked(fd: int, byte: int) -> bool:
+        if not _lock(fd, byte):
+            return True
+        _unlock(fd, byte)
+        return False
+
     def _unlock(fd: int, byte: int) -> None:
         os.lseek(fd, byte, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
@@ -57,6 +64,17 @@ else:
         except (BlockingIOError, PermissionError):
             return False
         return True
+
+    def _is_locked(fd: int, byte: int) -> bool:
+        import fcntl
+
+        if of_open_file(sys.platform):  # without taking it, which a recovery would take for a process that lives
+            answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, byte))
+            return bool(struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK)
+        if not _lock(fd, byte):
+            return True
+        _unlock(fd, byte)
+        return False
 
     def _unlock(fd: int, byte: int) -> None:
         import fcntl
@@ -79,22 +97,41 @@ class OwnerLocks:
 
     Raises:
         OSError: if the file cannot be made.
+        JournalError: if it is something else.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        refuse_strange(path.removesuffix("-owners"), path)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         self.file = os.fstat(self._fd)[1:3]  # its numbers, and those of its device
         self._held: set[int] = set()
         self._mutex = Lock()
 
-    def hold(self, owner: int) -> bool:
-        """Take the lock of an owner, if nobody has it: not this process either."""
+    def hold(self, owner: int, held: list[int] | None = None) -> bool:
+        """Take the lock of an owner, if nobody has it: not this process either.
+
+        `held` then has its number, even if a signal handler raises before the caller knows; it may have that, too, if
+        the lock is not held after all.
+        """
         with self._mutex:
-            if owner in self._held or not _lock(self._fd, owner):
+            if owner in self._held:
                 return False
-            self._held.add(owner)
-            return True
+            try:
+                if _lock(self._fd, owner):
+                    self._held.add(owner)
+                    if held is not None:
+                        held.append(owner)
+                    return True
+            except BaseException:
+                self.release(owner)
+                raise
+            return False
+
+    def is_held(self, owner: int) -> bool:
+        """Whether anybody has the lock of an owner, and so lives: another process, or this one."""
+        with self._mutex:
+            return owner in self._held or _is_locked(self._fd, owner)
 
     def release(self, owner: int) -> None:
         """Let go of it."""

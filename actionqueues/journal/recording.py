@@ -6,47 +6,41 @@ what another process has written down.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from contextlib import suppress
 from itertools import count
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from actionqueues.core.definition import Definition
 from actionqueues.core.requests import Call, Request
 from actionqueues.core.states import StepState
 from actionqueues.core.step import DEFINITION, VALUES, Step
-from actionqueues.core.text import shown
 from actionqueues.core.watch import Hook, Watch
+from actionqueues.errors import RetryError
 from actionqueues.report import Report
 
-from .errors import JournalError
+from .durable import DurableHooks, hook_called, hook_tried, running_hook
+from .errors import JournalError, NotRecordable, NotRestorable
 from .locks import Lock
-from .marking import DurableFunction
 from .names import name_of, name_of_function
+from .places import working_directory
+from .reading import needs
 from .rows import finish, never_run, set_undo
-from .store import Statement, Store, Work, now
+from .saved import Saved
+from .store import Commit, Statement, Store, Work, now
 from .values import Values, readable
 
-__all__ = ["JournalFile", "Recording", "current_hook_key", "hook_called", "running_hook"]
-
-#: The key of the durable hook that is being called.
-running_hook: ContextVar[str | None] = ContextVar("actionqueues.journal.running_hook", default=None)
-
-
-def current_hook_key() -> str | None:
-    """An idempotency key for the durable commit hook that is running: the same each time that it is called.
-
-    None outside any.
-    """
-    return running_hook.get()
-
+__all__ = ["JournalFile", "Recording"]
 
 _INTENT = (
-    "INSERT INTO steps (tx, number, kind, name, arguments, state, attempts, key, started, ended) "
-    "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)"
+    "INSERT INTO steps (tx, number, kind, name, arguments, handler, state, attempts, key, started, ended) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)"
 )
+
+
+#: The kind, the name, the arguments and the handler of a step.
+_Described: TypeAlias = tuple[str, str, str | None, str]
 
 
 class JournalFile(Protocol):
@@ -59,26 +53,8 @@ class JournalFile(Protocol):
         """A transaction has ended."""
 
 
-class _Saved(dict[str, Any]):
-    """What a step has saved: kept in the file before `step.save` returns."""
-
-    __slots__ = ("_definition", "_number", "_recording")
-
-    def __init__(self, recording: Recording, definition: Definition, number: int) -> None:
-        self._recording = recording
-        self._definition = definition  # not the step, which refers to this
-        self._number = number
-
-    def update(self, /, *args: Any, **kwargs: Any) -> None:
-        """Keep them here, for the handler in this process, and in the file."""
-        recording, definition = self._recording, self._definition
-        saved = {**self, **dict(*args, **kwargs)}
-        text = recording.values.saved(saved, f"what {definition.name} saves")
-        super().update(saved)
-        recording.keep(self._number, text, sync=not definition.is_async)  # no event loop waits for a disk
-
-    def __reduce__(self) -> Any:
-        return dict, (dict(self),)
+def _nothing(_: sqlite3.Connection) -> None:
+    """What there is to be committed before a transaction has begun, or is to end."""
 
 
 class Recording(Watch):
@@ -88,22 +64,28 @@ class Recording(Watch):
     afterwards, while undoing, does not: it is tried again with the next commit, and the report says so.
     """
 
+    raises = JournalError
+
     def __init__(self, journal: JournalFile, name: str, report: Callable[[], Report]) -> None:
         self.journal = journal
         self.store = journal.store
-        self.values = journal.values
+        self.values = journal.values.of_one()
         self.name = name
         self.report = report
-        self.tx: int | None = None
         self.numbers: dict[Step[Any], int] = {}
         self.undos: dict[int, int] = {}
         self._count = count(1)
         self._beginning = Lock()
+        self._made: list[int] = []  # its number in the file, the last one, once it is there
+        self._first = self._last = Commit(_nothing, sync=True)  # what puts it there, and what commits it
         self._intended: set[int] = set()
-        self._hooks: dict[Hook, tuple[str, str, str]] = {}
-        self._called: dict[Hook, int] = {}
-        self._hooks_left = 0
+        self.hooks = DurableHooks(self.values)
         self._owner = 0
+
+    @property
+    def tx(self) -> int | None:
+        """The number of the transaction in the file, once it is there."""
+        return self._made[-1] if self._first.done else None
 
     def entering(self, block: Any) -> None:
         self.store.open()
@@ -112,54 +94,67 @@ class Recording(Watch):
 
     def starting(self, step: Step[Any]) -> Request:
         number = next(self._count)
-        kind, name, arguments = self._described(step)
+        described = self._described(step)
         self._intended.add(number)
         self.numbers[step] = number
-        step.saved = _Saved(self, step._record[DEFINITION], number)
-        return self._intend(number, kind, name, arguments, step.key, "running")
+        step.saved = Saved(self.values, self.keep, step._record[DEFINITION], number)
+        return self._intend(number, described, step.key, "running")
 
     def keep(self, number: int, saved: str, *, sync: bool) -> None:
         """Record what a step has saved."""
         statement = Statement("UPDATE steps SET saved = ? WHERE tx = ? AND number = ?", (saved, self.tx, number))
         self.store.write_guarded(statement, sync=sync)
 
-    def _described(self, step: Step[Any]) -> tuple[str, str, str | None]:
+    def _described(self, step: Step[Any]) -> _Described:
         definition: Definition = step._record[DEFINITION]
         if definition.frame is not None:
-            name = name_of(definition, self.store.path)
-            return "action", name, self.values.arguments(definition, step._record, step.name)
+            name, handler = name_of(definition, self.store.path), definition.handler
+            arguments = self.values.arguments(definition, step._record, step.name)
+            return "action", name, arguments, "" if handler is None else readable(handler.name)
         if definition.is_object:
-            return "object", step.name, self.values.arguments(definition, step._record, step.name)
-        return "plain", readable(step.name), None
+            return "object", step.name, self.values.arguments(definition, step._record, step.name), "rollback"
+        self.values.learn_call(definition.function, *step._record[VALUES:])
+        return "plain", readable(step.name), None, ""
 
-    def _intend(self, number: int, kind: str, name: str, arguments: str | None, key: str, state: str) -> Call:
+    def _intend(self, number: int, described: _Described, key: str, state: str) -> Call:
         started = now()
-        ended = None if state == "running" else started
+        row = (number, *described, state, key, started, None if state == "running" else started)
         tx, store = self.tx, self.store
         if tx is not None:
-            statement = Statement(_INTENT, (tx, number, kind, name, arguments, state, key, started, ended))
+            statement = Statement(_INTENT, (tx, *row))
             return Call(lambda: store.write(statement, sync=True))
-        return Call(lambda: self._begin((number, kind, name, arguments, state, key, started, ended)))
+        return Call(lambda: self._begin(row))
 
     def _begin(self, row: tuple[Any, ...]) -> None:
         """The first intents, of one or of several threads: the transaction has to be made with one of them."""
+        owner = self.store.owner  # before the commit, since giving it is one
+        with self._beginning:
+            if self.tx is None:
+                self._owner = owner
+                self._make(lambda db, tx: db.execute(_INTENT, (tx, *row)))
+                return
+        self.store.write(Statement(_INTENT, (self.tx, *row)), sync=True)
+
+    def _make(self, more: Callable[[sqlite3.Connection, int], object]) -> None:
+        """Put the transaction into the file, and more in the same commit."""
         made: list[int] = []
 
         def work(db: sqlite3.Connection) -> None:
-            tx = self.tx or self._insert(db)
-            db.execute(_INTENT, (tx, *row))
-            made.append(tx)
-
-        owner = self.store.owner  # before the commit, since giving it is one
-        with self._beginning:
-            self._owner = owner
-            self.store.write(work, sync=True)
+            made.append(self._insert(db))
             self.store.unfinished.add(made[-1])
-            self.tx = made[-1]  # from here on, other threads need not wait for one another
+            more(db, made[-1])
+
+        first = Commit(work, sync=True)
+        self._made, self._first = made, first
+        try:
+            self.store.commit(first)
+        finally:
+            if not first.done:
+                self.store.unfinished.difference_update(made)
 
     def _insert(self, db: sqlite3.Connection) -> int:
-        row = (readable(self.name), self._owner, now())
-        statement = "INSERT INTO transactions (name, state, owner, started) VALUES (?, 'open', ?, ?)"
+        row = (self.values.masked(self.name), self._owner, now(), working_directory())
+        statement = "INSERT INTO transactions (name, state, owner, started, directory) VALUES (?, 'open', ?, ?, ?)"
         return int(db.execute(statement, row).lastrowid or 0)
 
     def attempting(self, step: Step[Any]) -> Request | None:
@@ -168,33 +163,53 @@ class Recording(Watch):
         if step.attempts == 1:
             return None
         row = step.attempts, self.tx, number
-        statement = "UPDATE steps SET state = 'running', attempts = ?, error = NULL WHERE tx = ? AND number = ?"
+        statement = "UPDATE steps SET state = 'running', attempts = ?, error = NULL, result = NULL "
+        statement += "WHERE tx = ? AND number = ?"
         return Call(lambda: self.store.write(lambda db: db.execute(statement, row), sync=True))
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request:
         number = self.numbers[step]
         if error is None:
-            saved = self.values.saved(step.saved, step.name) if step.saved else None
-            row = (self._result(step, result), saved, now(), self.tx, number)
+            try:
+                saved = self.values.saved(step.saved, f"what {step.name} saves") if step.saved else None
+                row = (self._result(step, result), saved, now(), self.tx, number)
+            except NotRecordable as refused:
+                return self._unrecordable(number, [refused])
             statement = "UPDATE steps SET state = 'done', result = ?, saved = ?, ended = ? WHERE tx = ? AND number = ?"
             return self._call(Statement(statement, row))
         timed_out = step._record[DEFINITION].timeout is not None and isinstance(error, TimeoutError)
         ended = now()
-        failed = ("unknown" if timed_out else "failed", self.values.error(error), ended, self.tx, number)
-        attempt = (self.tx, number, step.attempts, ended, readable(shown(error)))
+        result_there: str | None = None
+        if isinstance(error, RetryError):  # which its handler is given
+            with suppress(NotRecordable):
+                result_there = self._result(step, error.result)
+        failed = ("unknown" if timed_out else "failed", self.values.error(error), result_there, ended, self.tx, number)
+        attempt = (self.tx, number, step.attempts, ended, self.values.text(error))
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE steps SET state = ?, error = ?, ended = ? WHERE tx = ? AND number = ?", failed)
+            statement = "UPDATE steps SET state = ?, error = ?, result = ?, ended = ? WHERE tx = ? AND number = ?"
+            db.execute(statement, failed)
             db.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)", attempt)
 
         return self._fact(work)
 
+    def _unrecordable(self, number: int, refused: list[NotRecordable]) -> Call:
+        """Fail a step that is done: it is undone with what it has returned, which this process still has."""
+        row = self.values.error(refused[0]), now(), self.tx, number
+        statement = "UPDATE steps SET state = 'done', error = ?, ended = ? WHERE tx = ? AND number = ?"
+
+        def fail() -> None:
+            self._try(Statement(statement, row), sync=False)
+            raise refused.pop()  # which no frame of its own traceback holds then
+
+        return Call(fail)
+
     def _result(self, step: Step[Any], result: object) -> str | None:
-        handler = step._record[DEFINITION].handler
+        name = step.name.rpartition(".")[2]
         try:
-            return self.values.value(result, "result", step.name)
-        except JournalError:
-            if handler is not None and handler.asks_for("result"):
+            return self.values.value(result, name if name in self.values.redact else "result", step.name)
+        except NotRecordable:
+            if needs(step, "result"):
                 raise
             return None
 
@@ -205,7 +220,7 @@ class Recording(Watch):
         arguments = self.values.call(function, args, kwargs, step.name)
         number = next(self._count)
         self.numbers[step] = number
-        return self._intend(number, "by hand", name, arguments, step.key, "done")
+        return self._intend(number, ("by hand", name, arguments, name), step.key, "done")
 
     def place_of(self, step: Step[Any]) -> tuple[int, int]:
         """The numbers of its transaction, and of itself, in the file."""
@@ -214,44 +229,48 @@ class Recording(Watch):
     # -- the end
 
     def committing(self, block: Any, hooks: Sequence[Hook]) -> Request | None:
-        due = [(number, hook) for number, hook in enumerate(hooks, 1) if hook in self._hooks]
+        due = self.hooks.commit(hooks)
         if self.tx is None and not due:
             return None
-        self._called = {hook: number for number, hook in due}
-        self._hooks_left = len(due)
         return Call(lambda: self._commit(due))
 
     def _commit(self, due: list[tuple[int, Hook]]) -> None:
-        made: list[int] = []
-        if self.tx is None:
-            self._owner = self.store.owner
-
-        def work(db: sqlite3.Connection) -> None:
-            tx = self.tx or self._insert(db)
-            made.append(tx)
+        def work(db: sqlite3.Connection, tx: int) -> None:
             never_run(db, tx, list(self._intended))
             if not due:
                 statement = "UPDATE transactions SET state = 'committed', ended = ?, owner = NULL WHERE id = ?"
                 db.execute(statement, (now(), tx))
-                return
-            db.execute("UPDATE transactions SET state = 'committed' WHERE id = ?", (tx,))
-            for number, hook in due:
-                row = (tx, number, *self._hooks[hook])
-                db.execute("INSERT INTO hooks (tx, number, name, arguments, key) VALUES (?, ?, ?, ?, ?)", row)
+            else:
+                db.execute("UPDATE transactions SET state = 'committed' WHERE id = ?", (tx,))
+                for number, hook in due:
+                    self.hooks.insert(db, tx, number, hook)
+            self.store.unfinished.discard(tx)
 
-        self.store.write(work, sync=True)
-        self.tx = made[-1]
-        self.store.unfinished.discard(self.tx)
-        self.journal.finished(self.tx)
+        tx = self.tx
+        if tx is None:
+            self._owner = self.store.owner
+            self._make(work)
+        else:
+            self._last = Commit(lambda db: work(db, tx), sync=True)
+            self.store.commit(self._last)
+        self.journal.finished(self._made[-1])
 
     def rolling_back(self, block: Any, error: BaseException | None) -> Request | None:
-        if self.tx is None:
+        for begun in (self._first, self._last):
+            if begun.work is not _nothing and not begun.done:
+                self.store.settle(begun)  # a signal handler has interrupted what waited for it
+        tx = self.tx
+        if tx is None:
             return None
-        row = None if error is None else readable(shown(error)), self.tx
-        statement = "UPDATE transactions SET state = 'rolling back', error = ? WHERE id = ?"
+        row = None if error is None else self.values.text(error), self._owner, tx
+        # It has committed if what interrupted that came after it.
+        statement = "UPDATE transactions SET state = 'rolling back', error = ?, ended = NULL, owner = ? WHERE id = ?"
+        self.store.unfinished.add(tx)
         return self._fact(lambda db: db.execute(statement, row), sync=True)
 
     def undoing(self, step: Step[Any]) -> Request | None:
+        if step not in self.numbers:
+            return None  # what was done by hand, and could not be recorded
         number = self.numbers[step]
         attempt = self.undos[number] = self.undos.get(number, 0) + 1
         row = (self.tx, number, attempt, now())
@@ -259,8 +278,10 @@ class Recording(Watch):
         return self._fact(lambda db: db.execute(statement, row), sync=True)
 
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
+        if step not in self.numbers:
+            return None
         tx, number = self.place_of(step)
-        text = None if error is None else readable(shown(error))
+        text = None if error is None else self.values.text(error)
         row = (now(), text, tx, number, self.undos[number])
 
         def work(db: sqlite3.Connection) -> None:
@@ -271,12 +292,17 @@ class Recording(Watch):
         return self._fact(work)
 
     def settled(self, step: Step[Any]) -> Request | None:
+        if step not in self.numbers:
+            return None
         tx, number = self.place_of(step)
         state = step.state
         if state is StepState.UNDONE and not step._record[DEFINITION].read_only:
             return None  # that is in the file already, with the attempt
-        reason = next((shown(e) for s, e in (*self.report().failures, *self.report().conflicts) if s is step), None)
-        return self._fact(lambda db: set_undo(db, tx, number, str(state), reason and readable(reason)))
+        values = self.values
+        errors = [error for failed, error in (*self.report().failures, *self.report().conflicts) if failed is step]
+        told = [values.masked(e.reason) if isinstance(e, NotRestorable) else values.text(e) for e in errors]
+        reason = told[0] if told else None
+        return self._fact(lambda db: set_undo(db, tx, number, str(state), reason))
 
     def rolled_back(self, block: Any) -> Request | None:
         tx = self.tx
@@ -288,8 +314,10 @@ class Recording(Watch):
             finish(db, tx)
 
         def end() -> None:
-            self._try(work, sync=True)
-            self.store.unfinished.discard(tx)
+            try:
+                self._try(work, sync=True)
+            finally:
+                self.store.unfinished.discard(tx)
             self.journal.finished(tx)
 
         return Call(end)
@@ -303,27 +331,36 @@ class Recording(Watch):
     # -- hooks
 
     def registering(self, hook: Hook) -> None:
-        if isinstance(hook.function, DurableFunction):
-            name = name_of_function(hook.function, self.store.path)
-            arguments = self.values.call(hook.function, hook.args, hook.kwargs, hook.name)
-            self._hooks[hook] = name, arguments, os.urandom(16).hex()
+        if self.hooks.register(hook) and self.hooks.not_called is not None:  # a hook has registered it
+            number = self.hooks.next_number()
+
+            def more(db: sqlite3.Connection, tx: int) -> None:
+                statement = "UPDATE transactions SET state = 'committed', ended = NULL, owner = ? WHERE id = ?"
+                db.execute(statement, (self._owner, tx))
+                self.hooks.insert(db, tx, number, hook)
+                self.store.unfinished.discard(tx)
+
+            self._owner, tx = self._owner or self.store.owner, self.tx
+            if tx is None:
+                self._make(more)
+            else:
+                self.store.write_guarded(lambda db: more(db, tx), sync=True)
+            self.hooks.add(number, hook)
 
     def calling_hook(self, hook: Hook) -> Request | None:
-        number = self._called.get(hook)
-        if number is None:
+        number, tx = self.hooks.numbers.get(hook), self.tx
+        if number is None or tx is None:
             return None
-        running_hook.set(self._hooks[hook][2])
-        statement = "UPDATE hooks SET attempts = attempts + 1 WHERE tx = ? AND number = ?"
-        return self._fact(lambda db: db.execute(statement, (self.tx, number)), sync=True)
+        running_hook.set(self.hooks.key(hook))
+        return self._fact(lambda db: hook_tried(db, tx, number), sync=True)
 
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
-        tx, number = self.tx, self._called.get(hook)
+        number, tx = self.hooks.numbers.get(hook), self.tx
         if number is None or tx is None:
             return None
         running_hook.set(None)
-        self._hooks_left -= 1
-        last = not self._hooks_left
-        return self._fact(lambda db: hook_called(db, tx, number, error, last=last))
+        last, text = self.hooks.is_last(number), None if error is None else self.values.text(error)
+        return self._fact(lambda db: hook_called(db, tx, number, text, last=last))
 
     # -- writing
 
@@ -336,25 +373,13 @@ class Recording(Watch):
         return Call(lambda: self._try(work, sync=sync))
 
     def _try(self, work: Work, *, sync: bool) -> None:
+        commit = Commit(work, sync=sync)
         try:
-            self.store.write(work, sync=sync)
-        except Exception as error:
-            self.store.late.append(work)
-            self.report().journal_failures.append(error)
-
-
-def hook_called(db: sqlite3.Connection, tx: int, number: int, error: BaseException | None, *, last: bool) -> None:
-    """A durable hook has been called; after the `last` one the transaction has ended, if all have succeeded."""
-    if error is None:
-        db.execute("UPDATE hooks SET ended = ?, error = NULL WHERE tx = ? AND number = ?", (now(), tx, number))
-    else:
-        db.execute("UPDATE hooks SET error = ? WHERE tx = ? AND number = ?", (readable(shown(error)), tx, number))
-    if last:
-        db.execute(
-            "UPDATE transactions SET owner = NULL, "
-            "reason = (SELECT 'commit hook ' || name || ': ' || coalesce(error, 'not called yet') FROM hooks "
-            "WHERE tx = transactions.id AND ended IS NULL LIMIT 1), "
-            "ended = CASE WHEN EXISTS (SELECT 1 FROM hooks WHERE tx = transactions.id AND ended IS NULL) "
-            "THEN NULL ELSE ? END WHERE id = ?",
-            (now(), tx),
-        )
+            self.store.commit(commit)
+        except BaseException as error:
+            if not commit.done:
+                self.store.owe(commit)
+            failure = error if isinstance(error, JournalError) else commit.error
+            if failure is None or failure is not error:
+                raise  # a signal handler of the program's own has raised it
+            self.report().journal_failures.append(failure)

@@ -12,15 +12,18 @@ import inspect
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
+from types import GeneratorType
 from typing import Any
 
 from actionqueues.core.drivers import drive, drive_async
 from actionqueues.core.requests import Await, Engine
+from actionqueues.core.states import TransactionState
 from actionqueues.core.text import log_error, shown
+from actionqueues.report import Report
 
+from .damage import DAMAGE, UNFINISHED, can_own, readable_row, told
 from .leftover import Leftover, Recovered, called
 from .recording import JournalFile
-from .restoring import Restoring
 
 __all__ = ["Recovery"]
 
@@ -31,37 +34,50 @@ class Recovery:
     Args:
         journal: the journal.
         awaits: whether async handlers can be awaited.
+        chdir: whether to undo each transaction in the directory that it was begun in.
     """
 
-    def __init__(self, journal: JournalFile, *, awaits: bool) -> None:
+    def __init__(self, journal: JournalFile, *, awaits: bool, chdir: bool = False) -> None:
         self.journal = journal
         self.store = journal.store
         self.awaits = awaits
+        self.chdir = chdir
         self.made: dict[str, Any] = {}
         self.taken: list[int] = []
+        self.damaged: list[tuple[Any, ...]] = []
+        self._held: list[int] = []  # owners whose locks are ours for a moment
         self._open = ExitStack()
-        self.restoring = Restoring(journal.values, self.made)
 
     # -- whose it is
 
     def claim(self, only: Iterable[int]) -> None:
         """Take over what nobody works on: `taken` then has the numbers of the transactions, in order."""
+        self.store.catch_up()
         self.store.check()
         mine = self.store.owner
         wanted = set(only)
-        rows = self.store.read("SELECT id, owner FROM transactions WHERE ended IS NULL ORDER BY id")
-        rows = [row for row in rows if not wanted or row[0] in wanted]
-        held: list[int] = []
-        free: set[int | None] = {None}
+        columns = f"id, owner, state = 'committed', name, {DAMAGE}"
+        query = f"SELECT {columns} FROM transactions WHERE {UNFINISHED} ORDER BY id"  # noqa: S608 - constants
+        rows = [row for row in self.store.read(query) if not wanted or row[0] in wanted]
+        free: set[object] = {None}
+        busy = self.store.unfinished | self.store.recovering
         try:
-            for owner in {row[1] for row in rows} - {None, mine}:
-                if self.store.locks.hold(owner):
-                    held.append(owner)
+            for owner in {row[1] for row in rows if can_own(row[1])} - {mine}:
+                if self.store.locks.hold(owner, self._held):
                     free.add(owner)
-            self._take([row for row in rows if row[1] in free], mine)
+            free.update(row[1] for row in rows if row[1] is not None and not can_own(row[1]))
+            # What is ours, and nobody is busy with, is left from a recovery that could not give it back.
+            given_up = [row for row in rows if row[1] == mine and row[0] not in busy and not row[2]]
+            rows = [row for row in rows if row[1] in free or row in given_up]
+            self.damaged = [(number, owner, name, damage) for number, owner, _, name, damage in rows if damage]
+            self._take([row[:2] for row in rows if row[4] is None], mine)
         finally:
-            for owner in held:
-                self.store.locks.release(owner)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        while self._held:
+            self.store.locks.release(self._held[-1])
+            self._held.pop()
 
     def _take(self, rows: list[tuple[int, int | None]], mine: int) -> list[int]:
         taken = self.taken  # known even if an interrupt comes out of the writing
@@ -72,36 +88,48 @@ class Recovery:
             for number, owner in rows:
                 if db.execute(statement, (mine, number, owner)).rowcount:
                     taken.append(number)
+            self.store.recovering.update(taken)
 
         if rows:
             self.store.write_guarded(work, sync=True)
         return taken
 
     def close(self) -> None:
-        """Leave the resources, and to others what this run has not come to."""
+        """Leave the resources, and to others what this run has not come to; again, if that was interrupted."""
         try:
+            self._let_go()
             self._open.close()
         finally:
+            self.store.recovering.difference_update(self.taken)
             if self.taken:
                 left = [(number, self.store.owner) for number in self.taken]
                 statement = "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL"
                 self.store.write_guarded(lambda db: db.executemany(statement, left), sync=False)
+                self.taken.clear()
 
     # -- running
 
     def run(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, blocking this thread."""
         try:
-            return drive(self._recovering(only))
-        finally:
-            self.close()
+            try:
+                return drive(self._recovering(only))
+            finally:
+                self.close()
+        except BaseException:
+            self.close()  # for what has interrupted that, a signal handler of the program's own
+            raise
 
     async def run_async(self, only: Iterable[int]) -> list[Recovered]:
         """Recover, suspending this task."""
         try:
-            return await drive_async(self._recovering(only))
-        finally:
+            try:
+                return await drive_async(self._recovering(only))
+            finally:
+                self.close()
+        except BaseException:
             self.close()
+            raise
 
     def _recovering(self, only: Iterable[int]) -> Engine[list[Recovered]]:
         yield from called(lambda: self.claim(only))
@@ -109,9 +137,15 @@ class Recovery:
             yield from self._supply(name, make)
         done: list[Recovered] = []
         for number in self.taken:
-            leftover = Leftover(self.journal, self.restoring, number, awaits=self.awaits)
+            leftover = Leftover(self.journal, self.made, number, awaits=self.awaits, chdir=self.chdir)
             done.append((yield from leftover.recovering()))
-        return done
+        return sorted([*done, *map(self._left_alone, self.damaged)], key=lambda each: each.id)
+
+    def _left_alone(self, row: tuple[Any, ...]) -> Recovered:
+        """A transaction with a damaged row."""
+        number, _, name, damage = readable_row(row)
+        log_error(f"{self.journal}: transaction {number} is {told(damage)}", None)
+        return Recovered(number, str(name), "stuck", told(damage), Report(str(name), TransactionState.ROLLING_BACK))
 
     def _supply(self, name: str, make: Callable[[], Any]) -> Engine[None]:
         """Make a resource again; without it, what needs it is stuck, and the rest is not."""
@@ -119,7 +153,8 @@ class Recovery:
         error: BaseException | None = None
         try:
             value = make()
-            if isinstance(value, AbstractContextManager) and hasattr(value, "gen"):  # made by @contextmanager
+            generator = getattr(value, "gen", None)  # of what @contextmanager makes
+            if isinstance(value, AbstractContextManager) and isinstance(generator, GeneratorType):
                 value = self._open.enter_context(value)
         except Exception as raised:
             error = raised

@@ -13,7 +13,8 @@ from typing import Final
 
 from actionqueues.errors import IllegalOperation
 
-from .recording import hook_called
+from .damage import DAMAGE
+from .durable import hook_called
 from .rows import LEFT, finish, set_undo
 from .store import Store
 
@@ -34,9 +35,12 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
         if row is None:
             refused.append(LookupError(f"cannot {what}: there is no such step"))
             return
-        owner, state = db.execute("SELECT owner, state FROM transactions WHERE id = ?", (transaction,)).fetchone()
+        damage = f"SELECT owner, state, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
+        owner, state, wrong = db.execute(damage, (transaction,)).fetchone() or (None, None, "there is no such row")
         query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
-        if owner is not None or state != "stuck":
+        if wrong is not None:
+            refused.append(IllegalOperation(what, f"it is damaged: {wrong}", "mend that row first: sqlite3 FILE"))
+        elif owner is not None or state != "stuck":
             refused.append(
                 IllegalOperation(what, f"the transaction is {state}", "only what is stuck is decided; recover it first")
             )
@@ -91,7 +95,7 @@ def prune(store: Store, before: datetime, write: Callable[..., None]) -> int:
 
         def work(db: sqlite3.Connection, gone: list[int] = gone) -> None:
             gone.clear()
-            query = "SELECT id FROM transactions WHERE ended <= ? LIMIT ?"
+            query = "SELECT id FROM transactions WHERE ended >= '1' AND ended <= ? LIMIT ?"  # '0', say, is no time
             gone += [row[0] for row in db.execute(query, (limit, _AT_ONCE))]
             for table in ("steps", "attempts", "undos", "hooks"):
                 db.executemany(f"DELETE FROM {table} WHERE tx = ?", [(each,) for each in gone])  # noqa: S608 - constants
@@ -107,11 +111,13 @@ def prune(store: Store, before: datetime, write: Callable[..., None]) -> int:
 def _prune_owners(store: Store, limit: str, write: Callable[..., None]) -> None:
     """Delete those who are dead and own nothing: a program that is started again and again leaves one each time."""
     owning = "SELECT owner FROM transactions WHERE ended IS NULL AND owner IS NOT NULL"
-    query = f"SELECT id FROM owners WHERE started <= ? AND id NOT IN ({owning})"  # noqa: S608 - constants
+    query = f"SELECT id FROM owners WHERE id > 0 AND started <= ? AND id NOT IN ({owning})"  # noqa: S608 - constants
     owners = [row[0] for row in store.read(query, (limit,))]
     for place in range(0, len(owners), _AT_ONCE):
-        dead = [owner for owner in owners[place : place + _AT_ONCE] if store.locks.hold(owner)]
+        dead: list[int] = []
         try:
+            for owner in owners[place : place + _AT_ONCE]:
+                store.locks.hold(owner, dead)
             write(partial(_delete_owners, dead=dead), sync=False)
         finally:
             for owner in dead:

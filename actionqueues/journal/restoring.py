@@ -6,8 +6,9 @@ Stands on the names of actions, on the values, and on what binds a step.  Used b
 from __future__ import annotations
 
 import json
+from collections import UserDict
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from actionqueues.core.definition import Definition
 from actionqueues.core.queue import definition_of, undo_record
@@ -18,6 +19,7 @@ from actionqueues.core.text import shown
 
 from .errors import NotRestorable
 from .names import function_called, missing, named
+from .places import Place
 from .rows import StepRow
 from .values import Missing, Values
 
@@ -37,10 +39,11 @@ class Restoring:
     Args:
         values: how values are read.
         made: the resources that there are, by name.
+        place: where they were recorded.
     """
 
-    def __init__(self, values: Values, made: Mapping[str, Any]) -> None:
-        self.values = values
+    def __init__(self, values: Values, made: Mapping[str, Any], place: Place) -> None:
+        self.values = values.read_at(place)
         self.path = values.path
         self.made = made
 
@@ -97,13 +100,14 @@ class Restoring:
             definition.name = row.name
             return Step(definition.enter(), _STATES[row.state])
         record = self._called(row)
-        step: Step[Any] = Step(record, _STATES[row.state])
+        step = _RestoredStep(record, _STATES[row.state], self.path)
         if row.result is not None:
             record[OUTCOME] = self.values.read_value(row.result)
         if row.error is not None:
             step.error = self.values.read_error(row.error)
-        step.saved = self.values.read_saved(row.saved)
-        self._check(step)
+        saved = self.values.read_saved(row.saved)
+        step.saved = cast("Any", _Known(saved, f"saved by {step.name}", self.path)) if _missing_in(saved) else saved
+        self._check(step, row)
         return step
 
     def _called(self, row: StepRow) -> Record:
@@ -119,24 +123,96 @@ class Restoring:
             raise NotRestorable(self.path, action.reason)
         return definition_of(action, (), {})
 
-    def _check(self, step: Step[Any]) -> None:
-        """Refuse to call a handler with something that is missing."""
+    def _check(self, step: Step[Any], row: StepRow) -> None:
+        """Refuse to call a handler with something that is missing, or to pass by one that has gone."""
         record = step._record
         definition: Definition = record[DEFINITION]
         handler = definition.handler_of(record)
         if handler is None:
+            if row.handler:
+                raise NotRestorable(
+                    self.path,
+                    f"{step.name} had the undo {row.handler} when it ran, and has none in this program; recover with "
+                    "the version that ran it, give it its undo again, or undo it by hand: actionqueues resolve FILE "
+                    f"ID {row.number} --undone",
+                )
             return
-        names = definition.parameters.names
         rest = any(
             p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature_of(handler.function).parameters.values()
         )
-        for name, value in zip((*names, "result"), (*record[VALUES:], record[OUTCOME]), strict=False):
-            if isinstance(value, Missing) and (rest or handler.asks_for(name)):
-                raise NotRestorable(self.path, f"the undo of {step.name} needs {name!r}: {value.reason}")
-            if name in names and rest and _holds_missing(value):
-                raise NotRestorable(self.path, f"the undo of {step.name} needs what is missing in {name!r}")
-        if step.state is StepState.DONE and handler.needs_result and not step.has_result:
+        given = dict(zip(definition.parameters.names, record[VALUES:], strict=True))
+        for name, value in {**definition.arguments(record), **given, "result": record[OUTCOME]}.items():
+            missing = _missing_in(value)
+            if missing is not None and (handler.asks_for(name) or (rest and name != "result")):
+                raise NotRestorable(self.path, f"the undo of {step.name} needs {name!r}: {missing.reason}")
+        if step.state is StepState.DONE and not step.has_result and handler.asks_for("result"):
             raise NotRestorable(self.path, f"the undo of {step.name} needs 'result', which was no plain data")
+
+
+class _Known(UserDict[str, Any]):
+    """Values by name, of which recovery does not have all: asking for one that it has not raises `NotRestorable`."""
+
+    def __init__(self, values: Mapping[str, Any], what: str, path: str) -> None:
+        super().__init__(values)
+        self._what = what
+        self._path = path
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        _known(value, f"{name!r} {self._what}", self._path)
+        return value
+
+
+class _RestoredStep(Step[Any]):
+    """A step that raises `NotRestorable` where its handler reads what recovery does not have."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, record: Record, state: StepState, path: str) -> None:
+        super().__init__(record, state)
+        self._path = path
+
+    @property
+    def result(self) -> Any:
+        outcome = self._record[OUTCOME]
+        if outcome is PENDING and self.state is StepState.DONE:
+            outcome = Missing("it was no plain data")
+        elif outcome is PENDING and self.state is not StepState.FAILED:
+            outcome = Missing(
+                "its process died before it was known; ask for step.has_result first, or let a probe find it "
+                "(@action.landed)"
+            )
+        _known(outcome, f"the result of {self.name}", self._path)
+        return None if outcome is PENDING else outcome
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        return _Known(super().arguments, f"of {self.name}", self._path)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        args = super().args
+        _known(args, f"step.args of {self.name}", self._path)
+        return args
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        kwargs = super().kwargs
+        _known(kwargs, f"step.kwargs of {self.name}", self._path)
+        return kwargs
+
+
+def _known(value: Any, what: str, path: str) -> None:
+    """Refuse a value that is missing, or has one in it."""
+    missing = _missing_in(value)
+    if missing is not None:
+        raise NotRestorable(path, f"{what} is not known: {missing.reason}")
+
+
+def _missing_in(value: Any) -> Missing | None:
+    """It, if it is missing; of what ``*`` and ``**`` take, what is missing in it."""
+    items: Any = value.values() if type(value) is dict else value if type(value) is tuple else (value,)
+    return next((item for item in items if isinstance(item, Missing)), None)
 
 
 def _nothing() -> None:
@@ -154,8 +230,3 @@ def _refused(row: StepRow, reason: NotRestorable) -> Step[Any]:
         raise reason
 
     return _by_hand(refuse, (), {}, row.name)
-
-
-def _holds_missing(value: Any) -> bool:
-    items: tuple[Any, ...] = tuple(value.values()) if isinstance(value, dict) else value if type(value) is tuple else ()
-    return any(isinstance(item, Missing) for item in items)

@@ -16,7 +16,7 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA", "VERSION", "create", "migra
 APPLICATION_ID: Final = 0x61716A6C
 
 #: The version of `SCHEMA`, kept in ``PRAGMA user_version``.
-VERSION: Final = 1
+VERSION: Final = 2
 
 SCHEMA: Final = """
 -- Times are UTC, as text, and only for people: the order is that of the numbers.
@@ -40,7 +40,8 @@ CREATE TABLE transactions (
     started  TEXT NOT NULL,
     ended    TEXT,               -- null: there is something left to do
     error    TEXT,               -- why it was rolled back
-    reason   TEXT                -- why it is stuck
+    reason   TEXT,               -- why it is stuck
+    directory TEXT               -- where its process worked when it began; null: an older version has written it
 );
 
 -- What there is to do is found without reading what is done.
@@ -65,6 +66,7 @@ CREATE TABLE steps (
     started    TEXT NOT NULL,
     ended      TEXT,             -- when its body had ended
     undone     TEXT,             -- when its undo had ended
+    handler    TEXT,             -- the name of its undo; empty: it had none; null: an older version has written it
     PRIMARY KEY (tx, number)
 ) WITHOUT ROWID;
 
@@ -104,14 +106,16 @@ CREATE TABLE hooks (
 """
 
 #: The script that leads to a version from the one before it.
-MIGRATIONS: Final[dict[int, str]] = {}
+MIGRATIONS: Final[dict[int, str]] = {
+    2: "ALTER TABLE transactions ADD COLUMN directory TEXT;\nALTER TABLE steps ADD COLUMN handler TEXT;",
+}
 
 
 @contextmanager
 def _one_transaction(db: sqlite3.Connection) -> Generator[None, None, None]:
     """All that is done meanwhile, or nothing of it."""
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")
         yield
         db.execute("COMMIT")
     except BaseException:

@@ -17,6 +17,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from inspect import getattr_static
 from math import isfinite
 from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
@@ -38,6 +39,13 @@ class Unsupported(TypeError):
     """Raised by `Serializer.encode` for a value of a type that it does not know, and by `decode` for unknown data."""
 
     __module__ = "actionqueues.journal"
+
+
+def _is_cache(attribute: object) -> bool:
+    """Whether an attribute of a class keeps what it has computed in the object, as a `cached_property` does."""
+    kind: type = type(attribute)
+    reads_only = hasattr(kind, "__get__") and not hasattr(kind, "__set__")
+    return reads_only and not callable(attribute) and kind is not classmethod
 
 
 def to_json(data: object) -> str:
@@ -136,6 +144,7 @@ class Serializer:
     def _check_attributes(value: Any, kind: type, known: Iterable[str]) -> None:
         """Refuse what would be lost."""
         extra = set(getattr(value, "__dict__", ())) - {*known, "__orig_class__"}  # which `Box[int](1)` leaves
+        extra = {name for name in extra if not _is_cache(getattr_static(kind, name, None))}
         if extra:
             raise Unsupported(f"a {kind.__qualname__} with the attribute {min(extra)!r}, which is no field of it")
 

@@ -3,6 +3,9 @@
 SQLite has one writer at a time.  So a process writes through one connection, a thread at a time.  What other threads
 bring while one waits for the disk is committed together by the next: with many threads, a sync serves all of them.
 
+A signal handler of the program's own may raise between any two instructions of the main thread, though not within a
+call of a function in C.  So nobody has to be told anything for the next commit to work: that ends what is half done.
+
 `synchronous` is set for each commit: FULL for what must survive a power cut, NORMAL for the rest, which the next sync
 takes along, and OFF if the journal is to survive processes only.
 
@@ -13,15 +16,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from time import gmtime, strftime, time
 from typing import Any, Final, TypeAlias
 from weakref import finalize
 
 from actionqueues.core.drivers import drive
 from actionqueues.core.requests import Call
+from actionqueues.core.text import raise_late
 from actionqueues.core.watch import ask
 from actionqueues.errors import IllegalOperation
 
@@ -29,10 +31,10 @@ from .connections import Connections
 from .errors import JournalError
 from .forking import waited_for
 from .locks import Lock
-from .opening import damaged
+from .opening import damaged, is_own
 from .ownership import OwnerLocks
 
-__all__ = ["Statement", "Store", "Work", "now"]
+__all__ = ["Commit", "Statement", "Store", "Work", "now"]
 
 #: Executes statements of one commit.
 Work: TypeAlias = Callable[[sqlite3.Connection], object]
@@ -69,18 +71,33 @@ def now() -> str:
     return text
 
 
-class _Ticket:
-    """Work of one thread that waits to be committed."""
+class Commit:
+    """Work to be committed, and what has become of that.
 
-    __slots__ = ("done", "error", "gate", "sync", "work")
+    Attributes:
+        work: executes the statements; may be called again, if something else in the same commit has failed.
+        sync: whether it is to be on disk, and not only with the operating system.
+        done: not empty once it is committed.  The very call in C that commits puts something into it, so that a signal
+            handler, which may come and raise right after that call, never leaves it unknown.
+        error: why it is not committed, and will not be.
+    """
 
-    def __init__(self, work: Work, sync: bool) -> None:
+    __slots__ = ("done", "error", "sync", "work")
+
+    def __init__(self, work: Work, *, sync: bool) -> None:
         self.work = work
         self.sync = sync
-        self.done = False
-        self.error: BaseException | None = None
-        self.gate = threading.Lock()
-        self.gate.acquire()
+        self.done: Sequence[object] = ()
+        self.error: Exception | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return bool(self.done) or self.error is not None
+
+
+#: The stores that could not record yet what has happened: they are not dropped before they have.
+_owing: Final[set[Store]] = set()
 
 
 class Store:
@@ -104,13 +121,12 @@ class Store:
         # A program that drops it without closing it should not run out of open files.  Its transactions would keep it.
         self._dropped = finalize(self, self._open.close)
         self._dropped.atexit = False  # threads may go on, and need the locks
-        self._mutex = Lock()
-        self._queue: list[_Ticket] = []
-        self.late: list[Work] = []  # what could not be recorded when it happened
-        self._led = False
+        self._queue: list[Commit] = []
+        self.late: list[Commit] = []  # what could not be recorded when it happened
         self._synchronous = -1
         self._owner: int | None = None
         self.unfinished: set[int] = set()  # the transactions of this process that go on
+        self.recovering: set[int] = set()  # those that it recovers
 
     @property
     def in_use(self) -> tuple[Lock, ...]:
@@ -119,6 +135,7 @@ class Store:
 
     def forked(self) -> None:  # pragma: no cover - in a child process
         """In a child process: nothing that the parent has open is the child's."""
+        _owing.discard(self)
         self._dropped.detach()
         self._open.close_inherited()
         self._forget()
@@ -137,6 +154,7 @@ class Store:
 
         Raises:
             IllegalOperation: if a transaction is under way, which somebody else would then take for that of the dead.
+            JournalError: if something that has happened could not be recorded, and still cannot be; it stays open.
         """
         if self.unfinished:
             raise IllegalOperation(
@@ -144,10 +162,8 @@ class Store:
                 f"transaction {min(self.unfinished)} of this process is under way",
                 "close it once all of them have ended",
             )
-        if self.late:
-            with suppress(JournalError):  # the reports of those whom it concerns have told of it
-                self.write_guarded(lambda _: None, sync=True)
-        with self._open.opening:
+        self.catch_up()
+        with self._open.opening, self._open.writing:
             self._dropped()
             self._forget()
 
@@ -197,31 +213,49 @@ class Store:
         Raises:
             JournalError: if it is not committed.
         """
-        ticket: _Ticket | None = None
-        leads = False
+        self.commit(Commit(work, sync=sync))
+
+    def commit(self, commit: Commit) -> None:
+        """Commit it, together with what other threads bring meanwhile; return once it is committed.
+
+        All that wait do so for one lock.  Whoever has it commits all that is there; the others then find that done, or,
+        if that was interrupted, do it themselves.
+
+        Raises:
+            JournalError: if it is not committed.
+            BaseException: what a signal handler of the program's own raises; `commit.done` says what has become of it.
+        """
+        if self._open.writing.is_mine():
+            raise JournalError(
+                self.path,
+                "this thread is just writing to it: a signal handler that interrupts that cannot use it; let it set a "
+                "flag, or raise, and do the work elsewhere",
+            )
         try:
-            with self._mutex:
-                if self._led:
-                    ticket = _Ticket(work, sync)
-                    self._queue.append(ticket)
-                else:
-                    self._led = leads = True
-            if ticket is None:
-                try:
-                    self._commit((work,), sync)
-                except (sqlite3.Error, OSError) as error:
-                    raise self._open.explanation(error) from error
-                return
-        finally:
-            if leads:
-                self._pass_on()
-        interrupt = self._wait(ticket)
-        if not ticket.done:
-            self._lead()
-        if interrupt is not None:
-            raise interrupt
-        if ticket.error is not None:
-            raise ticket.error
+            self._queue.append(commit)
+            while not commit.done and commit.error is None:
+                opened = self._open
+                opened.writer()
+                with opened.writing:
+                    if opened is self._open and not commit.settled:  # it may have been closed meanwhile
+                        self._lead(commit)
+        except BaseException:
+            self.settle(commit)
+            raise
+        if not commit.done:
+            raise_late(commit.error)
+
+    def settle(self, commit: Commit) -> bool:
+        """Whether it is committed; if not, it never will be, and nothing of it is left half done."""
+        commit.error = JournalError(self.path, "the commit was interrupted")  # first: nobody else begins it now
+        writing = self._open.writing
+        inside = writing.is_mine()  # in a signal handler: what it has interrupted goes on
+        with writing:
+            if commit in self._queue:
+                self._queue.remove(commit)
+            if not inside:
+                self._open.end()
+        return bool(commit.done)
 
     def write_guarded(self, work: Work, *, sync: bool) -> None:
         """The same for code that nothing keeps Ctrl-C from: it is raised once that is done."""
@@ -229,79 +263,90 @@ class Store:
             if raised is not None:
                 raise raised
 
-    @staticmethod
-    def _wait(ticket: _Ticket) -> BaseException | None:
-        """Wait to be done, or to lead; what a signal handler raises meanwhile must not leave the others without one."""
-        interrupt: BaseException | None = None
-        while True:
-            try:
-                ticket.gate.acquire()
-            except BaseException as raised:
-                interrupt = raised
-            else:
-                return interrupt
+    def _lead(self, mine: Commit) -> None:
+        """Commit what is waiting."""
+        batch = self._queue[:]
+        count = len(batch)
+        if count != 1 or batch[0] is not mine:
+            batch = [each for each in batch if not each.settled]
+            if mine not in batch:  # pragma: no cover - it was closed meanwhile, and has another queue
+                batch.append(mine)
+        self._commit_all(batch)
+        del self._queue[:count]
 
-    def _lead(self) -> None:
-        """Commit what is waiting, and leave what comes meanwhile to the first of those who have brought it."""
-        with self._mutex:
-            batch, self._queue = self._queue, []
+    def _commit_all(self, batch: Sequence[Commit]) -> None:
         try:
-            self._commit_all(batch)
-        finally:
-            for ticket in batch:
-                if not ticket.done:
-                    ticket.error = JournalError(self.path, "the commit was interrupted")
-                    ticket.done = True
-                ticket.gate.release()
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        with self._mutex:
-            if self._queue:
-                self._queue[0].gate.release()
-            else:
-                self._led = False
-
-    def _commit_all(self, batch: list[_Ticket]) -> None:
-        try:
-            self._commit([ticket.work for ticket in batch], any(ticket.sync for ticket in batch))
+            self._commit(batch, batch[0].sync if len(batch) == 1 else any(each.sync for each in batch))
         except Exception as error:
+            if not is_own(error):
+                raise
             if len(batch) == 1:
-                batch[0].error = self._open.explanation(error) if isinstance(error, sqlite3.Error | OSError) else error
+                batch[0].error = self._open.explanation(error)
             else:
-                for ticket in batch:  # what is wrong with one is no fault of the others
-                    self._commit_all([ticket])
-        for ticket in batch:
-            ticket.done = True
+                for each in batch:  # what is wrong with one is no fault of the others
+                    self._commit_all([each])
 
-    def _commit(self, works: Sequence[Work], sync: bool) -> None:
+    def _commit(self, batch: Sequence[Commit], sync: bool) -> None:
         db = self._open.writer()
-        with self._open.writing:
-            if sync:
-                self._open.check_place()
-            level = _OFF if not self.durable else _FULL if sync else _NORMAL
-            if level != self._synchronous:
-                db.execute(_LEVELS[level])
-                self._synchronous = level
-            first = works[0]
-            if isinstance(first, Statement) and len(works) == 1 and not self.late:
-                db.execute(first.text, first.row)
-            else:
-                self._commit_many(db, works)
+        if db.in_transaction:  # of an earlier one, which a signal handler has kept from ending it
+            self._open.end()
+        self._open.check(where=sync)
+        level = _OFF if not self.durable else _FULL if sync else _NORMAL
+        if level != self._synchronous:
+            self._synchronous = -1  # an interrupt may come before or after
+            db.execute(_LEVELS[level])
+            self._synchronous = level
+        done: list[object] = []
+        for each in batch:
+            each.done = done
+        first = batch[0].work
+        if isinstance(first, Statement) and len(batch) == 1 and not self.late:
+            done.extend(map(db.execute, (first.text,), (first.row,)))
+        else:
+            self._commit_many(db, batch, done)
+        if sync:
+            self._open.written()
 
-    def _commit_many(self, db: sqlite3.Connection, works: Sequence[Work]) -> None:
-        db.execute("BEGIN IMMEDIATE")
+    def _commit_many(self, db: sqlite3.Connection, batch: Sequence[Commit], done: list[object]) -> None:
+        count = len(self.late)
+        late = [each for each in self.late[:count] if not each.done]
+        for each in late:
+            each.done = done
         try:
-            late = len(self.late)
-            for work in (*self.late[:late], *works):
-                work(db)
-            db.execute("COMMIT")
-            if late:
-                del self.late[:late]
+            db.execute("BEGIN IMMEDIATE")
+            for each in (*late, *batch):
+                each.work(db)
+            done.extend(map(db.execute, ("COMMIT",)))
         except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            self._open.end()
             raise
+        if count:
+            del self.late[:count]
+            if not self.late:
+                _owing.discard(self)
+
+    def owe(self, commit: Commit) -> None:
+        """Record with the next commit what could not be recorded now, though it has happened."""
+        self.late.append(commit)
+        _owing.add(self)
+
+    def catch_up(self) -> None:
+        """Record what could not be recorded when it happened.
+
+        Raises:
+            JournalError: if it still cannot be; who recovers now would undo again what has been undone.
+        """
+        if not self.late:
+            return
+        try:
+            self.write_guarded(lambda _: None, sync=True)
+        except JournalError as error:
+            raise JournalError(
+                self.path,
+                f"{len(self.late)} outcomes could not be recorded, and cannot be now: {error.reason}. "
+                "It stays open: close it again once that is mended; if the program ends before, a recovery undoes once "
+                "more what has been undone",
+            ) from error
 
     # -- reading
 
@@ -315,6 +360,6 @@ class Store:
         Raises:
             JournalCorrupt: if there is any.
         """
-        found = self.read("PRAGMA quick_check(1)")[0][0]
-        if found != "ok":
-            raise damaged(self.path, found)
+        for (found,) in self.read("PRAGMA quick_check(100)"):
+            if found != "ok" and " value in " not in found:  # that is of one row, and stops its own transaction
+                raise damaged(self.path, found)

@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from copy import copy
+from inspect import Parameter
+from typing import Any, Final, NoReturn, Self
 
 from actionqueues.core.definition import Definition
 from actionqueues.core.signature import signature_of
 from actionqueues.core.step import VALUES, Record
 from actionqueues.core.text import shown
+from actionqueues.errors import ActionRetryException
 
 from .errors import NotRecordable, NotRestorable
 from .modules import find, qualified_name
+from .places import Place
+from .redaction import Redaction, redacted_in
 from .serializer import Serializer, Unsupported, quick_json, to_json
 
 __all__ = ["Missing", "RecordedError", "Values", "readable"]
@@ -60,8 +65,10 @@ class Values:
         path: the file, for messages.
         serializer: what turns values into JSON data.
         resources: what is never recorded, and made again, by the name of the parameter.
-        redact: the names of parameters that are kept out of the file.
+        redact: the names of what is kept out of the file.
     """
+
+    _redaction: Redaction | None = None  # where there is anything to be kept out
 
     def __init__(
         self,
@@ -77,6 +84,21 @@ class Values:
         self._kept_out = frozenset(resources) | self.redact
         self._quick = type(serializer).encode is Serializer.encode
         self._heads: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._place: Place | None = None
+
+    def read_at(self, place: Place) -> Values:
+        """The same, for reading what was recorded at a place: paths that do not hold here are `Missing`."""
+        values = copy(self)
+        values._place = place if place.elsewhere else None
+        return values
+
+    def of_one(self) -> Self:
+        """The same for one transaction, whose errors are recorded without what was kept out of its values."""
+        if not self.redact:
+            return self
+        made = copy(self)
+        made._redaction = Redaction(self.redact)
+        return made
 
     # -- writing
 
@@ -87,12 +109,14 @@ class Values:
             NotRecordable: if that cannot be done, whatever the reason.
         """
         if name in self._kept_out:
+            self._learn(name, value)
             return to_json({"$resource" if name in self.resources else "$redacted": name})
         text = quick_json(value) if self._quick else None
         if text is not None:
             return text
         try:
-            return to_json(self.serializer.encode(value))
+            data = self.serializer.encode(value)
+            return to_json(data if self._redaction is None else self._redaction.hide(data))
         except Unsupported as error:
             self._refuse(name, what, str(error), type(value))
         except RecursionError:
@@ -100,12 +124,24 @@ class Values:
         except Exception as error:  # of an attribute that was never set, or of a serializer or a class of the program's
             self._refuse(name, what, f"something of which this was raised: {shown(error)}", type(value))
 
+    def _learn(self, name: str, value: Any) -> None:
+        """Know a value again that is kept out, where an error quotes it."""
+        if self._redaction is None or name not in self.redact:
+            return
+        with suppress(Exception):  # of what is no plain data
+            self._redaction.learn(name, self.serializer.encode(value))
+        with suppress(Exception):  # of its class
+            self._redaction.learn(name, str(value))
+
     def _refuse(self, name: str, what: str, why: str, kind: type) -> NoReturn:
         full = f"{name!r} of {what}"
+        advice = (
+            "" if name == "result" else f", or keep it out of the file: Journal(..., resources={{{name!r}: make_it}})"
+        )
         raise NotRecordable(
             self.path,
-            f"cannot record {full}: it is, or contains, {why}. Pass plain data that identify it; or keep it out of the "
-            f"file with Journal(..., resources={{{name!r}: make_it}})",
+            f"cannot record {full}: it is, or contains, {why}. Give plain data that identify it; or let the "
+            f"journal know it, Journal(..., serializer=...){advice}",
             full,
             kind.__qualname__,
         ) from None
@@ -124,7 +160,7 @@ class Values:
         for place, name in enumerate(names):
             value = record[VALUES + place]
             texts.append(heads[place])
-            if place == last:
+            if place == last and name not in self.redact:
                 texts.append(self._object(value, what))
             else:
                 texts.append(self.value(value, name, what))
@@ -133,13 +169,34 @@ class Values:
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str) -> str:
         """The arguments of a plain call, as a JSON list of the positional and the keyword ones."""
+        names, more = self._names_of_call(function, args, kwargs)
+        texts = [self.value(value, name, what) for name, value in zip(names, args, strict=True)]
+        named = [f"{to_json(key)}: {self.value(kwargs[key], name, what)}" for key, name in more.items()]
+        return f"[[{', '.join(texts)}], {{{', '.join(named)}}}]"
+
+    def learn_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Know again what is kept out of a call that is not recorded itself."""
+        if self._redaction is not None:
+            names, more = self._names_of_call(function, args, kwargs)
+            for name, value in (*zip(names, args, strict=True), *((more[key], kwargs[key]) for key in kwargs)):
+                self._learn(name, value)
+
+    def _names_of_call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[list[str], dict[str, str]]:
+        """The names by which the arguments of a plain call are kept out: those of ``*card`` and ``**card`` as well."""
         try:
-            names = list(signature_of(function).parameters)
+            parameters = [*signature_of(function).parameters.values()]
         except ValueError:
-            names = []
-        names += [f"argument {place}" for place in range(len(names), len(args))]
-        texts = [self.value(value, name, what) for name, value in zip(names, args, strict=False)]
-        return f"[[{', '.join(texts)}], {self._object(kwargs, what)}]"
+            parameters = []
+        by_kind: dict[Any, list[str]] = {}
+        for each in parameters:
+            by_kind.setdefault(each.kind, []).append(each.name)
+        rest, more = (by_kind.get(kind, [""])[0] for kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD))
+        names = [each.name for each in parameters if each.kind < Parameter.VAR_POSITIONAL][: len(args)]
+        names += [rest if rest in self._kept_out else f"argument {place}" for place in range(len(names), len(args))]
+        known = {each.name for each in parameters}
+        return names, {key: more if more in self.redact and key not in known else key for key in kwargs}
 
     def saved(self, saved: Mapping[str, Any], what: str) -> str:
         """What a step has saved."""
@@ -149,16 +206,29 @@ class Values:
         texts = (f"{to_json(str(name))}: {self.value(value, name, what)}" for name, value in values.items())
         return f"{{{', '.join(texts)}}}"
 
+    def masked(self, text: str) -> str:
+        """A text for the file, without what it quotes of what is kept out."""
+        return readable(text if self._redaction is None else self._redaction.text(text))
+
+    def text(self, error: BaseException) -> str:
+        """The text of an exception for the file."""
+        return self.masked(shown(error))
+
     def error(self, error: BaseException) -> str:
         """An exception: its class, its arguments if they are plain data, and its text."""
-        texts = {"type": to_json(qualified_name(type(error))), "text": to_json(readable(shown(error)))}
+        if isinstance(error, ActionRetryException) and error.__cause__ is not None:
+            error = error.__cause__  # which is the error of the step once the policy has given up
+        texts = {"type": to_json(qualified_name(type(error))), "text": to_json(self.text(error))}
         with suppress(Exception):  # as in `value`; what is left of it is its text
             args = list(error.args)
             if isinstance(error, OSError) and error.filename is not None and len(args) == 2:
                 args += [error.filename, None, error.filename2]  # which its `args` do not tell
-            texts["args"] = to_json(self.serializer.encode(args))
-            texts["attributes"] = to_json(self.serializer.encode(dict(vars(error))))
+            texts["args"] = to_json(self._quoting_nothing(self.serializer.encode(args)))
+            texts["attributes"] = to_json(self._quoting_nothing(self.serializer.encode(dict(vars(error)))))
         return "{" + ", ".join(f'"{name}": {text}' for name, text in texts.items()) + "}"
+
+    def _quoting_nothing(self, data: Any) -> Any:
+        return data if self._redaction is None else self._redaction.texts_in(self._redaction.hide(data))
 
     # -- reading
 
@@ -171,6 +241,12 @@ class Values:
                 )
             if "$redacted" in data:
                 return Missing(f"{data['$redacted']!r} is kept out of the file (redact)")
+        name = redacted_in(data)
+        if name is not None:
+            return Missing(f"{name!r} in it is kept out of the file (redact)")
+        refusal = None if self._place is None else self._place.refusal(data)
+        if refusal is not None:
+            return Missing(refusal)
         try:
             return self.serializer.decode(data)
         except Exception as error:
@@ -191,10 +267,15 @@ class Values:
                 empty: Any = {} if shape.var_keyword and place == len(names) - 1 else ()
                 default = defaults.get(name, Missing(f"{definition.name} had no parameter {name!r} then"))
                 values.append(default if place < len(names) - shape.var_keyword - shape.var_positional else empty)
-            elif shape.var_keyword and place == len(names) - 1:
+            elif shape.var_keyword and place == len(names) - 1 and "$redacted" not in data[name]:
                 values.append({key: self._decode(item, made) for key, item in data[name].items()})
             else:
-                values.append(self._decode(data[name], made))
+                value, kind = self._decode(data[name], made), place - len(names) + shape.var_keyword
+                if isinstance(value, Missing) and kind >= 0:  # of `**name`
+                    value = {name: value}
+                elif isinstance(value, Missing) and shape.var_positional and kind == -1:
+                    value = (value,)
+                values.append(value)
         return values
 
     def called(self, text: str, made: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -3,8 +3,8 @@
 Stands on the core, of which it uses the seam (`core/watch.py`) and little else.  Used by tests.
 """
 
-from .diagnosis import Bug as Bug
-from .diagnosis import Finding as Finding
+from .bugs import Bug as Bug
+from .bugs import Finding as Finding
 from .differences import Change as Change
 from .entry import SweepOptions as SweepOptions
 from .entry import sweep as sweep

@@ -5,19 +5,18 @@ Stands on children, and on what plays a scenario.  Used by the sweep.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from .bugs import Bug, Finding
 from .children import can_fork, can_spawn, in_child, kill_this_process
-from .diagnosis import Bug, Finding
 from .faults import Fault, Point, Trial
 from .outcomes import Outcome
 from .playing import Backend, Player
 from .record import Run
 from .restoring import World
 
-__all__ = ["Crashes", "events_after_commit"]
+__all__ = ["Crashes"]
 
 _NO_CHILDREN = (
     "crashes were not tried: this platform has no os.fork, and so the scenario and recover= have to be picklable: "
@@ -49,13 +48,20 @@ class Crashes:
         """A trial for each event of a run whose commit is refused, in order."""
         run = Run()
         events: list[str] = []
-        _name_events(run, events.append)
+        run.name_events(events.append)
         self._player.play(run)
         return [Trial(Point(Fault.CRASH, event)) for event in events]
 
     def after_commit(self, run: Run) -> list[Trial]:
         """A trial for each event of a run that has committed, from the commit on."""
         return [Trial(Point(Fault.CRASH, event)) for event in run.events_after_commit]
+
+    @staticmethod
+    def where_taken(taken: Trial) -> list[Trial]:
+        """A trial for each moment at which nobody has recorded yet that a step has met what was there already."""
+        place = taken.place
+        moments = ("attempting+", "attempted", "attempted+")
+        return [Trial(Point(Fault.CRASH, f"{place}.{moment}"), (taken.point,)) for moment in moments]
 
     def run(self, trial: Trial, expected: object, *, committed: bool = False) -> Outcome | None:
         """Kill a child at that event, recover, and compare; None if it is not reached, as threads and tasks have it."""
@@ -83,6 +89,13 @@ class Crashes:
                 "them durable, or queue that as a step"
             )
             return Outcome(trial, Finding(Bug.HOOK_LOST, step, advice), changes)
+        if trial.via:
+            advice = (
+                f"the process died at {place}, where somebody else had made before what {step} makes, and the recovery "
+                "took that for its own: let the step mark what it makes with `step.key`, or make it under a name that "
+                "has that in it, and the undo look at that"
+            )
+            return Outcome(trial, Finding(Bug.NOT_ITS_OWN, step, advice), changes)
         advice = (
             f"the process died at {place}, and the recovery has not put everything back: what was started must be on "
             "record before its body runs, as by a journal, and its undo must find the effect without a result"
@@ -100,29 +113,7 @@ def _play_until(
         if event == place:
             kill_this_process()
 
-    _name_events(run, crash)
+    run.name_events(crash)
     Player(scenario, backend).play(run)
     if run.error is not None and not (run.refused or run.committed):
         raise run.error  # it was not the sweep that has kept it from going on
-
-
-def _name_events(run: Run, tell: Callable[[str], None]) -> None:
-    """Let `run` tell of its events, those of the same name with a number."""
-    count: Counter[str] = Counter()
-
-    def crash(event: str) -> None:
-        count[event] += 1
-        number = count[event]
-        tell(event if number == 1 else f"{event}#{number}")
-
-    run.crash = crash
-
-
-def events_after_commit(run: Run) -> None:
-    """Let `run` keep the events from its commit on."""
-
-    def keep(event: str) -> None:
-        if run.committed or event.endswith(".committing+"):  # it is on record then
-            run.events_after_commit.append(event)
-
-    _name_events(run, keep)

@@ -11,7 +11,19 @@ from fnmatch import fnmatchcase
 from reprlib import Repr
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-__all__ = ["ABSENT", "Change", "Ignore", "Path", "compare", "concerns", "render", "shown_path"]
+__all__ = [
+    "ABSENT",
+    "Change",
+    "Ignore",
+    "Path",
+    "compare",
+    "concerns",
+    "equal",
+    "is_ignored",
+    "render",
+    "shown_path",
+    "value_at",
+]
 
 #: The way to a value: the name of the system, then keys, fields and places.
 Path: TypeAlias = tuple[str, ...]
@@ -90,14 +102,14 @@ def compare(before: object, after: object, ignore: Iterable[Ignore] = ()) -> lis
 
 
 def _compare(path: Path, before: Any, after: Any, ignore: Sequence[Ignore], found: list[Change]) -> None:
-    if before is after or (path and any(_ignored(path, each) for each in ignore)):
+    if before is after or (path and is_ignored(path, ignore)):
         return
     kinds: set[Any] = {type(before), type(after)}
     if kinds == {dict}:
         _compare_keys(path, before, after, ignore, found)
     elif kinds == {list}:
         _compare_lists(path, before, after, ignore, found)
-    elif len(kinds) > 1 or not _equal(before, after):
+    elif len(kinds) > 1 or not equal(before, after):
         found.append(Change(path, before, after))
 
 
@@ -117,7 +129,8 @@ def _numbered(items: object) -> dict[str, Any]:
     return {f"[{place}]": item for place, item in enumerate(listed)}
 
 
-def _equal(before: object, after: object) -> bool:
+def equal(before: object, after: object) -> bool:
+    """Whether two values of frozen pictures are the same; not a number is what not a number is."""
     one, other = cast("Any", before), cast("Any", after)
     try:
         return bool(one == other) or bool(one != one and other != other)  # not a number
@@ -132,6 +145,11 @@ def _written(value: object) -> object:
         return repr(value)
 
 
+def is_ignored(path: Path, ignore: Sequence[Ignore]) -> bool:
+    """Whether what a path leads to may differ."""
+    return any(_ignored(path, each) for each in ignore)
+
+
 def _ignored(path: Path, ignore: Ignore) -> bool:
     if callable(ignore):
         return ignore(path)
@@ -143,6 +161,21 @@ def concerns(one: Path, other: Path) -> bool:
     """Whether one of two paths leads through the other."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
+
+
+def value_at(picture: object, path: Sequence[str]) -> object:
+    """What a frozen picture shows at a path, or `ABSENT`."""
+    for part in path:
+        if isinstance(picture, list) and part.strip("[]").isdigit():
+            items: list[object] = picture  # pyright: ignore[reportUnknownVariableType] - of anything
+            place = int(part.strip("[]"))
+            picture = items[place] if place < len(items) else ABSENT
+        elif isinstance(picture, dict):
+            # A dict of anything:
+            picture = picture.get(part, ABSENT)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        else:
+            return ABSENT
+    return picture  # pyright: ignore[reportUnknownVariableType] - a part of anything
 
 
 def render(changes: Sequence[Change], limit: int = 20) -> list[str]:

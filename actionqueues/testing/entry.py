@@ -48,6 +48,10 @@ def sweep(
 ) -> Sweep:
     """Run a scenario under every fault at every step; each run must leave the world as it was.
 
+    For ``taken``, somebody else calls the action with the same arguments before each step, under another key, in a
+    transaction of its own that is undone in the end; what that has made must stay.  A step that is called with the
+    result of an earlier one is left out, as nobody else has that; `Sweep.untried` says so.
+
     Iterate over what it returns for the outcomes, one a trial, or call its `check`.  The scenario is run many times,
     and undone each time but the last: what it opens itself it has to close.  Retries do not wait meanwhile.
 
@@ -58,11 +62,13 @@ def sweep(
             of them by name.
         reset: puts the world back as it was before the sweep.  With it the sweep goes on after a leak, and commit hooks
             and crashes after the commit are tried as well.
-        disturb: is given a step, and changes what that has made as somebody else would; for ``stale``.  It may return
-            a function that takes that back.  If it changes nothing, the step is left out.
+        disturb: is given a step, and changes what that has made as somebody else would; for ``stale``, and for
+            ``taken``, where the step is that of somebody else.  It may return a function that takes that back.  If it
+            changes nothing, ``stale`` is left out.
         recover: undoes what a killed process has left, in a fresh process; for ``crash``.
         faults: which kinds, of ``before``, ``after``, ``interrupt``, ``cancel``, ``commit``, ``undo``, ``twice``,
-            ``stale``, ``crash`` and ``hook``; all of them by default.
+            ``stale``, ``taken``, ``crash`` and ``hook``; all of them by default.  One with a minus is left out:
+            ``["-taken"]`` is all but that.
         ignore: what may differ: names or dotted names with wildcards, such as ``"updated_at"`` or
             ``"db.users.*.seen"``, or predicates of a path.
         error: what is raised in place of a step: an exception class, or a function of the step.  By default an error

@@ -49,6 +49,7 @@ class Fault(StrEnum):
     UNDO_ONCE = "undo-once"  #: the handler raises once, and is called again by its policy
     TWICE = "twice"  #: the handler is called a second time
     STALE = "stale"  #: somebody else has changed it before it is undone
+    TAKEN = "taken"  #: what the step is about to make is there already, made by somebody else
     CRASH = "crash"  #: the process is killed, and what it left is recovered
     HOOK = "hook"  #: a commit hook raises
 
@@ -67,7 +68,7 @@ _NEEDS: Final = {Fault.CRASH: "recover=", Fault.STALE: "disturb=", Fault.HOOK: "
 
 
 def chosen_faults(names: Iterable[str] | None, needed: Mapping[Fault, object]) -> frozenset[Fault]:
-    """The kinds of fault that these names mean; all of them for None.
+    """The kinds of fault that these names mean; all of them for None; a name with a minus leaves a kind out.
 
     Args:
         names: what the user names.
@@ -78,14 +79,19 @@ def chosen_faults(names: Iterable[str] | None, needed: Mapping[Fault, object]) -
     """
     if names is None:
         return frozenset(Fault)
-    chosen: set[Fault] = set()
+    wanted: set[Fault] = set()
+    unwanted: set[Fault] = set()
     for name in [names] if isinstance(names, str) else names:
-        if name in FAMILIES:
-            chosen |= FAMILIES[name]
-        elif name in list(Fault):
-            chosen.add(Fault(name))
+        kind, chosen = name.removeprefix("-"), unwanted if name.startswith("-") else wanted
+        if kind in FAMILIES:
+            chosen |= FAMILIES[kind]
+        elif kind in list(Fault):
+            chosen.add(Fault(kind))
         else:
-            raise ValueError(f"there is no fault {name!r}; there are {', '.join(sorted({*FAMILIES, *Fault}))}")
+            raise ValueError(f"there is no fault {kind!r}; there are {', '.join(sorted({*FAMILIES, *Fault}))}")
+    if unwanted and not wanted:
+        return frozenset(set(Fault) - unwanted)
+    chosen = wanted - unwanted
     for fault, need in needed.items():
         if fault in chosen and need is None:
             raise ValueError(f"the fault {str(fault)!r} needs {_NEEDS[fault]}")

@@ -39,7 +39,14 @@ class _Failing(Passing):
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
         told = self._inner.attempted(step, result, error)
-        return told if error is not None else self._then(told, step, "after")
+        return told if error is not None else then(told, lambda: self._lose(step))
+
+    def _lose(self, step: Step[Any]) -> None:
+        try:
+            self._fail(step, "after")
+        except BaseException:
+            step._record[OUTCOME] = PENDING  # its reply is lost
+            raise
 
     def undoing(self, step: Step[Any]) -> Request | None:
         return self._then(self._inner.undoing(step), step, "undo")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
 from threading import current_thread, main_thread
 from typing import Any
 
 from actionqueues.core.current import running_step
 from actionqueues.core.log import get_current
 from actionqueues.core.requests import Await, Request
-from actionqueues.core.step import PENDING, Step
+from actionqueues.core.step import OUTCOME, PENDING, Step
 from actionqueues.core.tasks import running_task, sleep
 from actionqueues.core.watch import Hook, Watch
 
@@ -21,12 +22,11 @@ from .calling import call_again
 from .chaining import Passing, then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
-from .record import Run, StepRecord
+from .others import Disturb, SomebodyElse
+from .record import Run
+from .steps import StepRecord
 
-__all__ = ["Disturb", "Injector"]
-
-#: Changes what a step has made, as somebody else would.  Returns what takes that back, or None.
-Disturb = Callable[[Step[Any]], "Callable[[], object] | object"]
+__all__ = ["Injector"]
 
 _BEFORE = (Fault.BEFORE, Fault.BEFORE_TWICE, Fault.BEFORE_ALWAYS)
 _AFTER = (Fault.AFTER, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS)
@@ -86,7 +86,22 @@ class Injector(Passing):
     def attempting(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
         told = self._event(record.place, "attempting", lambda: self._inner.attempting(step))
-        return then(told, lambda: self._before_body(record))
+        return then(told, lambda: then(self._take(record), lambda: self._before_body(record)))
+
+    def _take(self, record: StepRecord) -> Request | None:
+        """Let somebody else make what it is about to make."""
+        run = self.run
+        if run.back is not None and run.armed_at(record.place, Fault.BEFORE):
+            take_back, run.back = run.back, None
+            try:
+                back = take_back(record)
+            except Exception:  # what is left will tell
+                back = None
+            return None if back is None else Await(self._await_all([(None, back)]), "what somebody else has made")
+        point = run.armed_at(record.place, Fault.TAKEN)
+        if point is None or record.attempts:
+            return None
+        return SomebodyElse(run, record, self._disturb).make(point)
 
     def _before_body(self, record: StepRecord) -> Request | None:
         run, step = self.run, record.step
@@ -166,6 +181,7 @@ class Injector(Passing):
                 cancel()
                 return _delivery() if record.definition.is_async else None
             if lost is not None:
+                step._record[OUTCOME] = PENDING
                 raise lost
             return None
 
@@ -338,16 +354,20 @@ class Injector(Passing):
         """
         run = self.run
         run.after_rollback = run.photo()
-        if run.restore is not None:
-            restore, run.restore = run.restore, None
+        back: object = None
+        if run.restore is not None and not run.keeping:
+            restore, run.restore, run.seen = run.restore, None, run.after_rollback
             try:
-                restore()
+                back = restore()
             except Exception as error:
                 run.mistake = error
-        coroutines: list[tuple[StepRecord, Awaitable[object]]] = []
+        coroutines: list[tuple[StepRecord | None, Awaitable[object]]] = []
+        if isawaitable(back):
+            coroutines.append((None, back))
         for record in reversed(run.records):
             if record.broken and not record.repaired and (run.armed_at_undo or run.disturbed):
                 record.repaired = True
+                record.look_at_arguments()
                 try:
                     coroutine = call_again(record.step)
                 except Exception as error:
@@ -357,9 +377,10 @@ class Injector(Passing):
         return Await(self._await_all(coroutines), "the repair") if coroutines else None
 
     @staticmethod
-    async def _await_all(coroutines: Sequence[tuple[StepRecord, Awaitable[object]]]) -> None:
+    async def _await_all(coroutines: Sequence[tuple[StepRecord | None, Awaitable[object]]]) -> None:
         for record, coroutine in coroutines:
             try:
                 await coroutine
             except Exception as error:
-                record.second_call = error
+                if record is not None:  # otherwise what is left will tell
+                    record.second_call = error

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .diagnosis import Bug, Finding
+from actionqueues.core.log import get_current
+
+from .bugs import Bug, Finding
 from .differences import Change, concerns, render
 from .faults import Fault, Trial
 from .record import Run
 
-__all__ = ["NotReached", "Outcome", "SweepError", "SweepFailed", "after_hook"]
+__all__ = ["NotReached", "Outcome", "SweepError", "SweepFailed", "after_hook", "not_reached", "nothing_injected"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,22 @@ class NotReached(SweepError):
 
     def __reduce__(self) -> tuple[type[NotReached], tuple[str, list[str]]]:
         return type(self), (str(self), self.ids)
+
+
+def not_reached(trial: Trial, kind: str, places: Sequence[str]) -> NotReached:
+    """What is raised for a trial whose place is none of those that there are."""
+    text = f"{trial} was not reached; the {kind} of this run were {', '.join(places) or 'none'}"
+    return NotReached(text, [str(trial)])
+
+
+def nothing_injected(run: Run) -> SweepError:
+    """What is raised where there is no step that a fault could be injected into."""
+    if get_current() is not None:
+        advice = "the sweep is itself inside a transaction, whose savepoints are not swept; sweep outside of it"
+    else:
+        advice = "let the scenario call actions inside `with transaction():`, in this process"
+    blocks = f"{run.entered} transaction{'s were' if run.entered != 1 else ' was'} entered"
+    return SweepError(f"nothing was injected: no step was made ({blocks}); {advice}")
 
 
 class SweepFailed(AssertionError):

@@ -21,7 +21,8 @@ from actionqueues.core.watch import Watch
 from .chaining import watching
 from .children import PATIENCE
 from .faults import Endless, Fault, Injected
-from .injector import Disturb, Injector
+from .injector import Injector
+from .others import Disturb, acting_as, somebody_else_acts
 from .outcomes import SweepError
 from .record import Run
 from .waiting import no_sleep
@@ -50,9 +51,10 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if error is None and ": not undone: " in record.getMessage():
+        if somebody_else_acts() or (error is None and ": not undone: " in record.getMessage()):
             return False
-        return not (isinstance(error, Injected) or (error is not None and self._run.armed_at_undo))
+        follows = error is not None and bool(self._run.armed_at_undo or self._run.disturbed)
+        return not (isinstance(error, Injected) or follows)
 
 
 @contextmanager
@@ -62,7 +64,8 @@ def _quiet(run: Run) -> Generator[None, None, None]:
     tell = threading.excepthook
 
     def tell_what_is_real(args: Any) -> None:
-        if not isinstance(args.exc_value, Injected):  # or it has ended a thread of the scenario, as it was to
+        # Otherwise it has ended a thread of the scenario, as it was to.
+        if not (isinstance(args.exc_value, Injected) or run.disturbed):
             tell(args)
 
     logger.addFilter(quiet)
@@ -139,6 +142,8 @@ class Player:
 
     def _injector(self, run: Run, inner: Watch | None) -> Watch | None:
         """What stands in a transaction, but for one that an undo makes for itself: that is a part of the undo."""
+        if somebody_else_acts():
+            return acting_as(inner)
         if undoing.get() is not None:
             return inner
         return Injector(run, inner, disturb=self._disturb, error=self._error)

@@ -12,118 +12,18 @@ from dataclasses import dataclass, field
 from threading import RLock, current_thread, main_thread
 from typing import Any
 
-from actionqueues.core.definition import Definition
 from actionqueues.core.states import StepState
 from actionqueues.core.step import Step
 from actionqueues.core.tasks import running_loop, running_task
 
-from .calling import definition_of_step
-from .differences import Change, compare
+from .differences import ABSENT, Change, Ignore, compare, is_ignored, value_at
 from .faults import Fault, Point
-from .snapshots import frozen
+from .steps import Look, StepRecord
 
-__all__ = ["NEXT", "Known", "Run", "StepRecord"]
+__all__ = ["NEXT", "Known", "Run"]
 
 #: The place of a fault that is to be injected into the first step that no earlier run has reached.
 NEXT = "the next step"
-
-#: Arguments of these types are copied, to see whether somebody changes them after the call.
-_PLAIN = (dict, list, set, bytearray)
-
-
-@dataclass(eq=False)
-class _Look:
-    """A body or an undo of a step that is looked at while it runs.
-
-    Attributes:
-        before: a picture of the world before it, or None if none was wanted, or could be taken.
-        crowded: whether others ran beside it, so that nobody can tell whose effects a later picture shows.
-    """
-
-    before: Any = None
-    crowded: bool = False
-
-
-@dataclass(eq=False)
-class StepRecord:
-    """What one step did in one run.
-
-    Attributes:
-        place: its name and, from the second step of that name on, ``#`` and its number.
-        step: the step.
-        caller: the step whose body has called it, or None.
-        attempts: how many attempts of its body were made.
-        returned: how many of them came to their end.
-        in_loop: whether it ran in an event loop.
-        reached: whether its body was reached at all.
-        effects: what its body changed; None where that was not looked at, or others ran beside it.
-        inner_effects: what the steps that it has called have changed.
-        undo_effects: what its undo changed, likewise.
-        undo_calls: what its handler raised, or None, for each time that it was called.
-        undone_as: what state it was in when it was undone.
-        second_call: what its handler raised when it was called a second time.
-        settled: what became of it.
-        repeat: whether it is one of a transaction that was rolled back and entered again.
-        repaired: whether its handler was called after the verdict, since its undo had failed.
-        by_hand: whether it was done by hand, and its undo recorded by ``q.on_rollback``.
-        cancelling: what is going to cancel its task, to be cancelled itself if the body ends first.
-    """
-
-    place: str
-    step: Step[Any]
-    caller: StepRecord | None = None
-    attempts: int = 0
-    returned: int = 0
-    in_loop: bool = False
-    reached: bool = False
-    effects: list[Change] | None = None
-    inner_effects: list[Change] = field(default_factory=list[Change])
-    undo_effects: list[Change] | None = None
-    undo_calls: list[BaseException | None] = field(default_factory=list[BaseException | None])
-    undone_as: StepState | None = None
-    second_call: BaseException | None = None
-    settled: StepState | None = None
-    repeat: bool = False
-    repaired: bool = False
-    by_hand: bool = False
-    cancelling: Any = None
-    _arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    _body: _Look = field(default_factory=_Look)  # of all attempts: what earlier ones have done counts as well
-    _undo: _Look = field(default_factory=_Look)
-
-    @property
-    def name(self) -> str:
-        """The name of the action."""
-        return self.step.name
-
-    @property
-    def definition(self) -> Definition:
-        """What is fixed about the action."""
-        return definition_of_step(self.step)
-
-    def is_in(self, other: StepRecord) -> bool:
-        """Whether it is the other one, or was called in it, however deep."""
-        record: StepRecord | None = self
-        while record is not None and record is not other:
-            record = record.caller
-        return record is other
-
-    @property
-    def broken(self) -> bool:
-        """Whether its undo was tried and failed."""
-        return self.settled in (StepState.UNDO_FAILED, StepState.CONFLICT)
-
-    def remember_arguments(self) -> None:
-        """Copy the arguments that can be changed in place."""
-        arguments = self.step.arguments
-        plain: dict[str, Any] = {name: value for name, value in arguments.items() if isinstance(value, _PLAIN)}
-        self._arguments = {name: frozen(value) for name, value in plain.items()}
-
-    @property
-    def changed_arguments(self) -> list[str]:
-        """The names of the arguments that are not what they were when it was called."""
-        now = self.step.arguments
-        return [name for name, value in self._arguments.items() if compare(value, frozen(now[name]))]
 
 
 @dataclass(eq=False)
@@ -175,8 +75,13 @@ class Run:
         error: what came out of the scenario.
         after_rollback: a picture taken when the rollback of its last transaction had ended.
         rolled_back: whether a transaction has been rolled back.
-        disturbed: what `disturb` changed.
-        restore: takes back what `disturb` changed.
+        disturbed: what `disturb` changed, or somebody else made.
+        restore: takes back what `disturb` changed, or somebody else made; returns what has to be awaited, or anything.
+        keeping: whether that is left to a later run.
+        other: who has made what is kept.
+        back: takes that back, given the step of this run.
+        seen: a picture taken after the rollback, when that was still there.
+        untaken: why nobody else could make what a step makes, or empty.
         mistake: what `disturb`, or what takes that back, has raised.
         independent: what inner transactions that share nothing have changed and committed.
         in_main_thread: whether the sweep itself goes on in the main thread.
@@ -200,6 +105,7 @@ class Run:
         refuse: bool = True,
         take: Callable[[], object] | None = None,
         known: Known | None = None,
+        ignore: Sequence[Ignore] = (),
     ) -> None:
         self.armed = tuple(armed)
         self.refuse = refuse
@@ -216,6 +122,11 @@ class Run:
         self.rolled_back = False
         self.disturbed: list[Change] = []
         self.restore: Callable[[], object] | None = None
+        self.keeping = False
+        self.other: Any = None
+        self.back: Callable[[StepRecord], Any] | None = None
+        self.seen: object = None
+        self.untaken = ""
         self.mistake: Exception | None = None
         self.independent: list[Change] = []
         self.left_threads: list[str] = []
@@ -224,8 +135,9 @@ class Run:
         self.threads = False
         self.scope: Any = None
         self.lock = RLock()
-        self._going_on: list[tuple[StepRecord, _Look]] = []
+        self._going_on: list[tuple[StepRecord, Look]] = []
         self._take = take
+        self._ignore = ignore
         self._by_step: dict[int, StepRecord] = {}
         self._count: Counter[str] = Counter()
         self.repeating = False
@@ -234,7 +146,23 @@ class Run:
         self.expected: set[str] = set()
         self.hook_effects: dict[str, list[Change]] = {}
         self.events_after_commit: list[str] = []
-        self.crash: Callable[[str], None] = lambda event: None
+        self.crash: Callable[[str], None]
+        self.name_events(self._note)
+
+    def name_events(self, tell: Callable[[str], None]) -> None:
+        """Tell of each event, of those of the same name with a number."""
+        count: Counter[str] = Counter()
+
+        def crash(event: str) -> None:
+            count[event] += 1
+            number = count[event]
+            tell(event if number == 1 else f"{event}#{number}")
+
+        self.crash = crash
+
+    def _note(self, event: str) -> None:
+        if self.committed or event.endswith(".committing+"):  # it is on record then
+            self.events_after_commit.append(event)
 
     def name(self, what: str) -> str:
         """The place of something with this name: from the second one on with its number."""
@@ -270,7 +198,7 @@ class Run:
         except Exception:
             return None
 
-    def _begin(self, record: StepRecord, look: _Look) -> None:
+    def _begin(self, record: StepRecord, look: Look) -> None:
         """A body or an undo begins: what goes on then and has not called it is beside it."""
         with self.lock:
             if not all(record.is_in(other) for other, _ in self._going_on):
@@ -278,13 +206,25 @@ class Run:
                     each.crowded = True
             self._going_on.append((record, look))
 
-    def _end(self, look: _Look) -> list[Change] | None:
+    def _end(self, look: Look) -> list[Change] | None:
         """It has ended; returns what has changed since it began, or None if that cannot be told."""
         after = None if look.before is None or look.crowded else self.photo()
         with self.lock:
             self._going_on = [each for each in self._going_on if each[1] is not look]
             crowded = look.crowded
         return None if after is None or crowded else compare(look.before, after)
+
+    def begin_other(self, record: StepRecord) -> Look:
+        """Somebody else begins to do what a step is about to do."""
+        look = Look()
+        self._begin(record, look)
+        look.before = None if look.crowded else self.photo()
+        return look
+
+    def end_other(self, look: Look) -> list[Change] | None:
+        """Somebody else has done it: what has changed meanwhile, or None if that cannot be told."""
+        changes = self._end(look)
+        return None if changes is None else [each for each in changes if not is_ignored(each.path, self._ignore)]
 
     def begin(self, record: StepRecord) -> None:
         """An attempt of its body begins."""
@@ -300,6 +240,8 @@ class Run:
 
     def end(self, record: StepRecord, *, returned: bool) -> None:
         """An attempt has ended."""
+        record.look_at_arguments(its_own=True)
+        record.look_at_saved()
         effects = self._end(record._body)
         if record._body.before is not None:
             record.effects = effects
@@ -312,14 +254,20 @@ class Run:
 
     def begin_undo(self, record: StepRecord) -> None:
         """An attempt of its undo begins."""
-        look = record._undo = _Look()
+        record.look_at_arguments()
+        look = record._undo = Look()
         self._begin(record, look)
-        if record.place not in self.known.undo_effects and record.undo_effects is None and not look.crowded:
+        unknown = record.place not in self.known.undo_effects and record.undo_effects is None
+        if (unknown or self.armed_at(record.place, Fault.TAKEN)) and not look.crowded:
             look.before = self.photo()
 
     def end_undo(self, record: StepRecord, error: BaseException | None) -> None:
         """An attempt of its undo has ended."""
         record.undo_calls.append(error)
+        made = None if error is None else self.effects_of(record)
+        if made:
+            now = self.photo() if record._undo.before is None else record._undo.before
+            record.gone = now is not None and all(value_at(now, each.path) is ABSENT is not each.after for each in made)
         effects = self._end(record._undo)
         if record._undo.before is not None:
             record.undo_effects = effects

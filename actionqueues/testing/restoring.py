@@ -33,7 +33,7 @@ class World:
         self._systems: list[str] = [] if callable(state) else list(state)
         self.baseline: object = None
         self._start: object = None
-        self._ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
+        self.ignore = (ignore,) if isinstance(ignore, str) or callable(ignore) else tuple(ignore)
         self._reset = reset
 
     def start(self) -> None:
@@ -66,7 +66,7 @@ class World:
 
     def difference(self, before: object, after: object) -> list[Change]:
         """All changes from one picture to another, but for what may differ."""
-        return compare(before, after, self._ignore)
+        return compare(before, after, self.ignore)
 
     def changes(self, now: object) -> list[Change]:
         """What is not as it should be in a picture taken after a run."""

@@ -40,7 +40,7 @@ def stubbed(action: Callable[..., object], *, result: object = None) -> Generato
     Raises:
         TypeError: if it is no action.
     """
-    definition = definition_behind(getattr(action, "__func__", action))
+    definition = definition_behind(action) or definition_behind(getattr(action, "__func__", None))
     frame = None if definition is None else definition.frame
     if definition is None or frame is None:
         name = getattr(action, "__qualname__", action)
@@ -56,8 +56,8 @@ def stubbed(action: Callable[..., object], *, result: object = None) -> Generato
 
     # What its frames call; outside any block it may be refused, and then still is.
     variables = frame.__globals__
-    before: dict[str, Any] = {"body": variables["body"]}
-    if variables["outside"] is definition.function:
+    before: dict[str, Any] = {"body": variables["body"], "plain": variables["plain"]}
+    if variables["outside"] is variables["plain"]:
         before["outside"] = variables["outside"]
     undo = definition.handler, definition.quick, definition._overrides
     variables.update(dict.fromkeys(before, body_async if definition.is_async else body))

@@ -11,31 +11,25 @@ Stands on what plays a scenario, on diagnoses and on the world that is compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any
 
-from actionqueues.core.log import get_current
-
-from .crashing import Crashes, events_after_commit
-from .diagnosis import diagnose, diagnose_repair, unexpected_changes
+from .crashing import Crashes
+from .diagnosis import diagnose, diagnose_repair, overwritten, unexpected_changes
 from .differences import Ignore
 from .faults import ErrorSource, Fault, Point, Trial, chosen_faults, parse_trial
-from .injector import Disturb
-from .outcomes import NotReached, Outcome, SweepError, SweepFailed, after_hook
+from .others import Disturb
+from .outcomes import NotReached, Outcome, SweepError, SweepFailed, after_hook, not_reached, nothing_injected
 from .playing import Backend, Player
-from .record import NEXT, Known, Run, StepRecord
+from .record import NEXT, Known, Run
 from .restoring import Stopped, World
 from .snapshots import State
+from .steps import StepRecord
+from .trials import body_faults, can_be_taken, more_of, undo_faults
 
 __all__ = ["Sweep"]
 
 #: How many faults in one run lead to a path before the one that is tried there.
 _DEPTH = 2
-
-_BODY = (Fault.AFTER, Fault.INTERRUPT, Fault.CANCEL_BEFORE, Fault.CANCEL_INSIDE, Fault.CANCEL_AFTER)
-
-
-def _not_reached(trial: Trial, kind: str, places: Sequence[str]) -> NotReached:
-    text = f"{trial} was not reached; the {kind} of this run were {', '.join(places) or 'none'}"
-    return NotReached(text, [str(trial)])
 
 
 class Sweep:
@@ -84,6 +78,7 @@ class Sweep:
         self._records: dict[str, StepRecord] = {}
         self._others: dict[str, tuple[Point, ...]] = {}
         self._reached_by: dict[str, tuple[Point, ...]] = {}
+        self._untaken: dict[str, list[str]] = {}  # places where nobody else could do the same, by the reason
         self._iterator = self._sweep()
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -120,15 +115,16 @@ class Sweep:
             yield from self._other_paths()
             yield from self._undoing()
             crashes = self._crashes if Fault.CRASH in self._faults else None
-            if crashes is not None:
-                hindrance = crashes.hindrance
-                self.untried += [] if hindrance is None else [hindrance]
-                crashes = crashes if hindrance is None else None
+            if crashes is not None and crashes.hindrance is not None:
+                self.untried.append(crashes.hindrance)
+                crashes = None
             if crashes is not None:
                 yield from self._killed(crashes)
+            yield from self._taken(crashes)
             yield from self._ending(crashes)
         except Stopped as why:
             self.stopped = str(why)
+        self.untried += [f"taken was not tried at {', '.join(places)}: {why}" for why, places in self._untaken.items()]
 
     def _main_path(self) -> Iterator[Outcome]:
         while True:
@@ -138,7 +134,7 @@ class Sweep:
                 record = self._found(run)
                 place = record.place
                 yield from self._judged(Trial(Point(Fault.BEFORE, place)), run)
-                for fault in self._more_of(run, record, Fault.BEFORE_TWICE, Fault.BEFORE_ALWAYS):
+                for fault in more_of(run, record, Fault.BEFORE_TWICE, Fault.BEFORE_ALWAYS):
                     yield from self._try(Trial(Point(fault, place)))
                 yield from self._body_faults(place, ())
                 continue
@@ -148,17 +144,9 @@ class Sweep:
                     "succeeds"
                 ) from run.error
             if new is None and not self._records:
-                self._nothing(run)
+                raise nothing_injected(run)
             yield from self._judged(Trial(Point(Fault.COMMIT, run.last_block)), run)
             return
-
-    def _nothing(self, run: Run) -> None:
-        if get_current() is not None:
-            advice = "the sweep is itself inside a transaction, whose savepoints are not swept; sweep outside of it"
-        else:
-            advice = "let the scenario call actions inside `with transaction():`, in this process"
-        blocks = f"{run.entered} transaction{'s were' if run.entered != 1 else ' was'} entered"
-        raise SweepError(f"nothing was injected: no step was made ({blocks}); {advice}")
 
     def _found(self, run: Run) -> StepRecord:
         """The step that was reached for the first time."""
@@ -169,28 +157,13 @@ class Sweep:
         return record
 
     def _body_faults(self, place: str, via: tuple[Point, ...]) -> Iterator[Outcome]:
-        for fault in _BODY:
-            if fault.startswith("cancel") and not self._can_be_cancelled(place, fault):
-                continue
+        for fault in body_faults(self._records[place]):
             run = yield from self._try(Trial(Point(fault, place), via))
             if run is None or fault is not Fault.AFTER:
                 continue
             record = self._records[place] = next(each for each in run.records if each.place == place)
-            for more in self._more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
+            for more in more_of(run, record, Fault.AFTER_TWICE, Fault.AFTER_ALWAYS):
                 yield from self._try(Trial(Point(more, place), via))
-
-    def _can_be_cancelled(self, place: str, fault: Fault) -> bool:
-        record = self._records[place]
-        return record.in_loop and (record.definition.is_async or fault is Fault.CANCEL_AFTER)
-
-    @staticmethod
-    def _more_of(run: Run, record: StepRecord, twice: Fault, always: Fault) -> Iterator[Fault]:
-        """The variants of a fault that differ from it, as its run has shown: another attempt or call came after it."""
-        if record.attempts > 1:
-            yield twice
-        later = run.records[run.records.index(record) + 1 :]
-        if record.attempts > 1 or any(each.name == record.name for each in later):
-            yield always
 
     def _other_paths(self) -> Iterator[Outcome]:
         """The steps that are only reached after a fault."""
@@ -213,16 +186,8 @@ class Sweep:
 
     def _undoing(self) -> Iterator[Outcome]:
         for place in self.steps:
-            handler = self._records[place].definition.handler
-            if handler is None:
-                continue
-            via = self._reached_by.get(place, ())
-            yield from self._try(Trial(Point(Fault.UNDO, place), via))
-            if handler.retry is not None:
-                yield from self._try(Trial(Point(Fault.UNDO_ONCE, place), via))
-            yield from self._try(Trial(Point(Fault.TWICE, place), via))
-            if self._disturb is not None:
-                yield from self._try(Trial(Point(Fault.STALE, place), via))
+            for fault in undo_faults(self._records[place], disturbing=self._disturb is not None):
+                yield from self._try(Trial(Point(fault, place), self._reached_by.get(place, ())))
 
     def _killed(self, crashes: Crashes) -> Iterator[Outcome]:
         for trial in crashes.before_commit():
@@ -233,6 +198,37 @@ class Sweep:
             yield self._done(outcome)
             if not outcome.ok:
                 self._world.put_back()
+
+    def _taken(self, crashes: Crashes | None) -> Iterator[Outcome]:
+        """Somebody else has made before what a step makes; and, where processes are killed, this one is then."""
+        for place in self.steps if Fault.TAKEN in self._faults else ():
+            if not can_be_taken(self._records[place]):
+                continue
+            trial = Trial(Point(Fault.TAKEN, place), self._reached_by.get(place, ()))
+            run = self._play(*trial.via, trial.point)
+            yield from self._judged(trial, run, silent=not run.complete)
+            if not run.complete:
+                self._untaken.setdefault(run.untaken or "it was not reached", []).append(place)
+            elif crashes is not None and self.outcomes[-1].ok and not trial.via:
+                yield from self._killed_where_taken(crashes, trial)
+
+    def _killed_where_taken(
+        self, crashes: Crashes, taken: Trial, only: Sequence[Trial] | None = None
+    ) -> Iterator[Outcome]:
+        run = self._play(taken.point, keeping=True)
+        if not run.complete:
+            raise NotReached(f"{taken}: {run.untaken or 'it was not reached'}", [str(trial) for trial in only or ()])
+        world = self._world.take()
+        try:
+            for trial in only or crashes.where_taken(taken):
+                outcome = crashes.run(trial, world)
+                yield from () if outcome is None else (self._done(outcome),)
+                if outcome is not None and not outcome.ok:
+                    break
+        finally:
+            self._play(Point(Fault.BEFORE, taken.place), back=run.other.take_back_in)
+        if self._world.changes(self._world.take()):
+            self._world.put_back()
 
     def _ending(self, crashes: Crashes | None) -> Iterator[Outcome]:
         """The run that commits; and, where the world can be reset, those that fail after their commit."""
@@ -262,7 +258,7 @@ class Sweep:
 
     def _committed(self) -> Run:
         """The run that commits."""
-        run = self._play(refuse=False, listen=True)
+        run = self._play(refuse=False)
         if run.error is not None:
             raise SweepError(
                 f"the scenario fails by itself, with nothing injected: {run.error!r}; a sweep needs one that succeeds"
@@ -298,8 +294,10 @@ class Sweep:
             yield self._done(self._chosen_hook(trial))
         else:
             run = self._play(*trial.via, trial.point)
+            if run.untaken:
+                raise NotReached(f"{trial}: {run.untaken}", [str(trial)])
             if not run.complete:
-                raise _not_reached(trial, "steps", [record.place for record in run.records])
+                raise not_reached(trial, "steps", [record.place for record in run.records])
             yield from self._judged(trial, run, always=True)
 
     def _chosen_crash(self, trial: Trial) -> Iterator[Outcome]:
@@ -308,6 +306,9 @@ class Sweep:
             raise NotReached(f"{trial}: it needs recover=", [str(trial)])
         if crashes.hindrance is not None:
             raise SweepError(f"{trial}: {crashes.hindrance}")
+        if trial.via:
+            yield from self._killed_where_taken(crashes, Trial(trial.via[0]), [trial])
+            return
         trials = crashes.before_commit()
         outcome = crashes.run(trial, self._world.baseline) if trial in trials else None
         if outcome is None and self._world.can_be_put_back:
@@ -316,7 +317,7 @@ class Sweep:
             trials += crashes.after_commit(run)
             outcome = self._killed_after_commit(crashes, trial, final)
         if outcome is None:
-            raise _not_reached(trial, "events", [each.place for each in trials])
+            raise not_reached(trial, "events", [each.place for each in trials])
         yield self._done(outcome)
         if outcome.changes:
             self._world.put_back()
@@ -327,7 +328,7 @@ class Sweep:
         run, final = self._committed(), self._world.take()
         self._world.put_back()
         if trial.place not in run.hooks:
-            raise _not_reached(trial, "commit hooks", run.hooks)
+            raise not_reached(trial, "commit hooks", run.hooks)
         return self._hook_fails(trial, run, final)
 
     # -- one trial
@@ -343,11 +344,12 @@ class Sweep:
         yield from self._judged(trial, run)
         return run
 
-    def _play(self, *armed: Point, refuse: bool = True, listen: bool = False) -> Run:
-        run = Run(armed, refuse=refuse, take=self._world.take, known=self._known)
-        if listen:
-            events_after_commit(run)
+    def _play(self, *armed: Point, **options: Any) -> Run:
+        """Run the scenario once; `options` are attributes of the run."""
+        run = Run(armed, take=self._world.take, known=self._known, ignore=self._world.ignore)
         run.expected = set(self._records)
+        for name, value in options.items():
+            setattr(run, name, value)
         self.runs += 1
         self._player.play(run)
         return run
@@ -372,7 +374,8 @@ class Sweep:
         self._look_for_others(trial, run)
         wanted = always or trial.fault in self._faults
         if finding is not None or (wanted and not silent):
-            yield self._done(Outcome(trial, finding, tuple(unexpected)))
+            shown = unexpected or (overwritten(run) if finding else ())
+            yield self._done(Outcome(trial, finding, tuple(shown)))
         if run.endless:
             raise Stopped("each run would be as endless; give the retry policy of the transaction a bound first")
         if changes:

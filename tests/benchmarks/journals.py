@@ -23,8 +23,8 @@ from tests.benchmarks.candidates import NotMeasured, Numbers, Work
 
 FOLDER = os.environ.get("ACTIONQUEUES_BENCH_DIR")
 INTENT = (
-    "INSERT INTO steps (tx, number, kind, name, arguments, state, attempts, key, started, ended) "
-    "VALUES (?, ?, 'action', 'bench:step', ?, 'running', 1, ?, '2026-01-01 00:00:00.000000', NULL)"
+    "INSERT INTO steps (tx, number, kind, name, arguments, handler, state, attempts, key, started, ended) "
+    "VALUES (?, ?, 'action', 'bench:step', ?, 'unstep', 'running', 1, ?, '2026-01-01 00:00:00.000000', NULL)"
 )
 OUTCOME = "UPDATE steps SET state = 'done', result = ?, saved = NULL, ended = ? WHERE tx = ? AND number = ?"
 
@@ -81,7 +81,7 @@ def _bare_work(db: sqlite3.Connection, lock: AbstractContextManager[Any], *, syn
             return made
 
     def work(numbers: Numbers) -> None:
-        begin = "INSERT INTO transactions (name, state, owner, started) VALUES (?, 'open', 1, ?)"
+        begin = "INSERT INTO transactions (name, state, owner, started, directory) VALUES (?, 'open', 1, ?, '/')"
         tx = commit(begin, ("bench", "2026-01-01"), "FULL")
         for place, number in enumerate(numbers):
             commit(INTENT, (tx, place, f'{{"a": {number}, "b": 2}}', os.urandom(16).hex()), "FULL")
@@ -147,7 +147,7 @@ def _leave(path: Path, count: int) -> None:
         pass
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("INSERT INTO owners VALUES (99, ?, 'bench', '2026-01-01')", (os.getpid(),))
-        db.execute("INSERT INTO transactions VALUES (1, 'left', 'open', 99, '2026', NULL, NULL, NULL)")
+        db.execute("INSERT INTO transactions VALUES (1, 'left', 'open', 99, '2026', NULL, NULL, NULL, NULL)")
         name = f"{step.__module__}:step"
         rows = ((1, number, name, '{"a": 1, "b": 2}', f"key {number}") for number in range(1, count + 1))
         db.executemany(

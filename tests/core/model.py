@@ -85,22 +85,18 @@ class Conflict(Exception):
 class Misuse(Exception):
     """What the package itself raises, by the name of the class."""
 
+    lists: Sequence[str] = ()  # the notes of the undos that it names itself
+
 
 def text_of(error: BaseException) -> str:
     """An exception, as both sides tell it."""
     return str(error) if isinstance(error, Misuse) else repr(error)
 
 
-def is_doomed(error: BaseException) -> bool:
-    """Whether it is a `TransactionDoomed`."""
-    return isinstance(error, Misuse) and str(error) == "TransactionDoomed"
-
-
-def add_notes_once(error: BaseException, notes: Sequence[str]) -> None:
-    """Add the notes that it has not got yet."""
-    for note in notes:
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+def add_note_once(error: BaseException, note: str) -> None:
+    """Add a note, unless it has got it already."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
 
 
 @dataclass
@@ -129,8 +125,8 @@ class Undone:
     failed: list[str] = field(default_factory=list[str])
 
     @property
-    def notes(self) -> list[str]:
-        return [*([f"not undone: {', '.join(self.left)}"] if self.left else ()), *self.failed]
+    def clean(self) -> bool:
+        return not (self.left or self.failed)
 
 
 @dataclass
@@ -144,6 +140,10 @@ class Report:
     skipped: list[str] = field(default_factory=list[str])
     not_undone: list[str] = field(default_factory=list[str])
     dropped: list[str] = field(default_factory=list[str])
+
+
+#: What an outermost block tells the exception that leaves it, in this order.
+TOLD = ("not undone", "skipped", "failed", "conflict")
 
 
 @dataclass
@@ -166,6 +166,7 @@ class Block:
         self.start = len(self.stack)
         self.report: Report = Report() if outer is None else outer.report
         self.doom: list[str] = []  # the notes of the undos that have failed on the way
+        self.told: dict[str, list[str]] = {kind: [] for kind in TOLD} if outer is None else outer.told
         self.closed = False
         self.queue: list[Record] = []
         self.added: list[Record] = []
@@ -195,10 +196,12 @@ class Block:
         if how in ("none", "irreversible"):
             report.not_undone.append(item.name)
             undone.left.append(f"{item.name} ({'irreversible' if how == 'irreversible' else 'no rollback handler'})")
+            self.told["not undone"].append(undone.left[-1])
             return
         if how == "result" and record.result is None:
             report.skipped.append(item.name)
             undone.left.append(f"{item.name} (un{item.name} needs its result, which it does not have)")
+            self.told["skipped"].append(undone.left[-1])
             return
         failing = {"fail": 1, "conflict": 1}.get(how, 0)
         if how == "flaky" and isinstance(item, Call):
@@ -210,6 +213,7 @@ class Block:
             undone.failed.append(
                 f"the undo of {item.name} {'met a conflict' if how == 'conflict' else 'failed'}: {problem}"
             )
+            self.told["conflict" if how == "conflict" else "failed"].append(undone.failed[-1])
             return
         events.append(f"undo {item.name}: {failing + 1}")
         report.undone.append(item.name)
@@ -220,17 +224,24 @@ class Block:
         if self.closed:
             return []
         self.closed = True
-        earlier = list(self.root.doom)
         undone = self.undo_down_to(self.start)
         if self is self.root:
             failed = self.report.failures or self.report.conflicts
             self.report.state = "rolled back with failures" if failed else "rolled back"
-        if error is not None:
-            if self is self.root and not is_doomed(error):  # which lists them itself
-                add_notes_once(error, earlier)
-            for note in undone.notes:
-                error.add_note(note)
+        if error is not None and self is self.root:
+            self.tell(error, error.lists if isinstance(error, Misuse) else ())
         return undone.failed
+
+    def tell(self, error: BaseException, known: Sequence[str]) -> None:
+        """One note for all that is left, and one for each undo that has failed; ten in all."""
+        left = [*self.told["not undone"], *self.told["skipped"]]
+        failed = [note for note in (*self.told["failed"], *self.told["conflict"]) if note not in known]
+        room = 10 - bool(left)
+        if left:
+            error.add_note(f"not undone: {', '.join(left[:10])}{_more(len(left) - 10)}")
+        more = f"{_more(len(failed) - room)}, see q.report" if len(failed) > room else ""
+        for place, note in enumerate(failed[:room], 1):
+            error.add_note(note + more * (place == room))
 
     # -- doing
 
@@ -254,15 +265,13 @@ class Block:
                     raise Boom(item.name, attempt)
             except BaseException as error:
                 if item.body == "flaky" and isinstance(error, Exception) and attempt < ATTEMPTS:
-                    notes = self.undo_down_to(height + 1).notes
-                    if not notes:
+                    if self.undo_down_to(height + 1).clean:
                         continue
-                    for note in notes:
-                        error.add_note(note)
+                    error.add_note("not tried again, because something that it had made was left behind")
                 elif attempt > 1 and isinstance(error, Exception):
                     error.add_note(f"gave up after {attempt} attempts")
-                for note in self.undo_down_to(height).notes:
-                    error.add_note(note)
+                self.told_where(record, error)
+                self.undo_down_to(height)
                 raise
             record.result = f"the result of {item.name}"
             return record.result
@@ -281,9 +290,16 @@ class Block:
                 continue
             earlier = self.earlier(record)
             if earlier is not None and (earlier.result is None or earlier.undone):
-                raise Misuse("IllegalOperation")
+                refused = Misuse("IllegalOperation")
+                self.told_where(record, refused)
+                raise refused
             self.queue.pop(0)
             self.call(record, None if earlier is None else earlier.result)
+
+    def told_where(self, record: Record, error: BaseException) -> None:
+        item = record.item
+        if isinstance(item, Call) and item.queued and isinstance(error, Exception):
+            add_note_once(error, f"{item.name} was queued")
 
     def earlier(self, record: Record) -> Record | None:
         """The step whose result it is to be given, if it was queued with one."""
@@ -324,7 +340,9 @@ class Block:
 
     def check_doom(self) -> None:
         if self.root.doom:
-            raise Misuse("TransactionDoomed")
+            doomed = Misuse("TransactionDoomed")
+            doomed.lists = list(self.root.doom)
+            raise doomed
 
     def call_hooks(self) -> None:
         failed: list[str] = []
@@ -335,6 +353,10 @@ class Block:
                     failed.append(record.item.name)
         if failed:
             raise Misuse("CommitHookFailed")
+
+
+def _more(count: int) -> str:
+    return f" … and {count} more" if count > 0 else ""
 
 
 def run_block(op: Inner, block: Block) -> None:

@@ -271,6 +271,9 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
+LOST_NAMES = "; or is the action made by a decorator that lacks functools.wraps, which shows the parameters?"
+
+
 @settings(deadline=None, max_examples=200)
 @given(signatures(), signatures())
 def test_a_handler_is_accepted_exactly_if_all_it_requires_can_be_supplied(of: Signature, handler: Signature) -> None:
@@ -287,5 +290,6 @@ def test_a_handler_is_accepted_exactly_if_all_it_requires_can_be_supplied(of: Si
     assert str(caught.value) == (
         f"the rollback handler undo of fn asks for {wanted}, which cannot be supplied; name a parameter "
         f"{', '.join(map(repr, offered[:-1]))} or {offered[-1]!r}, or give it a default"
+        + (LOST_NAMES if not of.named and of.rest is not None and of.more is not None else "")
     )
     assert repr(decorated).endswith("no rollback handler>")

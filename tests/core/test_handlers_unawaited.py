@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from actionqueues import (
     ActionQueue,
+    CoroutineNotAwaited,
     Retry,
     RollbackFailed,
     Step,
@@ -20,8 +22,11 @@ from actionqueues import (
 )
 from tests.world import Boom
 
-MESSAGE = "the rollback handler of book returned a coroutine instead of undoing; make it an `async def`"
-NOTE = f"actionqueues: the undo of book failed: TypeError('{MESSAGE}')"
+MESSAGE = re.compile(
+    r"the rollback handler of book \((by_\w+) in .*test_handlers_unawaited\.py, line \d+\) returned a coroutine of "
+    "cancel, which nobody awaits: make it an `async def` that awaits it, or mark it as one, .*"
+)
+NOTE = "actionqueues: the undo of book failed: CoroutineNotAwaited('"
 
 
 async def cancel(*_: object) -> None:
@@ -70,9 +75,10 @@ def test_the_undo_has_failed_and_the_others_run(handler: Callable[..., object]) 
         q.on_rollback(undone.append, "last")
         raise Boom("body")
     [(step, error)] = q.report.failures
-    assert (type(error), str(error), step.state) == (TypeError, MESSAGE, "undo failed")
+    assert MESSAGE.fullmatch(str(error))
+    assert (type(error), step.state) == (CoroutineNotAwaited, "undo failed")
     assert (undone, q.state) == (["last", "first"], "rolled back with failures")
-    assert caught.value.__notes__ == [NOTE]
+    assert [note[: len(NOTE)] for note in caught.value.__notes__] == [NOTE]
     gc.collect()  # an un-awaited coroutine would warn, which is an error here
 
 
@@ -81,27 +87,27 @@ def test_an_undo_at_once_has_failed_likewise(handler: Callable[..., object]) -> 
     with pytest.raises(TransactionDoomed), transaction():
         with pytest.raises(Boom) as caught:
             booking(handler)("Full")
-        assert caught.value.__notes__ == [NOTE]
+        assert [note[: len(NOTE)] for note in caught.value.__notes__] == [NOTE]
 
 
 def test_an_explicit_rollback_raises_it() -> None:
     with pytest.raises(RollbackFailed) as caught, transaction() as q:
         booking(by_argument)("Ritz")
         q.rollback()
-    assert [str(error) for error in caught.value.exceptions] == [MESSAGE]
+    assert [bool(MESSAGE.fullmatch(str(error))) for error in caught.value.exceptions] == [True]
 
 
-def test_a_policy_of_the_undo_makes_further_attempts_as_for_any_failure() -> None:
+def test_a_policy_of_the_undo_makes_no_further_attempt_which_would_return_another_one() -> None:
     calls: list[str] = []
 
     def handler(hotel: str) -> object:
         calls.append(hotel)
-        return cancel() if len(calls) < 3 else None
+        return cancel()
 
     with pytest.raises(Boom, match="body"), transaction() as q:
         booking(handler, retry=Retry(attempts=3, wait_initial=0, wait_jitter=0))("Ritz")
         raise Boom("body")
-    assert (calls, q.state) == (["Ritz"] * 3, "rolled back")
+    assert (calls, q.state) == (["Ritz"], "rolled back with failures")
 
 
 def test_an_undo_by_hand_and_an_action_object_are_no_exceptions() -> None:
@@ -117,7 +123,7 @@ def test_an_undo_by_hand_and_an_action_object_are_no_exceptions() -> None:
         q.execute()
         raise Boom("body")
     assert len(q.report.failures) == 2
-    assert all("returned a coroutine instead of undoing" in str(error) for _, error in q.report.failures)
+    assert all("returned a coroutine of cancel" in str(error) for _, error in q.report.failures)
 
 
 def test_a_classic_queue_lists_it_in_its_report() -> None:
@@ -125,7 +131,7 @@ def test_a_classic_queue_lists_it_in_its_report() -> None:
     queue.add(booking(by_argument), "Ritz")
     queue.execute()
     queue.rollback()
-    assert [str(error) for _, error in queue.report.failures] == [MESSAGE]
+    assert [bool(MESSAGE.fullmatch(str(error))) for _, error in queue.report.failures] == [True]
 
 
 @pytest.mark.parametrize("overridden", [False, True])
@@ -145,7 +151,7 @@ def test_a_handler_that_is_a_method_is_no_exception(overridden: bool) -> None:
     with pytest.raises(Boom, match="body"), transaction() as q:
         (Corner if overridden else Shop)().sell("book")
         raise Boom("body")
-    assert [type(error) for _, error in q.report.failures] == [TypeError]
+    assert [type(error) for _, error in q.report.failures] == [CoroutineNotAwaited]
 
 
 @pytest.mark.parametrize("result", [None, 5, "text", []], ids=repr)

@@ -302,7 +302,8 @@ def test_a_process_that_is_sent_sigint_during_its_rollback(presses: int, undone:
         err = process.stderr.read()
     assert [line[-2] for line in out if line.startswith("undone")] == list(undone[1:])
     assert "LookupError: original" in err
-    assert err.rstrip().splitlines()[-1].startswith("KeyboardInterrupt")
+    # A thread logs that the rollback goes on, and nobody waits for it: that line may stand anywhere.
+    assert any(line.startswith("KeyboardInterrupt") for line in err.splitlines())
     assert process.returncode == -signal.SIGINT
     if presses == 3:
         assert "actionqueues: the rollback was cut short by a third Ctrl-C; not undone: do" in err

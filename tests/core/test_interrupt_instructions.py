@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from actionqueues import ActionQueue, IllegalOperation, Transaction, action, current_transaction, transaction
-from actionqueues.core import drivers
+from actionqueues.core import exits
 from tests.inside import forget_context
 from tests.marks import slow_but
 
@@ -145,7 +145,7 @@ def test_a_block_that_has_caught_what_kept_a_step_from_being_undone_says_why_it_
     world, q = World(), transaction()
     with pytest.raises(IllegalOperation, match="the undo of half was interrupted before it had begun; let the int"), q:
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(drivers, "adopt", interrupted)
+            patched.setattr(exits, "adopt", interrupted)
             half(world, "a")
         put(world, "b")
     assert world.names("undo") == ["b", "a, inside", "a"]

@@ -170,6 +170,9 @@ class Engine:
 
 def _note(note: str) -> str:
     words = note.removeprefix("actionqueues: ")
+    if " was queued at " in words:
+        assert words.rpartition(":")[0].endswith(__file__)
+        return words.partition(" at ")[0]
     return words.partition(" in ")[0] if words.startswith("gave up") else words
 
 

@@ -154,7 +154,7 @@ def test_the_last_error_itself_comes_out_with_a_note_of_attempts_and_time(way: W
         way(body, steady(attempts=3))
     assert body.calls == 3
     assert caught.value is errors[2]
-    assert caught.value.__notes__[0] == "actionqueues: gave up after 3 attempts in 0.3 s"
+    assert caught.value.__notes__[0] == "actionqueues: gave up after 3 attempts in 0.3 s: attempts=3 allows no more"
     assert not any(hasattr(error, "__notes__") for error in errors[:2])
 
 
@@ -177,7 +177,8 @@ def test_another_error_ends_the_attempts(way: Way) -> None:
     with pytest.raises(ValueError, match="no use") as caught:
         way(body, steady(on=Boom))
     assert caught.value is end
-    assert end.__notes__[0] == "actionqueues: gave up after 3 attempts in 0.3 s"
+    why = "on=... says that this error is not worth another one"
+    assert end.__notes__[0] == f"actionqueues: gave up after 3 attempts in 0.3 s: {why}"
 
 
 @every_way
@@ -192,9 +193,11 @@ def test_no_wait_is_begun_that_would_end_after_the_timeout(way: Way, clock: Cloc
 @every_way
 def test_the_timeout_counts_from_the_start_of_the_first_attempt(way: Way, clock: Clock) -> None:
     body = Flaky(*booms(9), takes=60, clock=clock)
-    with pytest.raises(Boom):
+    with pytest.raises(Boom) as caught:
         way(body, steady(timeout=45))
     assert body.calls == 1
+    late = "after another 0.1 s it would be past timeout=45"
+    assert caught.value.__notes__[0] == f"actionqueues: gave up after 1 attempt in 60 s: {late}"
 
 
 @every_way
@@ -202,7 +205,7 @@ def test_the_note_counts_the_time_from_the_start_of_the_first_attempt(way: Way, 
     errors = booms(2)
     with pytest.raises(Boom):
         way(Flaky(*errors, takes=10, clock=clock), steady(attempts=2, wait_initial=1))
-    assert errors[1].__notes__[0] == "actionqueues: gave up after 2 attempts in 21 s"
+    assert errors[1].__notes__[0] == "actionqueues: gave up after 2 attempts in 21 s: attempts=2 allows no more"
 
 
 @outermost

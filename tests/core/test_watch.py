@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actionqueues import AsyncActionInSyncBlock, StepState, Transaction, action, transaction
+from actionqueues import AsyncActionInSyncBlock, IllegalOperation, StepState, Transaction, action, transaction
 from actionqueues.core.requests import Await, Call, Request
 from actionqueues.core.watch import Watch, observed
 from tests import scenarios, scenarios_of_ends
@@ -220,14 +220,42 @@ def test_an_attempt_that_is_refused_has_failed_and_is_undone(watch: Recording) -
     assert trail == ["-a"]
 
 
-def test_an_attempt_whose_reply_is_lost_has_no_result(watch: Recording) -> None:
+def test_a_step_that_is_refused_after_its_body_is_undone_with_its_result(watch: Recording) -> None:
     watch.wrong["attempted put"] = refuse
     with pytest.raises(PermissionError), transaction() as q:
         step = q.add(put, "a")
-    assert (trail, step.has_result, step.state) == (["+a", "-a"], False, StepState.UNDONE)
+    assert (trail, step.has_result, step.state) == (["+a", "-a"], True, StepState.UNDONE)
+    assert isinstance(step.error, PermissionError)
 
 
-def test_an_async_attempt_whose_reply_is_lost_is_undone(watch: Recording) -> None:
+def test_it_is_not_committed_if_something_keeps_it_from_being_undone_at_once(
+    watch: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    watch.wrong["attempted put"] = refuse
+    with pytest.raises(IllegalOperation, match="the undo of put was interrupted before it had begun"), transaction():
+        monkeypatch.setattr("actionqueues.core.calls._undone", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            put("a")
+        monkeypatch.undo()
+    assert trail == ["+a", "-a"]
+
+
+def test_what_was_done_by_hand_is_undone_though_its_record_is_refused(watch: Recording) -> None:
+    watch.wrong["recorded by_hand"] = refuse
+    with pytest.raises(PermissionError), transaction() as q:
+        put("a")
+        q.on_rollback(by_hand)
+    assert trail == ["+a", "by hand", "-a"]
+
+
+def by_hand() -> None:
+    trail.append("by hand")
+
+
+def test_an_async_step_that_is_refused_after_its_body_is_undone(watch: Recording) -> None:
     watch.wrong["attempted put_async"] = refuse
     with pytest.raises(PermissionError):
         run_async(put_two)

@@ -98,7 +98,7 @@ def probed(name: str) -> str:
 
 @probed.rollback
 def unprobed(step: Step[str]) -> None:
-    note(f"-{step.result} {step.state}")
+    note(f"-{step.result if step.has_result else None} {step.state}")
 
 
 @probed.landed

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actionqueues.journal import Journal
-
 from .actions import failing, trail
+from .leaving import close
 
 
 @pytest.fixture(autouse=True)
@@ -27,4 +26,4 @@ def path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
     """Where a journal may be made."""
     caplog.set_level(logging.CRITICAL)
     yield tmp_path / "actions.db"
-    Journal(tmp_path / "actions.db").close()
+    close(tmp_path / "actions.db")

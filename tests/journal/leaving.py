@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,18 @@ def leave_async(path: Path, body: Callable[[Any], Any]) -> None:
     died(pid)
 
 
+def close(path: Path) -> None:
+    """Close the journal of a path, whatever could not be recorded in it."""
+    journal = Journal(path)
+    journal.store.late.clear()
+    journal.close()
+
+
 def edit(path: Path, statement: str, *values: Any) -> None:
     Journal(path).close()
-    db = sqlite3.connect(path)
-    db.execute(statement, values)
-    db.commit()
-    db.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(statement, values)
+        db.commit()
 
 
 def recovered(path: Path, **options: Any) -> Recovered:

@@ -231,9 +231,9 @@ def migrate(at: int) -> None:
     """Make the file newer, likewise."""
     from .power import Recorder
 
-    schema.VERSION = 3  # type: ignore[misc] # a process of its own
-    schema.MIGRATIONS[2] = "ALTER TABLE steps ADD COLUMN place TEXT;\nUPDATE steps SET place = 'here';"
-    schema.MIGRATIONS[3] = "CREATE TABLE more (x);\nINSERT INTO more SELECT count(*) FROM steps;"
+    schema.VERSION += 2  # type: ignore[misc] # a process of its own
+    schema.MIGRATIONS[schema.VERSION - 1] = "ALTER TABLE steps ADD COLUMN place TEXT;\nUPDATE steps SET place = 'here';"
+    schema.MIGRATIONS[schema.VERSION] = "CREATE TABLE more (x);\nINSERT INTO more SELECT count(*) FROM steps;"
     killer = Killer(at)
     recorder = Recorder(_Deadly(killer))
     connect = sqlite3.connect
@@ -299,7 +299,7 @@ async def undo_too_slow(name: str, step: Step[None]) -> None:
     remove(name)
 
 
-@action
+@action(read_only=True)
 async def die_async(after: str) -> None:
     while f"done {after}" not in (FOLDER / "calls").read_text():
         await asyncio.sleep(0)

@@ -53,8 +53,8 @@ def test_a_list_fits_the_terminal_and_says_what_is_left(path: str, capsys: pytes
     status, lines = run(capsys, "list", path)
     assert status == 1
     assert max(map(len, lines)) <= 80
-    assert [line.split()[:2] for line in lines[1:-1]] == [["1", "committed"], ["2", "open"]]
-    assert lines[-1].startswith("Not all has ended")
+    assert [line.split()[:2] for line in lines[1:-2]] == [["1", "committed"], ["2", "open"]]
+    assert lines[-1] == "  actionqueues recover actions.db --import MODULE"
     assert "\x1b" not in "".join(lines)
     assert run(capsys, "list", path, "--state", "committed")[0] == 0
 
@@ -81,7 +81,14 @@ def test_recovering_deciding_and_forgetting(path: str, capsys: pytest.CaptureFix
     assert lines[3].startswith("reason: tests.journal.actions:put: OSError")
     assert lines[5].split()[:5] == ["1", "done", "undo", "failed", "tests.journal.actions:put"]
     assert lines[7] == "step 1: OSError('not\\nnow')"
-    assert "resolve FILE 1 STEP --undone" in lines[-1]
+    assert lines[-6:] == [
+        "Once the reason is gone:",
+        "  actionqueues recover actions.db 1 --import MODULE",
+        "Undone by hand:",
+        "  actionqueues resolve actions.db 1 STEP --undone",
+        "To stay as it is:",
+        "  actionqueues resolve actions.db 1 STEP --not-undone",
+    ]
     assert run(capsys, "resolve", path, "1", "1", "--undone") == (0, ["transaction 1 is rolled back"])
     assert run(capsys, "show", path, "1")[0] == 0
     assert run(capsys, "prune", path, "--older-than", "1d") == (0, ["0 deleted"])
@@ -95,9 +102,9 @@ def test_hooks_are_shown_and_decided(path: str, capsys: pytest.CaptureFixture[st
         q.on_commit(actions.tell, "x")
         q.on_commit(actions.tell, "y")
     status, lines = run(capsys, "show", path, "1")
-    assert (status, "to be called" in lines[-4], lines[-2]) == (1, True, "hook 1: OSError('not now')")
-    assert lines[-1].endswith("Not to be called: `resolve FILE 1 HOOK --hook`.")
-    assert lines[-3].split()[0] == "2"
+    assert (status, "to be called" in lines[-7], lines[-5]) == (1, True, "hook 1: OSError('not now')")
+    assert lines[-1] == "  actionqueues resolve actions.db 1 HOOK --hook"
+    assert lines[-6].split()[0] == "2"
     assert run(capsys, "resolve", path, "1", "1", "--hook", "--json")[0] == 0
 
 
@@ -130,14 +137,10 @@ WRONG = [
     (("show", "actions.db", "9" * 30), "is no number of a transaction"),
     (("show", "actions.db", "-1"), "'-1' is no number of a transaction"),
     (("recover", "actions.db", "1", "77"), "there is no transaction 77"),
-    (("recover", "actions.db", "--import", "broken_module"), "'broken_module' cannot be imported: KeyError: 'HOME_OF'"),
-    (("recover", "actions.db", "--import", "exits"), "'exits' cannot be imported: SystemExit: 3"),
-    (("recover", "actions.db", "--import", "no_syntax"), "'no_syntax' cannot be imported: SyntaxError"),
     (("recover", "broken_module:journal"), "'broken_module' cannot be imported"),
     (("prune", "actions.db", "--older-than", "9999999999d"), "is no age"),
     (("prune", "actions.db", "--older-than", "²d"), "is no age"),
     (("show", "actions.db", "9"), "there is no transaction 9"),
-    (("recover", "actions.db", "--import", "no_such_module"), "No module named 'no_such_module'"),
     (("resolve", "actions.db", "1", "9", "--undone"), "there is no such step"),
     (("resolve", "actions.db", "1", "1"), "one of the arguments --undone --not-undone --hook is required"),
     (("prune", "actions.db", "--older-than", "soon"), "'soon' is no age"),
@@ -156,8 +159,6 @@ def test_an_error_is_one_line(
     with closing(sqlite3.connect("foreign.db")) as foreign:
         foreign.execute("CREATE TABLE mine (x)")
     Path("broken_module.py").write_text("import os\nos.environ['HOME_OF']\n")
-    Path("exits.py").write_text("raise SystemExit(3)\n")
-    Path("no_syntax.py").write_text("def\n")
     status, lines = run(capsys, *arguments)
     assert (status, len(lines)) == (2, 1)
     assert message in lines[0]
@@ -320,5 +321,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(path: str) -> None:
 def test_what_nothing_undoes_is_told_by_the_exit_status_once(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     leave(Path(path), lambda q: (actions.put("a"), actions.irreversible()))
     status, lines = run(capsys, "recover", path)
-    assert (status, lines[0]) == (1, "1 left: rolled back, 1 undone, not undone: irreversible")
+    assert (status, lines) == (
+        1,
+        ["1 left: rolled back, 1 undone, not undone: irreversible", "0 recovered, 1 left to a person"],
+    )
     assert run(capsys, "recover", path)[0] == 0

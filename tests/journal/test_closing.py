@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_what_could_not_be_recorded_is_recorded_when_it_is_closed(path: Path, mo
 
     with pytest.raises(LookupError), transaction(journal=journal) as q:
         put("a")
-        monkeypatch.setattr(journal.store, "write", broken)
+        monkeypatch.setattr(journal.store, "commit", broken)
         raise LookupError
     assert [str(each).endswith("broken") for each in q.report.journal_failures] == [True] * 4
     monkeypatch.undo()
@@ -76,14 +77,34 @@ def test_what_could_not_be_recorded_is_recorded_when_it_is_closed(path: Path, mo
     assert [step.undo for step in journal.show(1).steps] == ["undone"]
 
 
-def test_a_journal_that_cannot_record_it_then_either_is_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_that_cannot_record_it_then_either_stays_open_and_is_told_of(path: Path) -> None:
     journal = Journal(path)
     with pytest.raises(LookupError), transaction(journal=journal):
         put("a")
         path.rename(path.with_name("elsewhere"))
         raise LookupError
-    journal.close()
+    for use in (journal.close, journal.recover):
+        with pytest.raises(JournalError, match="outcomes could not be recorded, .* has been removed .* close it again"):
+            use()
     assert not path.exists()
+    path.with_name("elsewhere").rename(path)
+    journal.close()
+    assert journal.recover() == []
+    assert trail == ["+a", "-a"]
+
+
+def test_a_journal_that_nobody_refers_to_any_more_keeps_what_it_could_not_record(path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
+    with pytest.raises(LookupError), transaction(journal=Journal(path)):
+        put("a")
+        path.rename(elsewhere)
+        raise LookupError
+    gc.collect()
+    elsewhere.rename(path)
+    with Journal(path) as journal:
+        assert journal.recover() == []
+        assert [entry.state for entry in journal.transactions()] == ["rolled back"]
+    assert trail == ["+a", "-a"]
 
 
 def test_a_file_of_two_names_is_refused(path: Path) -> None:

@@ -13,13 +13,14 @@ from actionqueues import transaction
 from actionqueues.journal import Journal, JournalCorrupt, JournalError, schema
 
 from .faulty import put, steps, trail
+from .leaving import close
 
 
 @pytest.fixture(autouse=True)
 def path(tmp_path: Path) -> Iterator[Path]:
     trail.clear()
     yield tmp_path / "actions.db"
-    Journal(tmp_path / "actions.db").close()
+    close(tmp_path / "actions.db")
 
 
 @pytest.mark.parametrize("content", [b"hello", b"hello" * 1000, b"SQLite format 3\0" + bytes(5000)])
@@ -117,16 +118,20 @@ def test_a_newer_file_is_refused(path: Path) -> None:
 def test_an_older_file_is_migrated_in_one_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps(path, "a")
     Journal(path).close()
-    monkeypatch.setattr(schema, "VERSION", 3)
-    scripts = {2: "ALTER TABLE steps ADD COLUMN place TEXT;", 3: "CREATE TABLE more (x);\nUPDATE absent SET x = 1;"}
+    known = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", known + 2)
+    scripts = {
+        known + 1: "ALTER TABLE steps ADD COLUMN place TEXT;",
+        known + 2: "CREATE TABLE more (x);\nUPDATE absent SET x = 1;",
+    }
     monkeypatch.setattr(schema, "MIGRATIONS", scripts)
     with pytest.raises(JournalError, match="no such table: absent"):
         Journal(path).open()
     db = sqlite3.connect(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (known,)
     assert "place" not in db.execute("SELECT sql FROM sqlite_master WHERE name = 'steps'").fetchone()[0]
-    scripts[3] = "CREATE TABLE more (x);"
+    scripts[known + 2] = "CREATE TABLE more (x);"
     Journal(path).open()
-    assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    assert db.execute("PRAGMA user_version").fetchone() == (known + 2,)
     db.close()
     assert [entry.step_count for entry in Journal(path).transactions()] == [1]

@@ -96,7 +96,7 @@ def undo_anything(*args: Any, **kwargs: Any) -> None:
 
 def test_a_handler_that_takes_everything_needs_everything(path: Path) -> None:
     leave(path, lambda q: anything(1, card="4111"), redact=("card",))
-    assert "needs what is missing in 'kwargs'" in (recovered(path).reason or "")
+    assert "needs 'kwargs': 'card' is kept out" in (recovered(path).reason or "")
     edit(path, "UPDATE steps SET arguments = replace(arguments, '{\"$redacted\": \"card\"}', '2')")
     assert recovered(path).state == "rolled back"
     assert trail == ["-(1,) {'card': 2}"]

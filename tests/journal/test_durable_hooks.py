@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import actionqueues
-from actionqueues import IllegalOperation, transaction
+from actionqueues import IllegalOperation, on_commit, transaction
 from actionqueues.journal import Journal, durable
 
 from . import actions
@@ -96,3 +96,58 @@ def test_a_hook_whose_arguments_somebody_has_spoilt_waits_for_a_person(path: Pat
     one = recovered(path)
     assert (one.state, trail) == ("stuck", [])
     assert "the hook tests.journal.actions:tell cannot be read" in (one.reason or "")
+
+
+def rows(path: Path) -> list[tuple[str, bool]]:
+    return [(hook.name.partition(":")[2], hook.ended is not None) for hook in Journal(path).show(1).hooks]
+
+
+def tells_later() -> None:
+    on_commit(actions.tell, "later")
+
+
+def test_a_durable_hook_that_a_hook_registers_is_recorded_and_has_a_key(path: Path) -> None:
+    with transaction(journal=path) as q:
+        q.on_commit(tells_later)
+        q.on_commit(actions.tell, "x")
+    assert trail == ["!x True", "!later True"]
+    assert rows(path) == [("tell", True), ("tell", True)]
+    assert Journal(path).show(1).ended is not None
+
+
+def test_even_if_nothing_else_was_recorded(path: Path) -> None:
+    with transaction(journal=path) as q:
+        q.on_commit(tells_later)
+    assert (trail, rows(path)) == (["!later True"], [("tell", True)])
+    assert [each.state for each in Journal(path).transactions()] == ["committed"]
+    assert Journal(path).transactions()[0].ended is not None
+
+
+def test_one_that_fails_is_called_again_by_recovery(path: Path) -> None:
+    failing["!later True"] = OSError("not now")
+    with pytest.raises(actionqueues.CommitHookFailed), transaction(journal=path) as q:
+        actions.put("a")
+        q.on_commit(tells_later)
+    failing.clear()
+    assert recovered(path).state == "committed"
+    assert trail == ["+a", "!later True", "!later True"]
+
+
+@pytest.mark.parametrize("with_another", [False, True])
+def test_it_is_called_by_recovery_if_the_process_dies_before_it(path: Path, with_another: bool) -> None:
+    def hook() -> None:
+        tells_later()
+        die()
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with transaction("left", journal=path) as q:
+                if with_another:
+                    q.on_commit(actions.tell, "x")
+                q.on_commit(hook)
+        finally:
+            os._exit(1)
+    died(pid)
+    assert recovered(path).state == "committed"
+    assert trail == ["!later True"]

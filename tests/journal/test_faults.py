@@ -18,7 +18,7 @@ from actionqueues import action, transaction
 from actionqueues.journal import Journal, JournalError, NotRecordable
 
 from .faulty import put, steps, trail
-from .leaving import leave
+from .leaving import close, leave
 
 
 @action
@@ -55,7 +55,7 @@ class Odd(Exception):
 def path(tmp_path: Path) -> Iterator[Path]:
     trail.clear()
     yield tmp_path / "actions.db"
-    Journal(tmp_path / "actions.db").close()
+    close(tmp_path / "actions.db")
 
 
 def test_the_file_is_readable_by_its_owner_alone(path: Path) -> None:
@@ -249,7 +249,7 @@ def test_an_argument_that_contains_itself_is_refused(path: Path) -> None:
 def test_a_result_that_its_undo_asks_for_fails_the_step_if_it_is_no_plain_data(path: Path) -> None:
     with pytest.raises(NotRecordable, match="'result' of make"), transaction(journal=path):
         make()
-    assert trail == ["made"]
+    assert trail == ["made", "unmade"]
 
 
 @action

@@ -6,17 +6,21 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actionqueues import transaction
+from actionqueues.core.requests import Call
 from actionqueues.journal import Journal, JournalError
+from actionqueues.journal.recovery import Recovery
+from actionqueues.journal.store import Statement
 
 from . import actions
 from .actions import failing, trail
-from .leaving import leave
+from .leaving import close, leave
 
 SIZE = 2 * 1024 * 1024
 
@@ -38,7 +42,7 @@ def disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        Journal(folder / "actions.db").close()
+        close(folder / "actions.db")
         subprocess.run(["umount", str(folder)], check=True)
 
 
@@ -109,3 +113,65 @@ def test_a_recovery_on_a_full_disk_does_nothing_or_all_and_never_twice(disk: Pat
         journal.recover()
         assert [entry.state for entry in journal.transactions()] == ["rolled back"]
     assert sorted({line[1:] for line in trail}, key=int) == [str(number) for number in range(20)]
+
+
+def test_what_a_full_disk_has_kept_from_being_recorded_is_not_lost_when_the_journal_is_closed(disk: Path) -> None:
+    journal = Journal(disk / "actions.db")
+    filler: list[Path] = []
+    with pytest.raises(LookupError), transaction("full", journal=journal) as q:
+        actions.put("a")
+        actions.put("b")
+        filler.append(fill(disk))
+        keep_writing(journal)
+        raise LookupError
+    assert trail == ["+a", "+b", "-b", "-a"]
+    assert q.report.journal_failures
+    for use in (journal.close, journal.recover, Journal(disk / "actions.db").close):
+        with pytest.raises(JournalError, match="outcomes could not be recorded, and cannot be now: the disk is full"):
+            use()
+    assert trail == ["+a", "+b", "-b", "-a"], "nothing is undone once more"
+    filler[0].unlink()
+    assert journal.recover() == []
+    journal.close()
+    assert [entry.state for entry in journal.transactions()] == ["rolled back"]
+    assert trail == ["+a", "+b", "-b", "-a"]
+
+
+def keep_writing(journal: Journal) -> None:
+    """Until the log has taken what was left in it."""
+    for length in (5000, 10):
+        with pytest.raises(JournalError):
+            for number in range(10_000):
+                row = (f"{number:{length}}",)
+                journal.store.write(Statement("UPDATE owners SET program = ?", row), sync=True)
+
+
+def test_what_a_recovery_could_not_give_back_on_a_full_disk_is_recovered_by_this_process_later(disk: Path) -> None:
+    leave(disk / "actions.db", lambda q: [actions.put(str(number)) for number in range(3)])
+    journal = Journal(disk / "actions.db").open()
+    fillers: list[Path] = []
+
+    def full(_: object) -> None:
+        fillers.append(fill(disk))
+        keep_writing(journal)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Recovery, "_recovering", interrupted_after_claiming(full))
+        with pytest.raises(JournalError, match="the disk is full"):
+            journal.recover()
+    fillers[0].unlink()
+    assert [each.state for each in journal.recover()] == ["rolled back"]
+    assert trail == ["-2", "-1", "-0"]
+
+
+def interrupted_after_claiming(function: Callable[[object], None]) -> Any:
+    def recovering(self: Recovery, only: Iterable[int]) -> Generator[Any, Any, None]:
+        self.claim(only)
+        function(self)
+        yield Call(leave_it)
+
+    return recovering
+
+
+def leave_it() -> None:
+    """Nothing more is done."""

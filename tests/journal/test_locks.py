@@ -40,9 +40,11 @@ def test_a_lock_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
         os.write(write, b"x" if theirs.hold(7) else b"-")
         signal.pause()
     assert os.read(read, 1) == b"x"
+    assert (ours.is_held(7), ours.is_held(8)) == (True, False)
     assert (ours.hold(7), ours.hold(8)) == (False, True)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+    assert (ours.is_held(7), ours.is_held(8)) == (False, True)
     assert ours.hold(7)
     ours.close()
     os.close(read)

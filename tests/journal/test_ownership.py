@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from actionqueues import action, transaction
-from actionqueues.journal import Journal
+from actionqueues.journal import Journal, JournalError
 from actionqueues.journal.recovery import Recovery
 
 from . import scene
-from .leaving import edit
+from .leaving import close, edit
 from .stage import calls, present, run, start
 
 
@@ -97,7 +97,7 @@ def test_one_transaction_of_a_process_is_recovered_and_then_the_others(tmp_path:
     assert run(tmp_path, "die").killed
     edit(
         tmp_path / "actions.db",
-        "INSERT INTO transactions SELECT 2, 'other', state, owner, '', '', '', '' FROM transactions",
+        "INSERT INTO transactions SELECT 2, 'other', state, owner, '', '', '', '', NULL FROM transactions",
     )
     edit(tmp_path / "actions.db", "UPDATE transactions SET ended = NULL")
     with Journal(tmp_path / "actions.db") as journal, pytest.MonkeyPatch.context() as patch:
@@ -222,9 +222,10 @@ def test_a_process_does_not_recover_what_it_is_doing_itself(tmp_path: Path) -> N
 
 def test_locks_that_have_been_removed_keep_a_step_from_starting(tmp_path: Path) -> None:
     trail.clear()
-    with Journal(tmp_path / "actions.db") as journal:
-        with pytest.raises(Exception, match="file of locks"), transaction(journal=journal):
-            hold(str(tmp_path))
-            (tmp_path / "actions.db-owners").unlink()
-            hold(str(tmp_path))
-        assert trail == ["+", "-"]
+    journal = Journal(tmp_path / "actions.db")
+    with pytest.raises(JournalError, match="file of locks"), transaction(journal=journal):
+        hold(str(tmp_path))
+        (tmp_path / "actions.db-owners").unlink()
+        hold(str(tmp_path))
+    assert trail == ["+", "-"]
+    close(tmp_path / "actions.db")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from pathlib import Path
@@ -113,8 +114,21 @@ def test_a_step_that_only_reads_is_undone_by_nothing_and_left_to_nobody(path: Pa
 def test_the_text_of_what_was_done_names_what_nothing_undoes(path: Path) -> None:
     leave(path, lambda q: (put("a"), actions.irreversible()))
     one = recovered(path)
-    assert (one.clean, one.report.clean) == (True, False)
+    assert (one.clean, one.report.clean) == (False, False)
     assert str(one) == "1 left: rolled back, 1 undone, not undone: irreversible"
+
+
+def test_what_nothing_undoes_is_logged_as_by_any_rollback(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    leave(path, lambda q: actions.irreversible())
+    caplog.set_level(logging.WARNING)
+    recovered(path)
+    assert caplog.messages == ["left: not undone: irreversible (no rollback handler)"]
+
+
+def test_the_text_of_what_was_done_names_ten_of_very_many(path: Path) -> None:
+    leave(path, lambda q: [actions.irreversible() for _ in range(12)])
+    one = recovered(path)
+    assert str(one) == f"1 left: rolled back, not undone: {', '.join(['irreversible'] * 10)} … and 2 more"
 
 
 # -- what misbehaves

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -245,6 +246,34 @@ def more() -> MoreThanSingle:
     single = MoreThanSingle(1)
     single.extra = 2
     return single
+
+
+@dataclass(frozen=True)
+class Priced:
+    amount: int
+
+    @cached_property
+    def text(self) -> str:
+        return f"{self.amount} euros"
+
+    @classmethod
+    def make(cls) -> Priced:
+        return cls(1)
+
+
+def test_what_a_cached_property_has_kept_is_computed_again() -> None:
+    priced = Priced(3)
+    assert priced.text == "3 euros"
+    back = Serializer().decode(Serializer().encode(priced))
+    assert (back, vars(back)) == (priced, {"amount": 3})
+    assert back.text == "3 euros"
+
+
+def test_a_method_that_an_object_has_replaced_is_not_lost_in_silence() -> None:
+    priced = Priced(3)
+    vars(priced)["make"] = print
+    with pytest.raises(Unsupported, match="'make', which is no field"):
+        Serializer().encode(priced)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import trio
 
 from actionqueues import Retry, action, current_step, transaction
 from actionqueues.journal import Journal, JournalError
-from actionqueues.journal.store import Store
+from actionqueues.journal.store import Commit, Store
 
 from . import actions
 from .actions import trail
@@ -91,7 +91,7 @@ def test_what_waits_together_shares_a_commit(journal: Journal, monkeypatch: pyte
         first = pool.submit(write, 0)
         assert gate.reached.wait(30)
         rest = [pool.submit(write, number) for number in range(1, 9)]
-        while len(journal.store._queue) < 8:
+        while len(journal.store._queue) < 9:
             threading.Event().wait(0.001)
         gate.open.set()
         for each in (first, *rest):
@@ -113,7 +113,7 @@ def test_what_is_wrong_with_one_is_no_fault_of_the_others(journal: Journal, monk
         first = pool.submit(write, 0)
         assert gate.reached.wait(30)
         rest = [pool.submit(write, number) for number in range(1, 6)]
-        while len(journal.store._queue) < 5:
+        while len(journal.store._queue) < 6:
             threading.Event().wait(0.001)
         gate.open.set()
         first.result()
@@ -141,7 +141,7 @@ def test_a_signal_handler_that_raises_while_a_commit_waits_is_obeyed_and_nobody_
         raise Rang
 
     def alarm() -> None:
-        while len(journal.store._queue) < 1:
+        while len(journal.store._queue) < 2:
             threading.Event().wait(0.001)
         os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -158,12 +158,13 @@ def test_a_signal_handler_that_raises_while_a_commit_waits_is_obeyed_and_nobody_
             pool.submit(write, 3).result()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert journal.store.read("SELECT pid FROM owners WHERE program = 'x' ORDER BY pid") == [(1,), (2,), (3,)]
+    found = journal.store.read("SELECT pid FROM owners WHERE program = 'x' ORDER BY pid")
+    assert found == [(1,), (3,)], "what was interrupted is not written behind its back"
 
 
 def test_ctrl_c_while_progress_is_saved_comes_once_it_is_in_the_file(journal: Journal) -> None:
     def press() -> None:  # in the middle of the next commit
-        journal.store.late.append(lambda db: signal.raise_signal(signal.SIGINT))
+        journal.store.owe(Commit(lambda db: signal.raise_signal(signal.SIGINT), sync=False))
 
     before_saving.append(press)
     with pytest.raises(KeyboardInterrupt), transaction(journal=journal):
@@ -249,7 +250,7 @@ def test_attempts_and_what_was_saved_are_in_the_file(journal: Journal) -> None:
 def test_what_is_saved_and_no_plain_data_fails_the_body(journal: Journal) -> None:
     with pytest.raises(JournalError, match="'thing' of what save_object saves"), transaction(journal=journal):
         save_object()
-    assert trail == ["{}"]
+    assert "object object" in trail[0]  # the undo in this process has it
 
 
 @action

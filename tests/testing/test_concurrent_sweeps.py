@@ -14,33 +14,33 @@ import trio
 from actionqueues import action, transaction
 from actionqueues.testing import Bug, memory, sweep
 
-from .world import put, world
+from .world import claim, free, put, world
 
 
 @action
 async def put_async(key: str) -> None:
     await asyncio.sleep(0)
-    world[key] = True
+    claim(key)
     await asyncio.sleep(0)
 
 
 @put_async.rollback
-async def take_async(key: str) -> None:
+async def take_async(key: str, error: BaseException | None) -> None:
     await asyncio.sleep(0)
-    world.pop(key, None)
+    free(key, error)
 
 
 @action
 async def put_in_trio(key: str) -> None:
     await trio.lowlevel.checkpoint()
-    world[key] = True
+    claim(key)
     await trio.lowlevel.checkpoint()
 
 
 @put_in_trio.rollback
-async def take_in_trio(key: str) -> None:
+async def take_in_trio(key: str, error: BaseException | None) -> None:
     await trio.lowlevel.checkpoint()
-    world.pop(key, None)
+    free(key, error)
 
 
 def ids(made: Any) -> list[str]:
@@ -124,12 +124,12 @@ async def leak(key: str) -> None:
 @action(name="around")
 async def around() -> None:
     await asyncio.create_task(leak("leak"))
-    world["around"] = True
+    claim("around")
 
 
 @around.rollback
-async def undo_around() -> None:
-    world.pop("around", None)
+async def undo_around(error: BaseException | None) -> None:
+    free("around", error)
 
 
 def test_what_a_step_calls_in_a_task_of_its_own_is_told_from_what_it_does_itself() -> None:
@@ -182,12 +182,12 @@ def test_steps_in_threads_are_swept() -> None:
     @action
     def work(key: int) -> None:
         with lock:
-            world[str(key)] = True
+            claim(str(key))
 
     @work.rollback
-    def unwork(key: int) -> None:
+    def unwork(key: int, error: BaseException | None) -> None:
         with lock:
-            world.pop(str(key), None)
+            free(str(key), error)
 
     def scenario() -> None:
         with ThreadPoolExecutor(2) as pool, transaction() as q:

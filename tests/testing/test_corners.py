@@ -19,26 +19,21 @@ from actionqueues.testing.differences import ABSENT
 from actionqueues.testing.handlers import actions_of
 from actionqueues.testing.snapshots import frozen
 
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def empty_world() -> None:
-    world.clear()
+from .world import Taken, claim, free, world
 
 
 def by_status(attempt: int, error: Any) -> float | None:
-    return 0.0 if error.status == 503 else None
+    return None if isinstance(error, Taken) or error.status != 503 else 0.0
 
 
 @action(retry=by_status)
 def put(key: str) -> None:
-    world[key] = True
+    claim(key)
 
 
 @put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
+def take(key: str, error: BaseException | None) -> None:
+    free(key, error)
 
 
 def scenario() -> None:
@@ -105,12 +100,12 @@ def test_a_scenario_that_fails_by_itself_cannot_be_swept() -> None:
 @action
 async def put_async(key: str) -> None:
     await asyncio.sleep(0)
-    world[key] = True
+    claim(key)
 
 
 @put_async.rollback
-async def take_async(key: str) -> None:
-    world.pop(key, None)
+async def take_async(key: str, error: BaseException | None) -> None:
+    free(key, error)
 
 
 async def scenario_async() -> None:
@@ -155,11 +150,11 @@ def test_in_a_loop_of_trio_that_is_not_its_own_a_sweep_cancels_nothing() -> None
     @action
     async def put_in_trio() -> None:
         await trio.lowlevel.checkpoint()
-        world["a"] = True
+        claim("a")
 
     @put_in_trio.rollback
-    async def take_in_trio() -> None:
-        world.pop("a", None)
+    async def take_in_trio(error: BaseException | None) -> None:
+        free("a", error)
 
     async def in_trio() -> None:
         async with transaction():
@@ -209,19 +204,23 @@ def test_a_state_that_cannot_be_taken_meanwhile_is_no_hindrance() -> None:
     def unlock() -> None:
         locked.clear()
 
+    @action
+    def audit() -> None:
+        world["audit"] = True
+
     def locking() -> None:
         try:
             with transaction() as q:
                 lock()
                 with transaction(independent=True):
-                    put("audit")
+                    audit()
                 put("a")
                 q.on_commit(locked.clear)
         finally:
             locked.clear()
 
     made = sweep(locking, state=state, reset=world.clear).check()
-    assert {"hook@list.clear", "after@put#2"} <= {outcome.id for outcome in made.outcomes}
+    assert {"hook@list.clear", "after@put"} <= {outcome.id for outcome in made.outcomes}
 
 
 def test_a_state_that_changes_by_itself_is_refused() -> None:

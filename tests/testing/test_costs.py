@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from actionqueues import action, transaction
+from actionqueues import transaction
 from actionqueues.testing import sweep
 
-world: dict[str, Any] = {}
-
-
-@action
-def put(key: str) -> None:
-    world[key] = True
-
-
-@put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
+from .world import put, world
 
 
 def test_runs_and_pictures_grow_with_the_number_of_steps_and_nothing_else() -> None:

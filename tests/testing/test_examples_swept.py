@@ -91,8 +91,9 @@ def test_the_sign_up_of_the_examples_leaves_nothing_in_five_systems(examples: An
             reset=reset,
         )
         found = tried(made)
-    assert found["create_user"] == found["make_home"] == found["index_user"] == found["take_seat"] == BODY | UNDO
-    assert found["charge"] == BODY | UNDO | RETRIED | {"undo-once"}
+    assert found["index_user"] == found["take_seat"] == BODY | UNDO  # of a user whom nobody else has
+    assert found["create_user"] == found["make_home"] == BODY | UNDO | {"taken"}
+    assert found["charge"] == BODY | UNDO | RETRIED | {"undo-once", "taken"}
     assert found["activate"] == found["welcome"] == {"hook"}
 
 
@@ -126,7 +127,15 @@ def test_a_deploy_of_the_examples_is_undone_and_recovered_wherever_it_is_killed(
         for process in deploy.processes.values():
             deploy.stop(process)
     steps = ["unpack", "migrate", "switch_current", "start_server"]
-    assert [made.steps, *(found[name] - {"stale"} for name in steps)] == [steps, *[BODY | UNDO | {"crash"}] * 4]
+    assert [outcome.id for outcome in made.outcomes if outcome.fault == "taken"] == [
+        "taken@unpack",
+        "taken@start_server",
+    ]
+    assert "taken@unpack>crash@unpack.attempting+" in [outcome.id for outcome in made.outcomes]
+    assert [made.steps, *(found[name] - {"stale", "taken"} for name in steps)] == [
+        steps,
+        *[BODY | UNDO | {"crash"}] * 4,
+    ]
     assert [outcome.id for outcome in made.outcomes if outcome.fault == "stale"] == ["stale@switch_current"]
 
 
@@ -142,7 +151,8 @@ def test_an_import_of_the_examples_with_tasks_and_threads_leaves_nothing(example
         found = tried(made)
         assert books.count() == (4, 4)
     assert len(made.steps) == 8
-    others = {"before-always", "after-always"}  # if the failure of one has not kept all others from starting
+    # These are tried if the failure of one has not kept all others from starting; and `taken`, if none runs beside it.
+    others = {"before-always", "after-always", "taken"}
     assert found["enter"] - others == BODY | UNDO | {"cancel-after"}
     assert found["archive"] - others == {"before", "after"} | UNDO  # no Ctrl-C in a thread
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actionqueues import action, transaction
+from actionqueues import Step, action, current_step, transaction
 from actionqueues.journal import Journal, durable
 from actionqueues.testing import Bug, Recorder, Sweep, SweepError, SweepFailed, children, directory, memory, sweep
 from actionqueues.testing.handlers import HandlerCoverage
@@ -21,12 +21,15 @@ forking = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no
 
 @action
 def write(folder: str, name: str) -> None:
-    (Path(folder) / name).write_text("hello", encoding="utf-8")
+    with (Path(folder) / name).open("x", encoding="utf-8") as file:
+        current_step().save(made=True)
+        file.write("hello")
 
 
 @write.rollback
-def erase(folder: str, name: str) -> None:
-    (Path(folder) / name).unlink(missing_ok=True)
+def erase(folder: str, name: str, step: Step[None]) -> None:
+    if "made" in step.saved:
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 @durable

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from actionqueues import Retry, Step, action, transaction
+from actionqueues import Retry, Step, action, current_step, transaction
 from actionqueues.core.requests import Await, Call, Request
 from actionqueues.core.watch import SEAM, Watch, observed
 from actionqueues.testing import Sweep, SweepFailed, directory, memory, sweep
 from actionqueues.testing.handlers import HandlerCoverage, coverage_lines
 from actionqueues.testing.matrix import Swept, as_data, matrix_lines, page
 from tests.testing.log import FileLog
-
-world: dict[str, Any] = {}
+from tests.testing.world import claim, free, world
 
 
 @action
@@ -178,11 +177,14 @@ def test_an_error_is_chosen_that_the_retry_policy_takes() -> None:
 
     @action(retry=Retry(attempts=3, on=(Busy, KeyError)))
     def call() -> None:
-        world["called"] = True
+        if "called" not in current_step().saved:  # by an attempt before, whose reply was lost
+            claim("called")
+            current_step().save(called=True)
 
     @call.rollback
-    def hang_up() -> None:
-        world.pop("called", None)
+    def hang_up(step: Step[Any]) -> None:
+        if "called" in step.saved:
+            free("called")
 
     def calling() -> None:
         with transaction():
@@ -230,11 +232,11 @@ def test_sync_steps_of_an_async_block_with_a_journal_are_swept() -> None:
 
     @action
     def put(key: str) -> None:
-        world[key] = True
+        claim(key)
 
     @put.rollback
-    def take(key: str) -> None:
-        world.pop(key, None)
+    def take(key: str, error: BaseException | None) -> None:
+        free(key, error)
 
     async def scenario() -> None:
         async with transaction() as q:
@@ -257,11 +259,12 @@ def test_faults_are_injected_behind_what_a_journal_asks_for(tmp_path: Path) -> N
     @action
     async def write(name: str) -> None:
         await asyncio.sleep(0)
-        (tmp_path / name).write_text("hello")
+        (tmp_path / name).open("x").close()
 
     @write.rollback
-    async def erase(name: str) -> None:
-        (tmp_path / name).unlink(missing_ok=True)
+    async def erase(name: str, error: BaseException | None) -> None:
+        if not isinstance(error, FileExistsError):
+            (tmp_path / name).unlink(missing_ok=True)
 
     async def writing() -> None:
         async with transaction():

@@ -30,11 +30,15 @@ SHOP = """
 from actionqueues import action, transaction
 world = {}
 @action
-def put(key): world[key] = True
+def put(key):
+    assert key not in world
+    world[key] = True
 @put.rollback
-def take(key): world.pop(key, None)
+def take(key, error):
+    if not isinstance(error, AssertionError): world.pop(key, None)
 @action
 def lose(key):
+    assert key not in world
     world[key] = True
     return key
 @lose.rollback
@@ -165,7 +169,7 @@ def test_a_command_that_is_shown_works_whatever_is_in_a_name(
             def put(): shop.world[name] = True
             def scenario():
                 with transaction(name): put()
-            rollback_sweep(scenario, state=memory(shop.world), reset=shop.world.clear)
+            rollback_sweep(scenario, state=memory(shop.world), reset=shop.world.clear, faults=["-taken"])
         """
     )
     text = here("test_odd.py").stdout.str()
@@ -188,8 +192,8 @@ def test_a_fault_that_a_call_names_and_that_is_not_reached_is_an_error(shop: pyt
 
 def test_the_matrix_can_be_read_without_colour_and_has_some_where_there_is(here: Here) -> None:
     plain = here("test_shop.py::test_bad", "--color=no").stdout.str()
-    assert "before  after  interrupt  commit  undo  twice" in plain
-    assert "lose  ok      FAIL   FAIL       -       ok    ok" in plain
+    assert "before  after  interrupt  commit  undo  twice  taken" in plain
+    assert "lose  ok      FAIL   FAIL       -       ok    ok     ok" in plain
     assert "\x1b[31mFAIL" in here("test_shop.py::test_bad", "--color=yes").stdout.str()
 
 
@@ -200,8 +204,8 @@ def test_a_narrow_terminal_gets_the_columns_below_each_other(here: Here, monkeyp
         "      before  after  interrupt  commit",
         "put   ok      ok     ok         -",
         "good  -       -      -          ok",
-        "      undo  twice",
-        "put   ok    ok",
+        "      undo  twice  taken",
+        "put   ok    ok     ok",
     ]
 
 
@@ -210,7 +214,7 @@ def test_the_page_has_all_of_it_and_needs_nothing_else(shop: pytest.Pytester, he
     text = (shop.path / "new" / "folder" / "report.html").read_text("utf-8")
     assert '<td class="failed">FAIL</td>' in text
     assert "after@lose: lost reply" in text
-    assert "2 sweeps, 12 faults injected, 2 found something." in text
+    assert "2 sweeps, 14 faults injected, 2 found something." in text
     assert "src=" not in text
     assert "href=" not in text
 

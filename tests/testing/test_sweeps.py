@@ -22,7 +22,7 @@ from actionqueues import (
 from actionqueues.core.watch import SEAM
 from actionqueues.testing import Bug, Injected, SweepError, SweepFailed, database, directory, memory, sweep
 
-from .world import put, take, world
+from .world import Taken, claim, free, put, take, world
 
 
 def ids(made: Any) -> list[str]:
@@ -48,6 +48,8 @@ def test_each_fault_is_injected_at_each_step_and_the_committed_run_comes_last() 
         "twice@put",
         "undo@put#2",
         "twice@put#2",
+        "taken@put",
+        "taken@put#2",
     ]
     assert world == {"a": True, "b": True}
 
@@ -102,11 +104,11 @@ def test_steps_on_a_path_that_only_a_fault_leads_to_are_found() -> None:
 
     @action
     def put_other(key: str) -> None:
-        world[key] = True
+        claim(key)
 
     @put_other.rollback
-    def take_other(key: str) -> None:
-        world.pop(key, None)
+    def take_other(key: str, error: BaseException | None) -> None:
+        free(key, error)
 
     name = "test_steps_on_a_path_that_only_a_fault_leads_to_are_found.<locals>.put_other"
     found = ids(sweep(plan, state=memory(world)))
@@ -121,7 +123,7 @@ def test_a_path_that_two_faults_lead_to_is_found() -> None:
     def named(name: str) -> Callable[[str], None]:
         @action(name=name)
         def put_so(key: str) -> None:
-            world[key] = True
+            claim(key)
 
         put_so.rollback(take)
         return put_so
@@ -229,21 +231,31 @@ def test_savepoints_queued_steps_and_undos_by_hand_are_swept() -> None:
     assert world == {"a": True, "b": True, "c": True}
 
 
+@action
+def note() -> None:
+    world["audited"] = True
+
+
+@note.rollback
+def unnote() -> None:
+    world.pop("audited", None)
+
+
 def test_what_shares_nothing_with_the_transaction_may_stay() -> None:
     def scenario() -> None:
         with transaction():
             with transaction(independent=True):
-                put("audited")
+                note()
             put("a")
 
-    assert "after@put#2" in ids(sweep(scenario, state=memory(world), faults=["before", "after", "commit"]))
+    assert "after@put" in ids(sweep(scenario, state=memory(world), faults=["before", "after", "commit"]))
 
 
 def test_a_reset_may_take_away_what_shares_nothing_with_the_transaction() -> None:
     def scenario() -> None:
         with transaction() as q:
             with transaction(independent=True):
-                put("audited")
+                note()
             put("a")
             q.on_commit(world.setdefault, "told", True)
 
@@ -282,10 +294,12 @@ def test_a_classic_queue_is_swept() -> None:
 def test_a_classic_queue_in_an_undo_is_a_part_of_that() -> None:
     @action
     def put_by_hand() -> None:
-        world["a"] = True
+        claim("a")
 
     @put_by_hand.rollback
-    def take_by_a_queue() -> None:
+    def take_by_a_queue(error: BaseException | None) -> None:
+        if isinstance(error, Taken):
+            return
         q = ActionQueue()
         q.add(world.pop, "a", None)
         q.execute()
@@ -295,7 +309,15 @@ def test_a_classic_queue_in_an_undo_is_a_part_of_that() -> None:
             put_by_hand()
 
     made = sweep(scenario, state=memory(world)).check()
-    assert {outcome.fault for outcome in made.outcomes} == {"before", "after", "interrupt", "commit", "undo", "twice"}
+    assert {outcome.fault for outcome in made.outcomes} == {
+        "before",
+        "after",
+        "interrupt",
+        "commit",
+        "undo",
+        "twice",
+        "taken",
+    }
 
 
 def leaking() -> None:

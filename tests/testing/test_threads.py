@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from actionqueues import action, transaction
 from actionqueues.testing import Bug, memory, sweep
 
-world: dict[str, Any] = {}
-
-
-@action
-def put(key: str) -> None:
-    world[key] = True
-
-
-@put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
+from .world import put, world
 
 
 def test_threads_of_a_pool_that_outlives_the_scenario_are_not_waited_for() -> None:

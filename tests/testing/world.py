@@ -9,11 +9,26 @@ from actionqueues import action
 world: dict[str, Any] = {}
 
 
-@action
-def put(key: str) -> None:
+class Taken(Exception):
+    """The key is there already."""
+
+
+def claim(key: str) -> None:
+    if key in world:
+        raise Taken(key)
     world[key] = True
 
 
+def free(key: str, error: BaseException | None = None) -> None:
+    if not isinstance(error, Taken):  # otherwise it is somebody else's
+        world.pop(key, None)
+
+
+@action
+def put(key: str) -> None:
+    claim(key)
+
+
 @put.rollback
-def take(key: str) -> None:
-    world.pop(key, None)
+def take(key: str, error: BaseException | None = None) -> None:
+    free(key, error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, TypeVar, assert_type
 
@@ -108,7 +110,12 @@ create()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # plante
 create_with(1, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
 positional(a=1, b="")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
 many(1, z="")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+assert_type(action(create_with.__call__, undo=print)(1, flag=True), str)
+assert_type(action(os.rmdir, undo=os.mkdir, name="remove", retry=Retry())("a"), None)
+action(os.rmdir, undo=os.mkdir)(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+action(os.rmdir, undo=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 action(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
+action("charge")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 action(retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
 action(retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 action(timeout="3")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
@@ -270,6 +277,20 @@ action(retry=Retry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentT
 Retry(attempts=None, timeout=None, wait_initial=1, wait_max=2, wait_jitter=0, wait_exp_base=3)
 Retry(on=lambda error: isinstance(error, OSError))
 Retry(on=OSError)
+
+
+def retry_after(error: Exception) -> float | timedelta:
+    return timedelta(seconds=3) if isinstance(error, OSError) else 3
+
+
+async def async_predicate(error: Exception) -> bool:
+    return True
+
+
+Retry(on=retry_after, on_result=lambda job: not job.ready)
+Retry(on_result=lambda text: 0.5 if text == "" else False)
+Retry(on_result=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+Retry(on=async_predicate)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 Retry(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
 Retry(on=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 Retry(on=int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted

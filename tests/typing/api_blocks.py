@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar, assert_type
 
 from actionqueues import (
     Action,
     AsyncTransaction,
+    CoroutineNotAwaited,
     Report,
     Retry,
     Step,
@@ -14,6 +16,8 @@ from actionqueues import (
     TransactionState,
     action,
     current_transaction,
+    on_commit,
+    require_transactions,
     transaction,
 )
 
@@ -210,8 +214,16 @@ def queue(q: Transaction, shop: Shop) -> None:
     # Planted:
     q.add(plain, a=text.later)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
-    assert_type(q.on_rollback(plain, 1, c=b""), None)
-    assert_type(q.on_commit(shop.charge, amount=1), None)
+    assert_type(q.on_rollback(shop.charge, amount=1)(amount=1), str)
+    assert_type(q.on_commit(shop.charge, amount=1)(amount=1), str)
+    assert_type(on_commit(shop.charge, amount=1)(amount=1), str)
+    on_commit(plain, 1, d=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+
+    @q.on_rollback
+    def by_hand() -> int:
+        return 1
+
+    assert_type(by_hand(), int)
     q.on_rollback(plain, "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
     q.on_commit(plain, 1, d=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
     q.on_commit(3)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
@@ -235,6 +247,7 @@ def block_data(q: Transaction) -> None:
     assert_type(q.report.undone, list[str])
     assert_type(q.report.not_undone, list[Step[Any]])
     assert_type(q.report.left, list[Step[Any]])
+    assert_type(q.report.never_awaited, list[str])
     assert_type((q.report.clean, q.report.failed), tuple[bool, bool])
     assert_type(q.report.failures[0].error, BaseException)
     assert_type(q.execute(), None)
@@ -337,4 +350,21 @@ async def wholes(service: Service) -> None:
     awhole_named("1")  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
     service.go2("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
     transaction(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # planted
+    with transaction:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]  # planted
+        pass
+    Transaction("x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
     transaction("x", indep=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
+
+
+def required() -> None:
+    require_transactions()
+    require_transactions(False)
+    require_transactions(required=True)
+    assert_type(require_transactions(), AbstractContextManager[None])
+    with require_transactions() as nothing:
+        assert_type(nothing, None)
+    require_transactions("yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+
+
+error = CoroutineNotAwaited("send", "send")
+assert_type((error.name, error.coroutine), tuple[str, str])

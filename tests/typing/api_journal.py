@@ -51,6 +51,10 @@ def blocks() -> None:
 def recovery() -> None:
     assert_type(journal.recover(), list[Recovered])
     assert_type(journal.recover(1, 2)[0].clean, bool)
+    assert_type(journal.recover(1, chdir=True)[0].repeated_by, int | None)
+    journal.recover(chdir="folder")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(journal.show(1).live, bool | None)
+    assert_type(journal.show(1).steps[0].handler, str | None)
     journal.recover("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     journal.resolve(1, 2, undone=True)
     journal.resolve(1, 2, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -61,6 +65,7 @@ def recovery() -> None:
 
 async def recovery_async() -> None:
     assert_type(await journal.recover_async(), list[Recovered])
+    assert_type(await journal.recover_async(chdir=True), list[Recovered])
 
 
 class Mine(Serializer):

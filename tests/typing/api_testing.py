@@ -53,6 +53,8 @@ def disturb(step: Step[Any]) -> Callable[[], None] | None:
 def sweeps(db: sqlite3.Connection) -> None:
     state = {"db": database(db), "files": directory("x"), "memory": memory([])}
     made = sweep(scenario, state=state)
+    sweep(scenario, state=state, faults=["-taken"], disturb=disturb)
+    sweep(scenario, state=state, faults=[Fault.TAKEN])
     assert_type(made, Sweep)
     assert_type(made.check(), Sweep)
     assert_type(made.outcomes, list[Outcome])

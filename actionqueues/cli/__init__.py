@@ -12,24 +12,23 @@ import importlib
 import json
 import logging
 import os
-import shutil
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
-from unicodedata import east_asian_width
 
-from .errors import ActionQueuesError
+from actionqueues.errors import ActionQueuesError
+
+from .printing import one_line, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from .journal import Journal
+    from actionqueues.journal import Journal
+    from actionqueues.journal.inspecting import Entry
 
 __all__ = ["main"]
 
 _OK, _LEFT, _WRONG, _INTERRUPTED = 0, 1, 2, 130
-
-#: What columns that give way keep; before they keep less than the former, others are left out.
-_ENOUGH, _LEAST = 9, 6
 
 _ABOUT = """\
 A journal is the file that transaction(..., journal="actions.db") records its
@@ -49,20 +48,21 @@ somebody recovers it:
 Each command has a --help of its own. Instead of the file, MODULE:NAME names a
 Journal that a module makes.
 
-Exit status: 0 all is well; 1 something is left (it is stuck, waits, has not
-ended, or was left because nothing undoes it); 2 it could not be done; 130
-interrupted by Ctrl-C.
+Exit status: 0 all is well, live work included; 1 something is left (it is
+stuck, waits, its process has died, or was left because nothing undoes it); 2
+it could not be done; 130 interrupted by Ctrl-C.
 """
 
 _LIST = """\
 List the transactions, the oldest first, with why they were rolled back or are
 stuck. The states:
 
-  open          its steps are running, or its process died: recover it
-  rolling back  it is being undone, or its process died while it was: likewise
+  running       a live process is working on it (to --state, it is open)
+  open          its process has died: recover it
+  rolling back  it is being undone, or its process died while it was
   committed     it is done; where durable hooks are due, it has not ended yet
   rolled back   it is undone
-  stuck         recovery could not undo all of it: show it
+  stuck         recovery could not undo all of it: show says what to do
 """
 
 _SHOW = """\
@@ -109,6 +109,10 @@ journal, and name that instead of the file: in shop/jobs.py,
 and then
 
   actionqueues recover shop.jobs:journal
+
+Relative paths are not followed from another working directory than that of the
+process that has died: what needs one is left as stuck. With --chdir each
+transaction is undone in the directory that it was begun in.
 """
 
 
@@ -123,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
+        sys.path.insert(0, os.getcwd())
         result: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has seen enough
@@ -130,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _OK
     except (ActionQueuesError, LookupError, ImportError, OSError, OverflowError, TypeError, ValueError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
-        print(f"actionqueues: {_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
+        print(f"actionqueues: {one_line(str(text))}", file=sys.stderr)  # noqa: T201 - a command
         return _WRONG
     except (KeyboardInterrupt, SystemExit) as end:  # a handler's, after which the status would be that of success
         what = "interrupted" if isinstance(end, KeyboardInterrupt) else f"ended by what it called, with {end!r}"
@@ -163,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("recover", _recover, "undo what dead processes have left", _RECOVER)
     made.add_argument("ids", type=_number, nargs="*", metavar="ID", help="only these transactions")
     made.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="import it first")
+    made.add_argument("--chdir", action="store_true", help="undo each in the directory that it was begun in")
     made.add_argument("--traceback", action="store_true", help="log the traceback of what an undo has raised")
     made = command("resolve", _resolve, "record what a person has decided about a step", _RESOLVE)
     made.add_argument("id", type=_number, metavar="ID", help="the number of the transaction")
@@ -200,11 +206,8 @@ def _number(text: str) -> int:
 
 def _journal(options: argparse.Namespace) -> Journal:
     """The journal that was named; never a new one."""
-    from .journal import Journal  # here, so that `--help` needs no sqlite3
+    from actionqueues.journal import Journal  # here, so that `--help` needs no sqlite3
 
-    sys.path.insert(0, os.getcwd())
-    for module in getattr(options, "modules", ()):
-        _import(module)
     module, _, name = options.file.partition(":")
     if name.isidentifier() and not os.path.exists(options.file):
         made = getattr(_import(module), name, None)
@@ -227,56 +230,103 @@ def _import(module: str) -> Any:
         raise ImportError(f"{module!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def _import_all(modules: Sequence[str]) -> bool:
+    """Import them, and tell of those that cannot be: what needs these is stuck, and the rest is not."""
+    fine = True
+    for module in modules:
+        try:
+            _import(module)
+        except ImportError as error:
+            fine = False
+            print(f"actionqueues: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - a command
+    return fine
+
+
 def _list(options: argparse.Namespace) -> int:
     found = _journal(options).transactions(*options.state)
     if options.json:
-        _print_json([entry.as_dict() for entry in found])
+        print_json([entry.as_dict() for entry in found])
     else:
         rows = [
             [
                 str(each.id),
-                each.state,
+                "running" if each.live and each.state == "open" else each.state,
                 each.started[:16],
                 str(each.step_count),
                 each.name,
-                each.reason or each.error or "",
+                each.reason or each.error or _fate(each),
             ]
             for each in found
         ]
         head = ["ID", "STATE", "STARTED (UTC)", "STEPS", "NAME", "WHY"]
-        _print_table(head, rows, givers=2, spare=("STARTED (UTC)", "STEPS"))
-        if any(each.ended is None for each in found):
-            _print("Not all has ended: `show FILE ID` says why, `recover FILE` undoes it.")
-    return _LEFT if any(each.ended is None for each in found) else _OK
+        print_table(head, rows, givers=2, spare=("STARTED (UTC)", "STEPS"))
+        if any(_is_left(each) and each.state in ("open", "rolling back") for each in found):
+            _advise("What dead processes left is undone by", f"recover {_named(options)}")
+        stuck = [str(each.id) for each in found if _is_left(each) and each.state in ("stuck", "committed")]
+        if stuck:
+            which = stuck[0] if len(stuck) == 1 else "ID"
+            _advise("Why something is stuck, and what to do, says", f"show {shlex.quote(options.file)} {which}")
+    return _LEFT if any(_is_left(each) for each in found) else _OK
+
+
+def _fate(entry: Entry) -> str:
+    """What became of the process that works on it."""
+    return "" if not _is_left(entry) else "its process has died" if entry.live is False else "its process may live"
+
+
+def _is_left(entry: Entry) -> bool:
+    """Whether there is something left to do, and no live process is known to be doing it."""
+    return entry.ended is None and not entry.live
 
 
 def _show(options: argparse.Namespace) -> int:
     entry = _journal(options).show(options.id)
     if options.json:
-        _print_json(entry.as_dict())
+        print_json(entry.as_dict())
     else:
-        _print(f"transaction {entry.id} {_line(entry.name)}: {entry.state}")
-        _print(f"started {entry.started}, {f'ended {entry.ended}' if entry.ended else 'has not ended'}")
+        running = ", a live process is working on it" if entry.live else ""
+        say(f"transaction {entry.id} {one_line(entry.name)}: {entry.state}{running}")
+        say(f"started {entry.started}, {f'ended {entry.ended}' if entry.ended else 'has not ended'}")
         for label, text in (("error", entry.error), ("reason", entry.reason)):
             if text:
-                _print(f"{label}: {_line(text)}")
+                say(f"{label}: {one_line(text)}")
         rows = [[str(s.number), s.state, s.undo or "-", s.name, s.arguments or ""] for s in entry.steps]
-        _print_table(["STEP", "STATE", "UNDO", "NAME", "ARGUMENTS"], rows, givers=2)
+        print_table(["STEP", "STATE", "UNDO", "NAME", "ARGUMENTS"], rows, givers=2)
         for step in entry.steps:
             why = step.reason or _error_of(step.error)
             if why:
-                _print(f"step {step.number}: {_line(why)}")
+                say(f"step {step.number}: {one_line(why)}")
         hooks = [[str(h.number), (h.ended or "to be called")[:19], h.name, h.arguments] for h in entry.hooks]
         if hooks:
-            _print_table(["HOOK", "CALLED", "NAME", "ARGUMENTS"], hooks, givers=2)
+            print_table(["HOOK", "CALLED", "NAME", "ARGUMENTS"], hooks, givers=2)
         for hook in entry.hooks:
             if hook.error:
-                _print(f"hook {hook.number}: {_line(hook.error)}")
-        if entry.state == "committed" and entry.ended is None:
-            _print(f"Once the reason is gone: `recover FILE`. Not to be called: `resolve FILE {entry.id} HOOK --hook`.")
-        if entry.state == "stuck":
-            _print(f"Once the reason is gone: `recover FILE`. Undone by hand: `resolve FILE {entry.id} STEP --undone`.")
-    return _LEFT if entry.ended is None else _OK
+                say(f"hook {hook.number}: {one_line(hook.error)}")
+        if _is_left(entry):
+            again = f"recover {_named(options, entry.id)}"
+            decided = f"resolve {shlex.quote(options.file)} {entry.id}"
+            if entry.state == "stuck":
+                _advise("Once the reason is gone:", again)
+                _advise("Undone by hand:", f"{decided} STEP --undone")
+                _advise("To stay as it is:", f"{decided} STEP --not-undone")
+            elif entry.state == "committed":
+                _advise("To call its hooks, once the reason is gone:", again)
+                _advise("Not to be called:", f"{decided} HOOK --hook")
+            else:
+                _advise("Its process has died. To undo it:", again)
+    return _LEFT if _is_left(entry) else _OK
+
+
+def _named(options: argparse.Namespace, number: int | None = None) -> str:
+    """What follows `recover`: the journal, the number, and where the actions are, if the journal does not tell."""
+    file = shlex.quote(options.file)
+    which = "" if number is None else f" {number}"
+    return f"{file}{which} --import MODULE" if os.path.exists(options.file) else f"{file}{which}"
+
+
+def _advise(when: str, command: str) -> None:
+    say(when)
+    say(f"  actionqueues {command}")
 
 
 def _error_of(recorded: str | None) -> str:
@@ -290,25 +340,29 @@ def _error_of(recorded: str | None) -> str:
 def _recover(options: argparse.Namespace) -> int:
     if not options.traceback:
         logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    all_imported = _import_all(options.modules)
     journal = _journal(options)
     named = [journal.show(each) for each in options.ids]  # before anything is done: all of them have to be there
-    done = journal.recover(*options.ids)
+    done = journal.recover(*options.ids, chdir=options.chdir)
     waiting = [each.id for each in done if each.state == "waiting"]
     if waiting:
-        again = asyncio.run(journal.recover_async(*waiting))
+        again = asyncio.run(journal.recover_async(*waiting, chdir=options.chdir))
         done = [*(each for each in done if each.state != "waiting"), *again]
     left = [entry for entry in named if all(entry.id != each.id for each in done)]
     if options.json:
-        rows = [{"id": e.id, "name": e.name, "state": e.state, "reason": e.reason, **_report(e)} for e in done]
-        _print_json(rows)
+        told = ("id", "name", "state", "reason", "repeated_by")
+        rows = [{**{name: getattr(each, name) for name in told}, **_report(each)} for each in done]
+        print_json(rows)
     else:
         for each in done:
-            _print(_line(str(each)))
+            say(one_line(str(each)))
         for entry in left:
             why = "a live process is working on it" if entry.ended is None else "there is nothing to do"
-            _print(_line(f"{entry.id} {entry.name}: {entry.state}, {why}"))
-        _print(f"{sum(each.clean for each in done)} recovered, {sum(not each.clean for each in done)} left to a person")
+            say(one_line(f"{entry.id} {entry.name}: {entry.state}, {why}"))
+        say(f"{sum(each.clean for each in done)} recovered, {sum(not each.clean for each in done)} left to a person")
     nothing_is_left = all(each.clean and each.report.clean for each in done) and all(entry.ended for entry in left)
+    if not all_imported:
+        return _WRONG
     return _OK if nothing_is_left else _LEFT
 
 
@@ -323,69 +377,16 @@ def _resolve(options: argparse.Namespace) -> int:
     else:
         entry = journal.resolve(options.id, options.step, undone=options.undone)
     if options.json:
-        _print_json(entry.as_dict())
+        print_json(entry.as_dict())
     else:
-        _print(f"transaction {entry.id} is {entry.state}" + (f": {_line(entry.reason)}" if entry.reason else ""))
+        say(f"transaction {entry.id} is {entry.state}" + (f": {one_line(entry.reason)}" if entry.reason else ""))
     return _LEFT if entry.ended is None else _OK
 
 
 def _prune(options: argparse.Namespace) -> int:
     count = _journal(options).prune(options.older_than)
     if options.json:
-        _print_json({"deleted": count})
+        print_json({"deleted": count})
     else:
-        _print(f"{count} deleted")
+        say(f"{count} deleted")
     return _OK
-
-
-# -- printing
-
-
-def _print(text: str) -> None:
-    print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))  # noqa: T201 - a command
-
-
-def _print_json(data: object) -> None:
-    _print(json.dumps(data, indent=2))
-
-
-def _line(text: str) -> str:
-    """On one line, and nothing that a terminal would obey."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def _print_table(head: list[str], body: list[list[str]], *, givers: int, spare: Sequence[str] = ()) -> None:
-    """As wide as the terminal: so many of the last columns give way, the widest first; the spare ones are left out."""
-    room = shutil.get_terminal_size((100, 24)).columns
-    rows = [head, *([_line(cell[: room + 1]) for cell in row] for row in body)]  # which may be long
-    for name in spare:
-        if sum(_widths(rows, givers, _ENOUGH)) + 2 * (len(rows[0]) - 1) > room:
-            place = rows[0].index(name)
-            rows = [[*row[:place], *row[place + 1 :]] for row in rows]
-    least, widths = _widths(rows, givers, _LEAST), _widths(rows, 0, 0)
-    for _ in range(sum(widths) + 2 * (len(widths) - 1) - room):
-        widest = max(range(len(widths) - givers, len(widths)), key=lambda place: widths[place] - least[place])
-        widths[widest] = max(least[widest], widths[widest] - 1)
-    for row in rows:
-        cells = (_cut(cell, width) for cell, width in zip(row, widths, strict=True))
-        _print("  ".join(cells).rstrip())
-
-
-def _widths(rows: list[list[str]], givers: int, least: int) -> list[int]:
-    """What the columns need, of which the last ones get no more than this."""
-    widths = [max(_width(row[place]) for row in rows) for place in range(len(rows[0]))]
-    first = len(widths) - givers
-    return [min(width, least) if place >= first else width for place, width in enumerate(widths)]
-
-
-def _width(text: str) -> int:
-    """How many places of a terminal it takes: letters of East Asia take two."""
-    return len(text) if text.isascii() else sum(1 + (east_asian_width(char) in "WF") for char in text)
-
-
-def _cut(text: str, width: int) -> str:
-    if _width(text) > width:
-        while _width(text) >= width:
-            text = text[:-1]
-        text += "…"
-    return text + " " * (width - _width(text))

@@ -1,0 +1,43 @@
+"""Options that are checked by name: a wrong one is refused with the one that may have been meant.
+
+Stands on nothing.  Used by what takes options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+__all__ = ["check_options", "known_options"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def check_options(what: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse an option that there is not, and name the one that may have been meant."""
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches  # here, since nobody needs it twice
+
+            close = get_close_matches(name, known, 1)
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            raise TypeError(f"{what} has no option {name!r}{meant}; its options are {', '.join(known)}")
+
+
+def known_options(what: str) -> Callable[[F], F]:
+    """Check the keywords of a call of `what`."""
+
+    def decorate(function: F) -> F:
+        code: Any = cast("Any", function).__code__
+        known = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+        known = [name for name in known if name != "self"]
+
+        @wraps(function)
+        def checked(*args: Any, **options: Any) -> object:
+            check_options(what, options, known)
+            return function(*args, **options)
+
+        return cast("F", checked)
+
+    return decorate

@@ -1,0 +1,118 @@
+"""`Place`: the working directory that a transaction was begun in, seen from the one that recovery runs in.
+
+A relative path means another thing in another directory.  Where the two are not the same, an undo is not called with:
+
+- a `Path` that is relative;
+- a text that names something that is there, or has a folder in it that is there, seen from either directory;
+- if the directory of then cannot be looked at: a text with a separator, or an ending such as ``.csv``, in it.
+
+That goes for what the undo is given: arguments, result, what was saved, and what these contain.  No other text counts
+as a path.
+
+Stands on the errors.  Used by the recording, and by what reads values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+__all__ = ["Place", "working_directory"]
+
+#: What has no paths in it, whatever it looks like.
+_SCALARS: Final = frozenset(
+    f"${name}"
+    for name in ("int", "float", "bytes", "bytearray", "datetime", "date", "time", "timedelta", "timezone", "decimal")
+) | {"$fraction", "$complex", "$uuid", "$class", "$enum"}
+
+#: What looks like a path where nobody can look whether it is one.
+_LOOKS: Final = re.compile(r"[^\s:@]*(/[^\s:@]*|\.[A-Za-z]\w{0,4})")
+
+
+def working_directory() -> str | None:
+    """The working directory, as text that a file can hold; None if it has been removed, or has no such name."""
+    try:
+        directory = os.getcwd()
+        directory.encode()
+    except (OSError, UnicodeEncodeError):
+        return None
+    return directory
+
+
+class Place:
+    """The directory that a transaction was begun in.
+
+    Args:
+        directory: the directory; None if it is not known.
+        chdir: whether to change to it.
+
+    Attributes:
+        elsewhere: whether relative paths of then do not hold now.
+    """
+
+    def __init__(self, directory: str | None, *, chdir: bool = False) -> None:
+        here = working_directory()
+        self.directory = directory
+        there = directory is not None and os.path.isdir(directory) and os.access(directory, os.X_OK)
+        differs = directory is not None and directory != here
+        self._changes = differs and chdir and there
+        self.elsewhere = differs and not self._changes
+        self._gone = not there
+        self._here = here
+        self._seen_from = [each for each in (directory, here) if each is not None]
+
+    @contextmanager
+    def entered(self) -> Generator[None, None, None]:
+        """Be in it meanwhile, if that is wanted."""
+        if not self._changes or self.directory is None:
+            yield
+            return
+        try:
+            os.chdir(self.directory)
+            yield
+        finally:
+            if self._here is not None:
+                os.chdir(self._here)
+
+    def refusal(self, data: Any) -> str | None:
+        """Why recorded data mean another thing here than they did there; None if they do not."""
+        found = next(self._relative(data), None)
+        if found is None:
+            return None
+        then = f"{found!r} is relative to {self.directory!r}, where it was recorded"
+        if self._gone:
+            return f"{then}, and which is not there any more; make that folder again and recover with --chdir"
+        return f"{then}, and this is {self._here!r}; recover with --chdir, journal.recover(chdir=True), or from there"
+
+    def _relative(self, data: Any) -> Iterator[str]:
+        """The relative paths in recorded data."""
+        if isinstance(data, str):
+            if self._is_path(data):
+                yield data
+        elif isinstance(data, list):
+            for item in data:
+                yield from self._relative(item)
+        elif isinstance(data, dict):
+            tag = next(iter(data), "")
+            if tag == "$path" and isinstance(data[tag], str):
+                if not os.path.isabs(data[tag]):
+                    yield data[tag]
+            elif tag == "$dataclass":
+                yield from self._relative(list(data[tag][1].values()))
+            elif tag not in _SCALARS:
+                keys = () if tag.startswith("$") else data
+                yield from self._relative([*keys, *data.values()])
+
+    def _is_path(self, text: str) -> bool:
+        if not 0 < len(text) < 4096 or os.path.isabs(text):
+            return False
+        folder = os.path.dirname(text)
+        for directory in self._seen_from:
+            if os.path.lexists(os.path.join(directory, text)):
+                return True
+            if folder and os.path.isdir(os.path.join(directory, folder)):
+                return True
+        return self._gone and _LOOKS.fullmatch(text) is not None

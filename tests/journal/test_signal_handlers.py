@@ -1,0 +1,74 @@
+"""A signal handler of the program's own, such as a time limit, costs at most the transaction that it hits.
+
+It raises at every line, and before and after every call, of the package's code.  Afterwards this process goes on,
+others are not locked out, and what was hit has been undone, or is recovered.  Some of the moments each time; all are
+slow.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actionqueues.journal import Journal
+from tests.core.sweeping import CallTracer, Tracer
+
+from . import ringing
+from .ringing import Limit, LineAlarm, Scenario, Stop
+from .stage import sample
+
+# What is raised between a call, and the instruction that keeps what it has returned, loses that.
+lost_coroutines = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+lost_connections = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+SCENARIOS = [
+    ringing.commits,
+    ringing.commits_with_a_hook,
+    ringing.fails,
+    ringing.fails_inside,
+    ringing.recovers,
+    ringing.commits_beside_a_thread,
+    ringing.commits_async,
+    ringing.fails_async,
+    ringing.recovers_async,
+]
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
+    made = Journal(tmp_path / "actions.db", durability="process")
+    tracing = sys.gettrace()
+    yield made
+    sys.settrace(tracing)
+    made.close()
+
+
+@lost_coroutines
+@lost_connections
+@pytest.mark.parametrize("kind", [LineAlarm, CallTracer])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("error", [Limit, Stop])
+def test_a_handler_that_raises_costs_at_most_the_transaction_that_it_hits(
+    error: type[BaseException], scenario: Scenario, kind: type[Tracer], journal: Journal
+) -> None:
+    count = ringing.moments(scenario, journal, kind)
+    assert count > 200
+    places = sample(count, 12, seed=count)
+    assert ringing.swept(scenario, journal, places, kind, error) == []
+
+
+@pytest.mark.slow
+@lost_coroutines
+@lost_connections
+@pytest.mark.parametrize("kind", [LineAlarm, CallTracer])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_handler_that_raises_at_any_moment_costs_at_most_the_transaction_that_it_hits(
+    scenario: Scenario, kind: type[Tracer], journal: Journal
+) -> None:
+    count = ringing.moments(scenario, journal, kind)
+    assert ringing.swept(scenario, journal, range(1, count + 1), kind, Limit) == []
