@@ -133,7 +133,7 @@ class Recovery:
 
     def _recovering(self, only: Iterable[int]) -> Engine[list[Recovered]]:
         yield from called(lambda: self.claim(only))
-        for name, make in self.journal.values.resources.items():
+        for name, make in self.journal.values.resources.items() if self.taken else ():
             yield from self._supply(name, make)
         done: list[Recovered] = []
         for number in self.taken:

@@ -133,6 +133,7 @@ def test_orders_of_processes_that_die(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     orders: Any = importlib.import_module("orders_of_the_readme")
+    orders.shop.close()  # each run has its own
     try:
 
         def order() -> None:
