@@ -111,8 +111,8 @@ and then
   actionqueues recover shop.jobs:journal
 
 Relative paths are not followed from another working directory than that of the
-process that has died: what needs one is left as stuck. With --chdir each
-transaction is undone in the directory that it was begun in.
+process that has died: what needs one is left as stuck. With --chdir each step
+is undone in the directory that it was begun in.
 """
 
 
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("recover", _recover, "undo what dead processes have left", _RECOVER)
     made.add_argument("ids", type=_number, nargs="*", metavar="ID", help="only these transactions")
     made.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help="import it first")
-    made.add_argument("--chdir", action="store_true", help="undo each in the directory that it was begun in")
+    made.add_argument("--chdir", action="store_true", help="undo each step in the directory that it was begun in")
     made.add_argument("--traceback", action="store_true", help="log the traceback of what an undo has raised")
     made = command("resolve", _resolve, "record what a person has decided about a step", _RESOLVE)
     made.add_argument("id", type=_number, metavar="ID", help="the number of the transaction")
@@ -305,13 +305,17 @@ def _show(options: argparse.Namespace) -> int:
         if _is_left(entry):
             again = f"recover {_named(options, entry.id)}"
             decided = f"resolve {shlex.quote(options.file)} {entry.id}"
-            if entry.state == "stuck":
+            if (entry.reason or "").startswith("damaged: "):
+                _advise("Once that row is mended:", again)
+            elif entry.state == "stuck":
                 _advise("Once the reason is gone:", again)
                 _advise("Undone by hand:", f"{decided} STEP --undone")
                 _advise("To stay as it is:", f"{decided} STEP --not-undone")
             elif entry.state == "committed":
                 _advise("To call its hooks, once the reason is gone:", again)
                 _advise("Not to be called:", f"{decided} HOOK --hook")
+            elif entry.live is None:
+                _advise("Its process may live; nobody can tell from here. If it has died, this undoes it:", again)
             else:
                 _advise("Its process has died. To undo it:", again)
     return _LEFT if _is_left(entry) else _OK

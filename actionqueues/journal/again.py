@@ -6,7 +6,7 @@ Stands on the recording, and on what makes steps again.  Used by recovery.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
@@ -110,16 +110,18 @@ class HookAgain(Hook):
         last: whether it is the last of its transaction.
     """
 
-    __slots__ = ("_arguments", "_restoring", "key", "last", "number")
+    __slots__ = ("_arguments", "_directory", "_restoring_at", "key", "last", "number")
 
-    def __init__(self, restoring: Restoring, row: tuple[int, str, str, str], *, last: bool) -> None:
-        self.number, name, self._arguments, self.key = row
+    def __init__(
+        self, restoring_at: Callable[[str | None], Restoring], row: tuple[int, str, str, str, str | None], *, last: bool
+    ) -> None:
+        self.number, name, self._arguments, self.key, self._directory = row
         super().__init__(self._function, (), {}, name)
-        self._restoring = restoring
+        self._restoring_at = restoring_at
         self.last = last
 
     def _function(self) -> object:
-        restoring = self._restoring
+        restoring = self._restoring_at(self._directory)  # now that it is called: each may have another directory
         function = function_called(self.name, restoring.path)
         try:
             args, kwargs = restoring.values.called(self._arguments, restoring.made)

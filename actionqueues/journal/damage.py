@@ -48,6 +48,7 @@ _STEPS: Final = {
     "handler": _OPTIONAL,
     "undo": _other_than("undone", "undo failed", "conflict", "skipped", "not undone", "not landed", none=True),
     "reason": _OPTIONAL,
+    "directory": _OPTIONAL,
 }
 _HOOKS: Final = {
     "number": _NUMBER,
@@ -57,6 +58,7 @@ _HOOKS: Final = {
     "attempts": _NUMBER,
     "ended": _TIME,
     "error": _OPTIONAL,
+    "directory": _OPTIONAL,
 }
 
 

@@ -14,6 +14,7 @@ from actionqueues.core.watch import Hook
 
 from .marking import DurableFunction
 from .names import name_of_function
+from .places import working_directory
 from .store import now
 from .values import Values
 
@@ -81,8 +82,8 @@ class DurableHooks:
 
     def insert(self, db: sqlite3.Connection, tx: int, number: int, hook: Hook) -> None:
         """Record that it is due."""
-        statement = "INSERT INTO hooks (tx, number, name, arguments, key) VALUES (?, ?, ?, ?, ?)"
-        db.execute(statement, (tx, number, *self._rows[hook]))
+        statement = "INSERT INTO hooks (tx, number, name, arguments, key, directory) VALUES (?, ?, ?, ?, ?, ?)"
+        db.execute(statement, (tx, number, *self._rows[hook], working_directory()))
 
     def is_last(self, number: int) -> bool:
         """Take away one that has been called; returns whether none is left."""

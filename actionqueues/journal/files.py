@@ -184,7 +184,8 @@ class Files:
                     reason = "has been removed while it was in use; nothing is recorded until the program starts again"
                     raise JournalError(self.path, f"{self._called(path)}{reason}") from None
                 if found[1:3] != known:
-                    raise JournalError(self.path, f"{self._called(path)}has been replaced while it was in use")
+                    reason = "has been replaced while it was in use; nothing is recorded until the program starts again"
+                    raise JournalError(self.path, f"{self._called(path)}{reason}")
                 if path == self.path:
                     if found.st_size < self._size:
                         return path

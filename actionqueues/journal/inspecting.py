@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .damage import DAMAGE, can_own, readable_row, told
 from .errors import JournalError
+from .ownership import lives
 from .store import Store
 
 __all__ = ["Entry", "HookEntry", "StepEntry", "entries", "entry_of"]
@@ -107,10 +108,13 @@ def _with_life(store: Store, found: list[Entry]) -> list[Entry]:
     """The same, with whether a live process is working on each."""
     owners = {each.owner for each in found if each.owner is not None and each.ended is None}
     try:
-        lives: dict[int | None, bool | None] = {owner: store.locks.is_held(owner) for owner in owners}
-    except JournalError:  # what can be read can be shown, though there is no file of locks, and none can be made
-        lives = dict.fromkeys(owners)
-    return [each._replace(live=lives.get(each.owner, False) if each.ended is None else False) for each in found]
+        alive: dict[int, bool | None] = {owner: store.locks.is_held(owner) for owner in owners}
+    except JournalError:  # what can be read can be shown, though no file of locks can be made, or written to
+        alive = lives(f"{store.path}-owners", owners)
+    return [
+        each._replace(live=False if each.owner is None or each.ended is not None else alive[each.owner])
+        for each in found
+    ]
 
 
 def entry_of(store: Store, transaction: int) -> Entry:

@@ -155,13 +155,13 @@ class Journal:
         left as ``stuck``, and tried again the next time; everything else is done nevertheless.  Transactions that need
         an event loop are left to `recover_async`.
 
-        Relative paths of a transaction that was begun in another working directory are not followed from this one: an
-        undo that is given one is left as ``stuck``.  A `Path` is relative if it says so; a text counts as a path if
-        something of that name, or its folder, is there, seen from either directory.
+        Relative paths of a step that was begun in another working directory are not followed from this one: an undo
+        that is given one is left as ``stuck``.  A `Path` is relative if it says so; a text counts as a path if
+        something of that name, with or without an ending, or its folder, is there, seen from either directory.
 
         Args:
             transactions: the numbers of those to recover; all, if there are none.
-            chdir: change to the directory that a transaction was begun in while it is undone, and back; that is the
+            chdir: change to the directory that a step was begun in while it is undone, and back in the end; that is the
                 directory of the whole process, other threads included.  Resources are made in the present one.
 
         Returns:

@@ -12,6 +12,7 @@ from _thread import get_ident
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from actionqueues.core.engine import Rollback
@@ -25,7 +26,7 @@ from actionqueues.errors import CommitHookFailed
 from actionqueues.report import Report
 
 from .again import Again, HookAgain, RecordingAgain
-from .places import Place
+from .places import Place, back_again
 from .recording import JournalFile
 from .repeating import Repetition, repetition_of
 from .restoring import Restoring
@@ -91,15 +92,15 @@ class Leftover(Owner):
         made: the resources that there are, by name.
         tx: its number.
         awaits: whether async handlers can be awaited.
-        chdir: whether to change to the directory that it was begun in.
+        chdir: whether to change to the directories that its steps were begun in.
     """
 
     name: str
     state: str
     report: Report
     cause: RecordedError | None
+    directory: str | None
     recording: RecordingAgain
-    place: Place
     restoring: Restoring
     repetition: Repetition | None = None
 
@@ -121,7 +122,7 @@ class Leftover(Owner):
         if self._needs_loop:
             reason = "undoing it takes an event loop: await journal.recover_async()"
             return Recovered(self.tx, self.name, "waiting", reason, self.report)
-        with self.place.entered():
+        with back_again():
             error = yield from self._calling_hooks() if self.state == "committed" else self._undoing()
         if error is not None:
             raise error
@@ -131,9 +132,8 @@ class Leftover(Owner):
     def _begin(self) -> None:
         """Read what is known of it, and say that it is being rolled back, before the first undo."""
         query = "SELECT name, state, error, started, directory FROM transactions WHERE id = ?"
-        self.name, self.state, error, started, directory = self.store.read(query, (self.tx,))[0]
-        self.place = Place(directory, chdir=self.chdir)
-        self.restoring = Restoring(self.journal.values, self.made, self.place)
+        self.name, self.state, error, started, self.directory = self.store.read(query, (self.tx,))[0]
+        self.restoring = Restoring(self.journal.values, self.made, Place(self.directory, chdir=self.chdir))
         committed = self.state == "committed"
         self.report = Report(self.name, TransactionState.COMMITTED if committed else TransactionState.ROLLING_BACK)
         self.recording = RecordingAgain(self.journal, self.tx, self.name, self.report)
@@ -197,10 +197,11 @@ class Leftover(Owner):
             raised = yield from ask(Call, partial(self._read, rows))
             rollback.interrupts += [error for error in raised if error is not None]
             try:
-                steps = [Again(row, *self.restoring.step(row)) for row in reversed(rows)]
-                self.recording.expect(steps)
-                self.log.extend(each.step for each in steps)
                 if rows:
+                    restoring = self._restoring_at(rows[0].directory)
+                    steps = [Again(row, *restoring.step(row)) for row in reversed(rows)]
+                    self.recording.expect(steps)
+                    self.log.extend(each.step for each in steps)
                     self._below = rows[-1].number
             except BaseException as error:  # of a class of the program's, or of a signal handler: not tried again now
                 rollback.interrupts.append(error)
@@ -208,7 +209,14 @@ class Leftover(Owner):
         rollback.ended = True
 
     def _read(self, rows: list[StepRow]) -> None:
-        rows += chunk(self.store, self.tx, self._below, _PIECE)
+        found = chunk(self.store, self.tx, self._below, _PIECE)
+        rows += takewhile(lambda row: row.directory == found[0].directory, found)
+
+    def _restoring_at(self, directory: str | None) -> Restoring:
+        """What makes again what was begun in a directory, which is changed to if that is wanted."""
+        place = Place(self.directory if directory is None else directory, chdir=self.chdir)
+        place.enter()
+        return Restoring(self.journal.values, self.made, place)
 
     # -- hooks
 
@@ -221,6 +229,8 @@ class Leftover(Owner):
         return None if isinstance(error, CommitHookFailed) else error  # that is in the report, and in the file
 
     def _read_hooks(self, run: HookRun) -> None:
-        query = "SELECT number, name, arguments, key FROM hooks WHERE tx = ? AND ended IS NULL ORDER BY number"
+        query = (
+            "SELECT number, name, arguments, key, directory FROM hooks WHERE tx = ? AND ended IS NULL ORDER BY number"
+        )
         rows = self.store.read(query, (self.tx,))
-        run.hooks = [HookAgain(self.restoring, row, last=place == len(rows)) for place, row in enumerate(rows, 1)]
+        run.hooks = [HookAgain(self._restoring_at, row, last=place == len(rows)) for place, row in enumerate(rows, 1)]

@@ -132,7 +132,10 @@ def missing(name: str, count: int, path: str) -> NotRestorable:
             path, f"{name!r} is the name of {count} actions; give one of them another: @action(name=...)"
         )
     if find(name):
-        return NotRestorable(path, f"{name!r} is there, but it is no action, so it is not called")
+        return NotRestorable(
+            path,
+            f"{name!r} is there, but it is no action, so it is not called; put @action, or @durable, above it again",
+        )
     return NotRestorable(
         path,
         f"no action is called {name!r}; import the module that defines it (--import {name.partition(':')[0]}), or, if "

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Final
 
 from .files import refuse_strange
 from .locks import Lock
 
-__all__ = ["SUPPORTED", "OwnerLocks", "of_open_file"]
+__all__ = ["SUPPORTED", "OwnerLocks", "lives", "of_open_file"]
 
 
 #: Whether there are any such locks: not on WebAssembly, for one, which has no processes either.
@@ -87,6 +88,17 @@ else:
     def _flock(kind: int, byte: int) -> bytes:
         """Linux's ``struct flock`` for one byte."""
         return struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0)
+
+
+def lives(path: str, owners: Iterable[int]) -> dict[int, bool | None]:
+    """Which owners live, for who may not write to the file of the locks: None where nobody can tell."""
+    if not of_open_file(sys.platform) or not os.path.isfile(path):  # elsewhere closing it would drop our own locks
+        return dict.fromkeys(owners)
+    try:
+        with open(path, "rb") as file:
+            return {owner: _is_locked(file.fileno(), owner) for owner in owners}
+    except OSError:  # pragma: no cover - root, who runs the tests, may read any
+        return dict.fromkeys(owners)
 
 
 class OwnerLocks:

@@ -3,7 +3,8 @@
 A relative path means another thing in another directory.  Where the two are not the same, an undo is not called with:
 
 - a `Path` that is relative;
-- a text that names something that is there, or has a folder in it that is there, seen from either directory;
+- a text, or bytes, that names something that is there, with or without its ending, or has a folder in it that is there,
+  seen from either directory;
 - if the directory of then cannot be looked at: a text with a separator, or an ending such as ``.csv``, in it.
 
 That goes for what the undo is given: arguments, result, what was saved, and what these contain.  No other text counts
@@ -14,18 +15,18 @@ Stands on the errors.  Used by the recording, and by what reads values.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-__all__ = ["Place", "working_directory"]
+__all__ = ["Place", "back_again", "working_directory"]
 
 #: What has no paths in it, whatever it looks like.
 _SCALARS: Final = frozenset(
-    f"${name}"
-    for name in ("int", "float", "bytes", "bytearray", "datetime", "date", "time", "timedelta", "timezone", "decimal")
+    f"${name}" for name in ("int", "float", "bytearray", "datetime", "date", "time", "timedelta", "timezone", "decimal")
 ) | {"$fraction", "$complex", "$uuid", "$class", "$enum"}
 
 #: What looks like a path where nobody can look whether it is one.
@@ -42,8 +43,19 @@ def working_directory() -> str | None:
     return directory
 
 
+@contextmanager
+def back_again() -> Generator[None, None, None]:
+    """Be at the end in the directory of the beginning."""
+    here = working_directory()
+    try:
+        yield
+    finally:
+        if here is not None and here != working_directory():
+            os.chdir(here)
+
+
 class Place:
-    """The directory that a transaction was begun in.
+    """The directory that a transaction, a step or a hook was begun in, seen from the present one.
 
     Args:
         directory: the directory; None if it is not known.
@@ -62,20 +74,13 @@ class Place:
         self.elsewhere = differs and not self._changes
         self._gone = not there
         self._here = here
+        self._listed: dict[str, frozenset[str]] = {}
         self._seen_from = [each for each in (directory, here) if each is not None]
 
-    @contextmanager
-    def entered(self) -> Generator[None, None, None]:
-        """Be in it meanwhile, if that is wanted."""
-        if not self._changes or self.directory is None:
-            yield
-            return
-        try:
+    def enter(self) -> None:
+        """Change to it, if that is wanted."""
+        if self._changes and self.directory is not None:
             os.chdir(self.directory)
-            yield
-        finally:
-            if self._here is not None:
-                os.chdir(self._here)
 
     def refusal(self, data: Any) -> str | None:
         """Why recorded data mean another thing here than they did there; None if they do not."""
@@ -85,7 +90,8 @@ class Place:
         then = f"{found!r} is relative to {self.directory!r}, where it was recorded"
         if self._gone:
             return f"{then}, and which is not there any more; make that folder again and recover with --chdir"
-        return f"{then}, and this is {self._here!r}; recover with --chdir, journal.recover(chdir=True), or from there"
+        this = "this one has been removed" if self._here is None else f"this is {self._here!r}"
+        return f"{then}, and {this}; recover with --chdir, journal.recover(chdir=True), or from there"
 
     def _relative(self, data: Any) -> Iterator[str]:
         """The relative paths in recorded data."""
@@ -102,9 +108,23 @@ class Place:
                     yield data[tag]
             elif tag == "$dataclass":
                 yield from self._relative(list(data[tag][1].values()))
+            elif tag == "$bytes" and isinstance(data[tag], str):
+                with suppress(ValueError):  # somebody has written into the file
+                    yield from self._relative(os.fsdecode(base64.b64decode(data[tag])))
             elif tag not in _SCALARS:
                 keys = () if tag.startswith("$") else data
                 yield from self._relative([*keys, *data.values()])
+
+    def _stems(self, directory: str) -> frozenset[str]:
+        """The names of what is in a directory, without their endings, which an undo may add."""
+        if directory not in self._listed:
+            try:
+                names = os.listdir(directory)
+            except OSError:
+                names = []
+            found = (name[: dot.start()] for name in names for dot in re.finditer(r"\.", name))
+            self._listed[directory] = frozenset(found)
+        return self._listed[directory]
 
     def _is_path(self, text: str) -> bool:
         if not 0 < len(text) < 4096 or os.path.isabs(text):
@@ -113,6 +133,6 @@ class Place:
         for directory in self._seen_from:
             if os.path.lexists(os.path.join(directory, text)):
                 return True
-            if folder and os.path.isdir(os.path.join(directory, folder)):
+            if os.path.isdir(os.path.join(directory, folder)) if folder else text in self._stems(directory):
                 return True
         return self._gone and _LOOKS.fullmatch(text) is not None

@@ -1,6 +1,7 @@
 """Reading a journal that cannot be written to: a copy on a read-only disk, or a file of somebody else.
 
-SQLite wants to write beside a file even in order to read it, unless it is told that nobody does.
+SQLite wants to write beside a file even in order to read it, unless it is told that nobody does.  What an older version
+has written is read in a copy in memory, which is brought up to date.
 
 Stands on what opens a file.  Used by the connections.
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 from .files import may, refuse_cut_off
 from .opening import recognised
+from .schema import MIGRATIONS, VERSION, migrate
 
 __all__ = ["can_only_be_read", "reading"]
 
@@ -63,5 +65,11 @@ def reading(path: str) -> Generator[sqlite3.Connection, None, None]:
 def _connected(path: str, options: str) -> Generator[sqlite3.Connection, None, None]:
     connecting: Any = {"isolation_level": None, "uri": True}
     with closing(sqlite3.connect(f"{Path(path).as_uri()}?{options}", **connecting)) as db:
-        recognised(db, path)
-        yield db
+        kind, version = recognised(db, path)
+        if not kind or version == VERSION:
+            yield db
+            return
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as newer:
+            db.backup(newer)
+            migrate(newer, VERSION, MIGRATIONS)
+            yield newer

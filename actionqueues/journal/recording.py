@@ -34,8 +34,8 @@ from .values import Values, readable
 __all__ = ["JournalFile", "Recording"]
 
 _INTENT = (
-    "INSERT INTO steps (tx, number, kind, name, arguments, handler, state, attempts, key, started, ended) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)"
+    "INSERT INTO steps (tx, number, kind, name, arguments, handler, state, attempts, key, directory, started, ended) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)"
 )
 
 
@@ -76,6 +76,7 @@ class Recording(Watch):
         self.undos: dict[int, int] = {}
         self._count = count(1)
         self._beginning = Lock()
+        self._directory: list[str | None] = []  # where it has begun; where a step does elsewhere, that says so
         self._made: list[int] = []  # its number in the file, the last one, once it is there
         self._first = self._last = Commit(_nothing, sync=True)  # what puts it there, and what commits it
         self._intended: set[int] = set()
@@ -118,7 +119,11 @@ class Recording(Watch):
 
     def _intend(self, number: int, described: _Described, key: str, state: str) -> Call:
         started = now()
-        row = (number, *described, state, key, started, None if state == "running" else started)
+        directory = working_directory()
+        if not self._directory:
+            self._directory.append(directory)  # several threads may come to that, and the first of them counts
+        elsewhere = None if directory == self._directory[0] else directory
+        row = (number, *described, state, key, elsewhere, started, None if state == "running" else started)
         tx, store = self.tx, self.store
         if tx is not None:
             statement = Statement(_INTENT, (tx, *row))
@@ -153,7 +158,7 @@ class Recording(Watch):
                 self.store.unfinished.difference_update(made)
 
     def _insert(self, db: sqlite3.Connection) -> int:
-        row = (self.values.masked(self.name), self._owner, now(), working_directory())
+        row = (self.values.masked(self.name), self._owner, now(), *(self._directory or [working_directory()])[:1])
         statement = "INSERT INTO transactions (name, state, owner, started, directory) VALUES (?, 'open', ?, ?, ?)"
         return int(db.execute(statement, row).lastrowid or 0)
 
@@ -180,15 +185,19 @@ class Recording(Watch):
         timed_out = step._record[DEFINITION].timeout is not None and isinstance(error, TimeoutError)
         ended = now()
         result_there: str | None = None
+        saved_there: str | None = None
+        with suppress(NotRecordable):  # as far as it is not in the file already
+            saved_there = self.values.saved(step.saved, f"what {step.name} saves") if step.saved else None
         if isinstance(error, RetryError):  # which its handler is given
             with suppress(NotRecordable):
                 result_there = self._result(step, error.result)
-        failed = ("unknown" if timed_out else "failed", self.values.error(error), result_there, ended, self.tx, number)
+        state = "unknown" if timed_out else "failed"
+        failed = (state, self.values.error(error), result_there, saved_there, ended, self.tx, number)
         attempt = (self.tx, number, step.attempts, ended, self.values.text(error))
 
         def work(db: sqlite3.Connection) -> None:
-            statement = "UPDATE steps SET state = ?, error = ?, result = ?, ended = ? WHERE tx = ? AND number = ?"
-            db.execute(statement, failed)
+            columns = "state = ?, error = ?, result = ?, saved = coalesce(?, saved), ended = ?"
+            db.execute(f"UPDATE steps SET {columns} WHERE tx = ? AND number = ?", failed)  # noqa: S608 - constants
             db.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)", attempt)
 
         return self._fact(work)

@@ -34,7 +34,7 @@ class Recovery:
     Args:
         journal: the journal.
         awaits: whether async handlers can be awaited.
-        chdir: whether to undo each transaction in the directory that it was begun in.
+        chdir: whether to undo each step in the directory that it was begun in.
     """
 
     def __init__(self, journal: JournalFile, *, awaits: bool, chdir: bool = False) -> None:

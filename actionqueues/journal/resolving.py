@@ -39,7 +39,7 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
         owner, state, wrong = db.execute(damage, (transaction,)).fetchone() or (None, None, "there is no such row")
         query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
         if wrong is not None:
-            refused.append(IllegalOperation(what, f"it is damaged: {wrong}", "mend that row first: sqlite3 FILE"))
+            refused.append(_refused_as_damaged(what, wrong))
         elif owner is not None or state != "stuck":
             refused.append(
                 IllegalOperation(what, f"the transaction is {state}", "only what is stuck is decided; recover it first")
@@ -55,6 +55,10 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
         raise refused[0]
 
 
+def _refused_as_damaged(what: str, damage: str) -> IllegalOperation:
+    return IllegalOperation(what, f"it is damaged: {damage}", "mend that row first: sqlite3 FILE")
+
+
 def resolve_hook(store: Store, transaction: int, hook: int) -> None:
     """Record that a hook need not be called."""
     what = f"resolve hook {hook} of transaction {transaction} in {store.path!r}"
@@ -63,12 +67,14 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
     def work(db: sqlite3.Connection) -> None:
         refused.clear()
         query = (
-            "SELECT owner, hooks.ended FROM hooks JOIN transactions ON transactions.id = hooks.tx "
-            "WHERE tx = ? AND number = ?"
+            f"SELECT owner, (SELECT ended FROM hooks WHERE tx = id AND number = ?), {DAMAGE} FROM transactions "  # noqa: S608
+            "WHERE id = ? AND EXISTS (SELECT 1 FROM hooks WHERE tx = id AND number = ?)"
         )
-        row = db.execute(query, (transaction, hook)).fetchone()
+        row = db.execute(query, (hook, transaction, hook)).fetchone()
         if row is None:
             refused.append(LookupError(f"cannot {what}: there is no such hook"))
+        elif row[2] is not None:
+            refused.append(_refused_as_damaged(what, row[2]))
         elif row[0] is not None or row[1] is not None:
             state = "it has ended" if row[1] is not None else "a process owns the transaction"
             refused.append(IllegalOperation(what, state, "only what recovery could not call is decided"))

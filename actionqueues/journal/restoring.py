@@ -16,6 +16,7 @@ from actionqueues.core.signature import is_async, signature_of
 from actionqueues.core.states import StepState
 from actionqueues.core.step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
 from actionqueues.core.text import shown
+from actionqueues.errors import RetryError
 
 from .errors import NotRestorable
 from .names import function_called, missing, named
@@ -145,7 +146,7 @@ class Restoring:
             missing = _missing_in(value)
             if missing is not None and (handler.asks_for(name) or (rest and name != "result")):
                 raise NotRestorable(self.path, f"the undo of {step.name} needs {name!r}: {missing.reason}")
-        if step.state is StepState.DONE and not step.has_result and handler.asks_for("result"):
+        if _has_lost_result(step) and handler.asks_for("result"):
             raise NotRestorable(self.path, f"the undo of {step.name} needs 'result', which was no plain data")
 
 
@@ -175,7 +176,7 @@ class _RestoredStep(Step[Any]):
     @property
     def result(self) -> Any:
         outcome = self._record[OUTCOME]
-        if outcome is PENDING and self.state is StepState.DONE:
+        if _has_lost_result(self):
             outcome = Missing("it was no plain data")
         elif outcome is PENDING and self.state is not StepState.FAILED:
             outcome = Missing(
@@ -200,6 +201,12 @@ class _RestoredStep(Step[Any]):
         kwargs = super().kwargs
         _known(kwargs, f"step.kwargs of {self.name}", self._path)
         return kwargs
+
+
+def _has_lost_result(step: Step[Any]) -> bool:
+    """Whether its body has returned something that is not in the file."""
+    has_returned = step.state is StepState.DONE or isinstance(step.error, RetryError)
+    return has_returned and not step.has_result
 
 
 def _known(value: Any, what: str, path: str) -> None:

@@ -33,6 +33,7 @@ class StepRow(NamedTuple):
     attempts: int
     key: str
     handler: str | None
+    directory: str | None
     undos: int
     first_undo: str | None
 
@@ -41,7 +42,7 @@ def chunk(store: Store, tx: int, below: int, size: int) -> list[StepRow]:
     """The last steps below a number that are to be undone, the last one first; not what somebody else has changed."""
     undos = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
     columns = (
-        "number, kind, name, arguments, state, result, saved, error, attempts, key, handler, "
+        "number, kind, name, arguments, state, result, saved, error, attempts, key, handler, directory, "
         f"(SELECT count(*) {undos}), (SELECT min(started) {undos})"
     )
     which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict'"

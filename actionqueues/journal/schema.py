@@ -41,7 +41,7 @@ CREATE TABLE transactions (
     ended    TEXT,               -- null: there is something left to do
     error    TEXT,               -- why it was rolled back
     reason   TEXT,               -- why it is stuck
-    directory TEXT               -- where its process worked when it began; null: an older version has written it
+    directory TEXT               -- where its process worked at its first step; null: an older version has written it
 );
 
 -- What there is to do is found without reading what is done.
@@ -67,6 +67,7 @@ CREATE TABLE steps (
     ended      TEXT,             -- when its body had ended
     undone     TEXT,             -- when its undo had ended
     handler    TEXT,             -- the name of its undo; empty: it had none; null: an older version has written it
+    directory  TEXT,             -- where its process worked when it began; null: in that of the transaction
     PRIMARY KEY (tx, number)
 ) WITHOUT ROWID;
 
@@ -101,13 +102,19 @@ CREATE TABLE hooks (
     attempts   INTEGER NOT NULL DEFAULT 0,
     ended      TEXT,             -- null: not called yet, or not with success
     error      TEXT,             -- what the last attempt raised
+    directory  TEXT,             -- where its process worked at the commit; null: in that of the transaction
     PRIMARY KEY (tx, number)
 ) WITHOUT ROWID;
 """
 
 #: The script that leads to a version from the one before it.
 MIGRATIONS: Final[dict[int, str]] = {
-    2: "ALTER TABLE transactions ADD COLUMN directory TEXT;\nALTER TABLE steps ADD COLUMN handler TEXT;",
+    2: """
+ALTER TABLE transactions ADD COLUMN directory TEXT;
+ALTER TABLE steps ADD COLUMN handler TEXT;
+ALTER TABLE steps ADD COLUMN directory TEXT;
+ALTER TABLE hooks ADD COLUMN directory TEXT;
+""",
 }
 
 

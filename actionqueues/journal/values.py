@@ -7,7 +7,8 @@ and by what makes steps again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from copy import copy
 from inspect import Parameter
@@ -34,6 +35,14 @@ def readable(text: str) -> str:
     """Any text as one that a file can hold and a person can read."""
     text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+
+
+def _attributes(value: object) -> Iterator[Any]:
+    """What an object has in its dictionary and its slots."""
+    yield from getattr(value, "__dict__", {}).values()
+    for each in type(value).__mro__:
+        slots = vars(each).get("__slots__", ())
+        yield from (getattr(value, slot, None) for slot in ((slots,) if isinstance(slots, str) else slots))
 
 
 class RecordedError(Exception):
@@ -128,10 +137,20 @@ class Values:
         """Know a value again that is kept out, where an error quotes it."""
         if self._redaction is None or name not in self.redact:
             return
-        with suppress(Exception):  # of what is no plain data
-            self._redaction.learn(name, self.serializer.encode(value))
         with suppress(Exception):  # of its class
             self._redaction.learn(name, str(value))
+        self._learn_parts(self._redaction, name, value, deep=8)
+
+    def _learn_parts(self, redaction: Redaction, name: str, value: Any, deep: int) -> None:
+        """The same for what is in a value that is no plain data: an error may quote a part of it."""
+        with suppress(Exception):
+            redaction.learn(name, self.serializer.encode(value))
+            return
+        with suppress(Exception):  # of its class
+            holds = isinstance(value, Mapping | list | tuple | set | frozenset | deque)
+            parts = _attributes(value) if not holds else value.values() if isinstance(value, Mapping) else value
+            for part in list(parts) if deep else ():
+                self._learn_parts(redaction, name, part, deep - 1 if holds else 0)
 
     def _refuse(self, name: str, what: str, why: str, kind: type) -> NoReturn:
         full = f"{name!r} of {what}"

@@ -56,6 +56,9 @@ DAMAGE: list[tuple[str, str, Any, str]] = [
     ("steps", "saved", b"{}", "step 2: saved is X'7B7D'"),
     ("steps", "error", b"{}", "step 2: error is X'7B7D'"),
     ("steps", "reason", b"{}", "step 2: reason is X'7B7D'"),
+    ("steps", "handler", b"take", "step 2: handler is X'74616B65'"),
+    ("steps", "directory", b"/", "step 2: directory is X'2F'"),
+    ("transactions", "directory", b"/", "directory is X'2F'"),
 ]
 IDS = [f"{table}.{column}-{value!r}" for table, column, value, _ in DAMAGE]
 
@@ -125,6 +128,14 @@ def test_one_that_was_not_asked_for_is_not_told(journal: Journal, path: Path) ->
     damage(path, "transactions", "owner", "abc")
     assert [each.id for each in journal.recover(1)] == [1]
     assert [each.id for each in journal.recover(2)] == [2]
+
+
+def test_the_way_out_that_is_shown_is_one(journal: Journal, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(path, "transactions", "owner", "abc")
+    assert cli.main(["show", str(path), "2"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["Once that row is mended:", f"  actionqueues recover {path} 2 --import MODULE"]
+    assert "resolve" not in "".join(lines)
 
 
 def test_nothing_is_decided_about_a_damaged_one(journal: Journal, path: Path) -> None:
@@ -206,6 +217,7 @@ HOOKS: list[tuple[str, Any, str]] = [
     ("attempts", "x", "attempts is 'x'"),
     ("ended", "soon", "ended is 'soon'"),
     ("error", b"x", "error is X'78'"),
+    ("directory", b"x", "directory is X'78'"),
 ]
 
 
@@ -229,6 +241,8 @@ def test_a_damaged_hook_stops_the_hooks_of_its_own_transaction(
     assert (two.state, trail) == ("committed", ["+b"])
     assert cli.main(["show", str(path), "1"]) == 1
     assert text in capsys.readouterr().out
+    with pytest.raises(IllegalOperation, match=r"resolve hook 2 .* it is damaged: hook 2: "):
+        Journal(path).resolve_hook(1, 2)
 
 
 @pytest.mark.parametrize("started", ["soon", b"2026", 5, "2026-02-31 00:00:00"])
@@ -251,7 +265,9 @@ ANYTHING = st.one_of(
 COLUMNS = [
     *(("transactions", each) for each in ("name", "state", "owner", "started", "ended", "error", "reason")),
     *(("steps", each) for each in ("number", "kind", "name", "arguments", "state", "result", "saved", "error")),
-    *(("steps", each) for each in ("attempts", "key", "undo", "reason", "started", "ended", "undone")),
+    *(("steps", each) for each in ("attempts", "key", "undo", "reason", "started", "ended", "undone", "handler")),
+    ("steps", "directory"),
+    ("transactions", "directory"),
 ]
 
 

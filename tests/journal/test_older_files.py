@@ -11,6 +11,7 @@ import pytest
 
 from actionqueues import transaction
 from actionqueues.journal import Journal, schema
+from actionqueues.journal.readonly import reading
 
 from . import actions
 from .actions import trail
@@ -46,6 +47,11 @@ STEP = (
 
 @pytest.fixture
 def old(path: Path) -> Path:
+    write_old_file(path)
+    return path
+
+
+def write_old_file(path: Path) -> None:
     """A file of 1.0.0: one transaction that committed, and one that a dead process has left."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.executescript("PRAGMA page_size = 1024; PRAGMA journal_mode = WAL;" + OLD)
@@ -59,7 +65,6 @@ def old(path: Path) -> Path:
         db.execute(STEP, (2, 1, "put", '{"name": "b"}', "done", '"b"', "key 2"))
         db.execute(STEP, (2, 2, "irreversible", "{}", "done", "null", "key 3"))
         db.execute(STEP, (2, 3, "create", '{"name": "tests"}', "running", None, "key 4"))
-    return path
 
 
 def layout(path: Path) -> tuple[int, dict[str, list[str]]]:
@@ -87,6 +92,14 @@ def test_what_is_in_it_is_there_still(old: Path) -> None:
         ("irreversible", "key 3", None),
         ("create", "key 4", None),
     ]
+
+
+def test_where_it_can_only_be_read_it_is_read_without_changing_it(old: Path) -> None:
+    before = old.read_bytes()
+    with reading(str(old)) as db:
+        assert db.execute("SELECT name, directory FROM transactions").fetchall() == [("done", None), ("left", None)]
+        assert db.execute("SELECT count(handler), count(*) FROM steps").fetchall() == [(0, 4)]
+    assert old.read_bytes() == before
 
 
 def test_it_is_recovered_as_by_the_version_that_wrote_it(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

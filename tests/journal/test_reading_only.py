@@ -14,10 +14,12 @@ import pytest
 
 from actionqueues import transaction
 from actionqueues.journal import Journal
+from actionqueues.journal.ownership import lives
 from actionqueues.journal.readonly import can_only_be_read, reading
 
 from .actions import put
 from .leaving import leave
+from .test_older_files import write_old_file
 
 PROGRAM = """
 import os, sys
@@ -86,6 +88,25 @@ def test_what_is_going_on_is_listed_and_shown(path: Path) -> None:
         put("b")
     assert "going on" in text
     assert "tests.journal.actions:put" in text
+    lines = text.splitlines()
+    assert (lines[1].split()[:2], lines[2]) == (["1", "running"], "0")
+    assert "transaction 1 going on: open, a live process is working on it" in lines
+
+
+def test_what_nobody_can_tell_about_is_not_called_dead(path: Path) -> None:
+    leave(path, lambda q: put("a"))
+    path.with_name("actions.db-owners").unlink()
+    text = seen_by_somebody_else(path, folder=0o755, file=0o644)
+    assert "its process may live" in text
+    assert "Its process may live; nobody can tell from here. If it has died, this undoes it:" in text
+    assert "has died. To" not in text
+
+
+def test_what_an_older_version_has_written_is_listed_and_shown(path: Path) -> None:
+    write_old_file(path)
+    text = seen_by_somebody_else(path, folder=0o755, file=0o644)
+    assert "tests.journal.actions:put" in text
+    assert "no such column" not in text
 
 
 def test_it_is_not_recovered(path: Path) -> None:
@@ -122,6 +143,19 @@ def test_whatever_is_beside_it_it_is_read_without_changing_it(left: str, tmp_pat
     with reading(str(journal)) as db:
         assert db.execute("SELECT name, state FROM transactions").fetchall() == [("left", "open")]
     assert journal.read_bytes() == before
+    Journal(journal).close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can tell without writing")
+def test_who_may_only_read_sees_who_lives(tmp_path: Path) -> None:
+    journal = tmp_path / "actions.db"
+    leave(journal, lambda q: put("a"))
+    with transaction(journal=journal):
+        put("b")
+        dead, live = (entry.owner or 0 for entry in Journal(journal).transactions())
+        assert lives(f"{journal}-owners", [dead, live]) == {dead: False, live: True}
+        assert Journal(journal).recover(2) == []  # having looked has let go of nothing
+    assert lives(str(tmp_path / "nothing"), [dead]) == {dead: None}
     Journal(journal).close()
 
 

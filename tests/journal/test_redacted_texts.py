@@ -111,6 +111,59 @@ def test_no_text_of_an_error_quotes_it_in_any_column(failure: Callable[[Any], No
     assert SECRET not in json.dumps(entry.as_dict())
 
 
+class Holder:
+    """Is no plain data, and does not show what it has."""
+
+    def __init__(self, number: str) -> None:
+        self._number = number
+
+    def __repr__(self) -> str:
+        return "a card"
+
+
+class Slotted:
+    __slots__ = "number"  # noqa: PLC0205 - as it may be written
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+
+
+class Unreadable:
+    __slots__ = ("__dict__", "unset")
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+HELD: dict[str, Any] = {
+    "an object": Holder(SECRET),
+    "slots": Slotted(SECRET),
+    "a list": [Holder("1"), SECRET],
+    "a dictionary": {"holder": Holder("1"), "deep": {"deeper": (Holder("1"), SECRET)}},
+    "objects in a set": {Holder(SECRET), Unreadable()},
+}
+
+
+@action
+def quotes(card: Any) -> None:
+    raise ValueError(f"no such card: {SECRET}")
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_a_part_of_what_is_no_plain_data_is_not_quoted_either(held: str, path: Path) -> None:
+    with pytest.raises(ValueError, match=SECRET), transaction(journal=Journal(path, redact=("card",))):
+        quotes(HELD[held])
+    assert SECRET.encode() not in contents(path)
+
+
+def test_what_contains_itself_is_kept_out_too(path: Path) -> None:
+    endless: list[Any] = [SECRET, Holder("1")]
+    endless.append(endless)
+    with pytest.raises(ValueError, match=SECRET), transaction(journal=Journal(path, redact=("card",))):
+        quotes(endless)
+    assert SECRET.encode() not in contents(path)
+
+
 def test_an_error_without_it_is_an_error_of_its_class_again(path: Path) -> None:
     leave(path, left_after_a_failure, redact=("card",))
     told.clear()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actionqueues import Step, action, current_step
+from actionqueues import Step, action, current_step, transaction
 from actionqueues.journal import Journal, durable
 from actionqueues.journal.places import Place
 
@@ -229,7 +229,9 @@ def test_whoever_has_no_directory_follows_no_relative_path(path: Path, then: Pat
     os.chdir(now)
     now.rmdir()
     try:
-        assert recovered(path).state == "stuck"
+        one = recovered(path)
+        assert one.state == "stuck"
+        assert "where it was recorded, and this one has been removed; recover with --chdir" in (one.reason or "")
         (one,) = Journal(path).recover(chdir=True)
         assert (one.state, trail) == ("rolled back", ["-x.txt"])
     finally:
@@ -253,6 +255,9 @@ PATHS: list[Any] = [
     ({"a": ["b", {"c": ("there.txt",)}]},),
     Settings("ada", "there.txt"),
     {Path("anything"), Path("/absolute")},
+    b"there.txt",
+    "there",
+    "archive.tar",
 ]
 OTHERS: list[Any] = [
     "ada",
@@ -266,7 +271,10 @@ OTHERS: list[Any] = [
     "a line\nand another",
     Path("/absolute"),
     PurePosixPath("anything"),
-    b"there.txt",
+    b"ada",
+    3 + 4j,
+    b"\xff\x00",
+    "archive.ta",
     1,
     None,
     Settings("ada", "lovelace"),
@@ -277,6 +285,7 @@ OTHERS: list[Any] = [
 def test_this_counts_as_a_relative_path(value: Any, path: Path, then: Path, now: Path) -> None:
     (now / "here.txt").touch()
     (then / "there.txt").touch()
+    (then / "archive.tar.gz").touch()
     leave(path, lambda q: make_some(value))
     os.chdir(now)
     assert (recovered(path).state, trail) == ("stuck", [])
@@ -285,6 +294,7 @@ def test_this_counts_as_a_relative_path(value: Any, path: Path, then: Path, now:
 @pytest.mark.parametrize("value", OTHERS, ids=range(len(OTHERS)))
 def test_this_does_not(value: Any, path: Path, then: Path, now: Path) -> None:
     (then / "there.txt").touch()
+    (then / "archive.tar.gz").touch()
     leave(path, lambda q: make_some(value))
     os.chdir(now)
     assert recovered(path).state == "rolled back"
@@ -337,8 +347,6 @@ def test_so_is_what_is_given_in_another_way(way: str, path: Path, then: Path, no
 
 
 def test_a_durable_hook_follows_no_relative_path_either(path: Path, then: Path, now: Path) -> None:
-    from actionqueues import transaction
-
     (then / "x.txt").touch()
     with transaction(journal=path) as q:
         q.on_commit(publish, "x.txt")
@@ -356,6 +364,15 @@ def test_a_durable_hook_follows_no_relative_path_either(path: Path, then: Path, 
 def test_damaged_data_are_no_paths(then: Path, now: Path) -> None:
     os.chdir(now)
     place = Place(str(then))
-    wrong: tuple[Any, ...] = ({"$path": 3}, {"$nonsense": None}, {}, [], {"$dataclass": ["a:B", {"file": "nothing"}]})
+    wrong: list[Any] = [{"$bytes": 3}, {"$bytes": "x"}]
+    wrong += (
+        {"$path": 3},
+        {"$nonsense": None},
+        {"$bytes": 3},
+        {"$bytes": "x"},
+        {},
+        [],
+        {"$dataclass": ["a:B", {"file": "nothing"}]},
+    )
     for data in wrong:
         assert place.refusal(data) is None, json.dumps(data)

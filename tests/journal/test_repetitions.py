@@ -149,6 +149,82 @@ def test_the_command_prints_it(path: Path, capsys: pytest.CaptureFixture[str]) -
     assert json.loads("\n".join(run(capsys, "recover", str(path), "--json")[1]))[0]["repeated_by"] == 3
 
 
+@action
+def charge(card: str, amount: int = 0) -> None: ...
+
+
+@charge.rollback
+def refund(amount: int) -> None: ...
+
+
+@action
+def charge_alone(card: str) -> None: ...
+
+
+@charge_alone.rollback
+def refund_alone() -> None: ...
+
+
+@action
+def count(db: object) -> None: ...
+
+
+@count.rollback
+def uncount() -> None: ...
+
+
+@action
+def anything(*args: object, **kwargs: object) -> None: ...
+
+
+@anything.rollback
+def nothing() -> None: ...
+
+
+#: What the first run did, what another one did, and whether that is the same, as far as anybody knows.
+HIDDEN: dict[str, tuple[Body, Body, bool]] = {
+    "only what is kept out": (lambda q: charge_alone("4111"), lambda q: charge_alone("5222"), False),
+    "something else as well": (lambda q: charge("4111", 9), lambda q: charge("5222", 9), True),
+    "something else that differs": (lambda q: charge("4111", 9), lambda q: charge("5222", 8), False),
+    "only a resource": (lambda q: count(1), lambda q: count(2), True),
+    "a resource, and other steps": (
+        lambda q: (count(1), actions.put("a")),
+        lambda q: (count(2), actions.put("b")),
+        False,
+    ),
+    "nothing of what could have been given": (
+        lambda q: (anything(), actions.put("a")),
+        lambda q: (anything(), actions.put("b")),
+        False,
+    ),
+    "by hand, kept out": (lambda q: q.on_rollback(charge, "4111"), lambda q: q.on_rollback(charge, "5222"), False),
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_what_is_not_in_the_file_tells_nothing(what: str, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, other, same = HIDDEN[what]
+    options: Any = {"redact": ("card",), "resources": {"db": object}}
+    leave(path, first, **options)
+    with transaction("left", journal=Journal(path, **options)) as q:
+        other(q)
+    assert recovered(path, **options).repeated_by == (2 if same else None)
+    assert any("has committed since" in warning for warning in warnings(caplog)) is same
+
+
+def test_steps_that_tell_something_are_found_behind_many_that_do_not(path: Path) -> None:
+    leave(path, lambda q: ([export() for _ in range(600)], actions.put("a")))
+    commit(path, lambda q: (export(), actions.put("b")))
+    assert recovered(path).repeated_by is None
+
+
+def test_arguments_that_somebody_has_written_are_compared_as_they_are(path: Path) -> None:
+    leave(path, lambda q: actions.put("a"))
+    commit(path, lambda q: actions.put("a"))
+    edit(path, "UPDATE steps SET arguments = 'a'")
+    assert recovered(path).repeated_by == 2
+
+
 # -- the ways out
 
 

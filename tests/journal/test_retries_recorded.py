@@ -96,6 +96,72 @@ def test_a_recovery_gives_the_handler_the_result_and_the_error(path: Path, monke
     assert told == [(3, RetryError)]
 
 
+class Response:
+    ready = False
+
+
+@action(retry=until(99))
+def ask_response() -> Response:
+    return Response()
+
+
+@ask_response.rollback
+def unask_response(result: Response) -> None:
+    told.append(type(result))
+    if os.environ.get("ACTIONQUEUES_DIE"):
+        die()
+
+
+@action(retry=until(99))
+def ask_by_step() -> Response:
+    return Response()
+
+
+@ask_by_step.rollback
+def unask_by_step(step: Step[Response]) -> None:
+    told.append(type(step.result))
+    if os.environ.get("ACTIONQUEUES_DIE"):
+        die()
+
+
+@needs_fork
+@pytest.mark.parametrize("asks", [ask_response, ask_by_step])
+def test_a_result_that_was_not_good_enough_and_is_not_in_the_file_is_not_made_up(
+    asks: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RetryError), transaction(journal=path):
+        asks()
+    assert told == [Response]
+    monkeypatch.setenv("ACTIONQUEUES_DIE", "yes")
+    leave(path, lambda q: asks())
+    monkeypatch.delenv("ACTIONQUEUES_DIE")
+    told.clear()
+    one = recovered(path)
+    assert (one.state, told) == ("stuck", [])
+    assert "was no plain data" in (one.reason or "")
+
+
+@action
+def notes_and_fails() -> None:
+    current_step().saved["note"] = "kept"
+    raise LookupError
+
+
+@notes_and_fails.rollback
+def reads_note(step: Step[None]) -> None:
+    told.append(dict(step.saved))
+    if os.environ.get("ACTIONQUEUES_DIE"):
+        die()
+
+
+@needs_fork
+def test_what_a_failed_step_has_put_into_saved_is_in_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIONQUEUES_DIE", "yes")
+    leave(path, lambda q: notes_and_fails())
+    monkeypatch.delenv("ACTIONQUEUES_DIE")
+    assert (recovered(path).state, told) == ("rolled back", [{"note": "kept"}])
+
+
 @action(retry=until(99))
 def dies_later() -> int:
     if current_step().attempts == 2:
