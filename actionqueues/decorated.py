@@ -73,7 +73,10 @@ def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None)
             block = named()
             try:
                 async with block:
-                    return await wrapped(*args, **kwargs)
+                    result = await wrapped(*args, **kwargs)
+                    if type(result) is CoroutineType:
+                        raise unawaited(result, plain, name)
+                    return result
             except BaseException as error:
                 if attempts is None:
                     raise

@@ -166,6 +166,34 @@ def test_what_wants_to_know_its_name_in_the_class_is_told() -> None:
     assert Shop.it() == "Shop.it"
 
 
+def test_an_action_in_two_classes_is_a_method_of_both() -> None:
+    both: Any = action(told(second))
+
+    class One:
+        it = both
+
+    class Other:
+        that = both
+
+    with transaction():
+        assert [One().it(1), Other().that(2), One().it(3)] == [("One", 1), ("Other", 2), ("One", 3)]
+
+
+@pytest.mark.parametrize("kind", [functools.partialmethod, functools.singledispatchmethod, property])
+def test_what_makes_methods_of_a_function_goes_above_it(kind: Any) -> None:
+    make: Any = action
+    with pytest.raises(TypeError, match="; put the decorator below that$"):
+        make(kind(second, *[3] * (kind is functools.partialmethod)))
+
+    class Till:
+        pay: Any = functools.partialmethod(make(second), 3)
+        take: Any = functools.singledispatchmethod(make(second))
+
+    with transaction() as q:
+        assert (Till().pay(), Till().take(4)) == (3, 4)
+    assert q.state == "committed"
+
+
 # -- attributes
 
 
@@ -253,6 +281,17 @@ def test_it_can_be_deleted_and_is_gone_everywhere() -> None:
         assert not any(hasattr(each, "tag") for each in (made, cls.buy, cls().buy, buy))
         with pytest.raises(AttributeError):
             del made.tag
+
+
+def test_a_docstring_can_be_deleted_too() -> None:
+    class Till:
+        @action
+        def pay(self) -> None:
+            """Pay."""
+
+    pay: Any = Till.pay
+    del pay.__doc__
+    assert Till.pay.__doc__ is Till().pay.__doc__ is None
 
 
 def test_what_a_frame_is_made_of_is_set_on_the_function_alone() -> None:

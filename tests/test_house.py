@@ -50,6 +50,7 @@ CORE_NAMES = [
     "requests.Engine",
     "requests.Request",
     "requests.Shielded",
+    "signature.code_of",
     "signature.display_name",
     "signature.is_async",
     "signature.signature_of",

@@ -13,6 +13,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 import pytest
 
 from actionqueues import Action, ActionQueue, action, transaction
+from actionqueues.journal import Journal, set_default_journal
 from tests.world import Boom
 
 
@@ -39,6 +40,13 @@ def send_parcel(parcel: str) -> None:
 
 
 # -- mocks
+
+
+@pytest.mark.parametrize("journal", [mock.Mock(), mock.Mock(spec=Journal)], ids=["plain", "spec"])
+def test_a_mock_is_no_journal(journal: Any) -> None:
+    for use in (lambda: transaction(journal=journal), lambda: set_default_journal(journal)):
+        with pytest.raises(TypeError, match="takes a Journal or the path of one, not <Mock"):
+            use()
 
 
 def test_a_mock_in_place_of_a_function_is_called_with_the_arguments() -> None:

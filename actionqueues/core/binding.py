@@ -60,10 +60,12 @@ def become_method(definition: Definition, owner: type, name: str) -> None:
     if cls is FunctionType or not hasattr(cls, "__get__"):
         return
 
+    definition.owners = (owner, *definition.owners)
+
     def body(*args: Any, **kwargs: Any) -> Any:
-        if not (args and isinstance(args[0], owner)):
+        if not (args and isinstance(args[0], definition.owners)):
             return function.__get__(None, owner)(*args, **kwargs)
-        bound = function.__get__(args[0], owner)
+        bound = function.__get__(args[0], next(each for each in definition.owners if isinstance(args[0], each)))
         return function(*args, **kwargs) if bound is function else bound(*args[1:], **kwargs)
 
     async def body_async(*args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ import builtins
 from _thread import _count, get_ident
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import WRAPPER_ASSIGNMENTS, cached_property, partial
+from functools import WRAPPER_ASSIGNMENTS, cached_property, partial, partialmethod, singledispatchmethod
 from inspect import cleandoc
 from time import monotonic
 from types import CodeType, CoroutineType, FunctionType
@@ -47,6 +47,7 @@ class Definition:
         awaits_undo: whether what `quick` returns is to be awaited.
         waits: whether the body or the undo is async.
         is_object: whether its steps are action objects of the classic API.
+        owners: the classes in whose bodies it stands.
         given_name: the name that a journal records, if the user has given one.
         probe: finds out whether a step whose outcome is unknown has happened, or None.
         transaction_required: whether it refuses to be called outside any block.
@@ -58,6 +59,7 @@ class Definition:
     quick: Callable[[Record], object] | None
     given_name: str | None = None
     aliases: tuple[str, ...] = ()
+    owners: tuple[type, ...] = ()
     probe: Handler | None = None
     irreversible = read_only = is_object = awaits_undo = waits = transaction_required = False
     _overrides: WeakKeyDictionary[type, Handler] | None
@@ -157,6 +159,7 @@ class Definition:
         """Delete it."""
         delattr(self.function, name)
         vars(self.frame).pop(name, None)
+        cast("FunctionType", self.frame).__doc__ = self.doc
 
     @property
     def doc(self) -> str | None:
@@ -331,7 +334,7 @@ def function_in(thing: Any, taker: str, hint: str = "") -> Any:
         return function
     if callable(function):
         hint = "; a policy goes by keyword, retry="
-    if isinstance(function, property | cached_property):
+    if isinstance(function, property | cached_property | partialmethod | singledispatchmethod):
         hint = "; put the decorator below that"
     elif isinstance(function, str) and taker == "@action takes":
         hint = f"; a name goes by keyword: @action(name={function!r})"

@@ -177,11 +177,12 @@ class Connections:
         return explained(self.path, error, self.busy_timeout) if isinstance(error, sqlite3.Error | OSError) else error
 
     def close(self) -> None:
-        """Close all of them, and let go of the ownership."""
-        for db in (self._reader, self._writer):
-            if db is not None:
-                db.close()
-        for opened in (self._locks, self._files):
+        """Close all of them, and let go of the ownership; what is needed again is opened again."""
+        reader, self._reader = self._reader, None
+        writer, self._writer = self._writer, None
+        locks, self._locks = self._locks, None
+        files, self._files = self._files, None
+        for opened in (reader, writer, locks, files):
             if opened is not None:
                 opened.close()
 

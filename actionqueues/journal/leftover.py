@@ -154,7 +154,10 @@ class Leftover(Owner):
                 f"{self.store.path}: transaction {self.tx}, {self.name!r}, is being undone, though transaction "
                 f"{found.id} of the same name has committed since, with {found.step} of the same arguments: look "
                 "whether what that has made is still there; recover before a job is run again, or tell effects apart "
-                "by step.key"
+                "by step.key",
+                transaction=self.name,
+                step=found.step,
+                state=self.state,
             )
 
     def _looks_for_async(self) -> bool:

@@ -144,7 +144,7 @@ class Recovery:
     def _left_alone(self, row: tuple[Any, ...]) -> Recovered:
         """A transaction with a damaged row."""
         number, _, name, damage = readable_row(row)
-        log_error(f"{self.journal}: transaction {number} is {told(damage)}", None)
+        log_error(f"{self.journal}: transaction {number} is {told(damage)}", None, transaction=str(name), state="stuck")
         return Recovered(number, str(name), "stuck", told(damage), Report(str(name), TransactionState.ROLLING_BACK))
 
     def _supply(self, name: str, make: Callable[[], Any]) -> Engine[None]:

@@ -164,7 +164,10 @@ class Store:
             )
         self.catch_up()
         with self._open.opening, self._open.writing:
-            self._dropped()
+            # First, since a signal handler may interrupt the rest: then what is closed is opened again, by a new owner.
+            self._owner, self._synchronous = None, -1
+            self._open.close()
+            self._dropped.detach()
             self._forget()
 
     # -- ownership

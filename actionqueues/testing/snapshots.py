@@ -20,12 +20,14 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple, TypeAlias, cast
 
 __all__ = [
+    "ATOMS",
     "File",
     "Folder",
     "Link",
     "Special",
     "State",
     "directory",
+    "fields_of",
     "frozen",
     "is_blank",
     "memory",
@@ -153,7 +155,7 @@ def picture(state: State) -> Callable[[], object]:
     return lambda: frozen(take_all())
 
 
-_ATOMS = (
+ATOMS = (
     Enum,
     FunctionType,
     BuiltinFunctionType,
@@ -176,7 +178,7 @@ def frozen(value: object) -> Any:
 
 def _frozen(value: Any, above: dict[int, str]) -> Any:
     given: Any = value
-    if isinstance(value, _ATOMS):
+    if isinstance(value, ATOMS):
         return value
     if isinstance(value, bytearray | memoryview):
         return bytes(cast("bytearray", value))
@@ -228,10 +230,16 @@ def _fields(value: Any) -> dict[str, object] | None:
     cls: Any = value.__class__
     if cls.__eq__ is not object.__eq__ or callable(value):
         return None
-    names = [name for each in cls.__mro__ for name in _slots(each)]
+    held = fields_of(value)
+    return held if held or hasattr(value, "__dict__") or any(map(_slots, cls.__mro__)) else None
+
+
+def fields_of(value: Any) -> dict[str, object]:
+    """What an object holds in its slots and its dictionary."""
+    names = [name for each in type(value).__mro__ for name in _slots(each)]
     held: dict[str, object] = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    held.update(getattr(value, "__dict__", {}))
-    return held if names or hasattr(value, "__dict__") else None
+    own: object = getattr(value, "__dict__", None)
+    return {**held, **own} if isinstance(own, dict) else held
 
 
 def _slots(cls: type) -> list[str]:

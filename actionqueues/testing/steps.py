@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actionqueues.core.definition import Definition
+from actionqueues.core.signature import code_of
 from actionqueues.core.states import StepState
 from actionqueues.core.step import Step
 
 from .calling import definition_of_step
 from .differences import Change, compare, equal
-from .snapshots import frozen
+from .snapshots import ATOMS, fields_of, frozen
 
 __all__ = ["Look", "StepRecord"]
 
@@ -131,14 +132,18 @@ class StepRecord:
         self._saved = saved
 
     def _changeable(self) -> list[tuple[str, Any]]:
-        """The arguments that can be changed in place: containers, and objects that hold some."""
+        """What can be changed in place: containers, those in objects, and what the handler reads of objects."""
         found: list[tuple[str, Any]] = []
+        handler = self.definition.handler
+        code = None if handler is None else code_of(handler.function)
         for name, value in self.step.arguments.items():
             given: Any = value
-            if isinstance(value, _PLAIN):
+            if isinstance(value, (*_PLAIN, tuple)):
                 found.append((name, given))
             else:
-                parts: dict[str, Any] = getattr(given, "__dict__", {})
+                parts: dict[str, Any] = fields_of(given)
                 held: dict[str, Any] = {each: part for each, part in parts.items() if isinstance(part, _PLAIN)}
                 found.append((name, held))
+                read = () if code is None else [each for each in code.co_names if each in parts]
+                found += [(f"{name}.{each}", parts[each]) for each in read if isinstance(parts[each], ATOMS)]
         return found

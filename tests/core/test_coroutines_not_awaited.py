@@ -288,6 +288,21 @@ def test_a_decorated_transaction_is_rolled_back_and_not_called_again(options: An
     assert trail == ["a", "not a"]
 
 
+@everywhere
+def test_so_is_an_async_one_that_forgets_to_await(library: Library) -> None:
+    @transaction
+    async def job() -> Coroutine[Any, Any, str]:
+        trail.append("job")
+        return put("a")
+
+    async def main() -> None:
+        with told("job"):
+            await job()  # type: ignore[unused-coroutine]
+
+    library.run(main)
+    assert trail == ["job"]
+
+
 def test_an_undo_by_hand() -> None:
     with pytest.raises(Boom), transaction() as q:
         q.on_rollback(logged(put), "a")

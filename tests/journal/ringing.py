@@ -98,6 +98,12 @@ def commits_with_a_hook(journal: Journal) -> None:
         put("a")
 
 
+def closes(journal: Journal) -> None:
+    with transaction("hit", journal=journal):
+        put("a")
+    journal.close()
+
+
 def fails(journal: Journal) -> None:
     try:
         with transaction("hit", journal=journal) as q:

@@ -57,6 +57,8 @@ def test_a_job_that_was_run_again_and_has_committed_is_told_of(path: Path, caplo
         "with tests.journal.actions:create of the same arguments: look whether what that has made is still there; "
         "recover before a job is run again, or tell effects apart by step.key"
     )
+    (record,) = (vars(each) for each in caplog.records if each.levelno == logging.WARNING)
+    assert (record["transaction"], record["step"], record["state"]) == ("left", "tests.journal.actions:create", "open")
     assert str(one) == "1 left: rolled back, 2 undone, though 2 has done the same again since"
 
 

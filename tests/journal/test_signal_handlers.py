@@ -28,6 +28,7 @@ lost_connections = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableEx
 SCENARIOS = [
     ringing.commits,
     ringing.commits_with_a_hook,
+    ringing.closes,
     ringing.fails,
     ringing.fails_inside,
     ringing.recovers,

@@ -211,6 +211,64 @@ def test_an_undo_that_fails_over_an_argument_that_was_changed_is_told_so() -> No
     assert "put: its undo raised KeyError('bob'); names was changed after the call" in first.message
 
 
+class User:
+    def __init__(self, name: str) -> None:
+        self.name, self.seen = name, 0
+
+
+class Slotted:
+    __slots__ = ("name", "seen")
+
+    def __init__(self, name: str) -> None:
+        self.name, self.seen = name, 0
+
+
+@pytest.mark.parametrize("kind", [User, Slotted])
+def test_what_an_undo_reads_of_an_object_that_was_changed_since_is_named_for_every_fault(kind: Any) -> None:
+    @action
+    def put(user: Any, *more: dict[str, str]) -> None:
+        world.update(dict.fromkeys([user.name, *(each["name"] for each in more)], True))
+        user.seen += 1
+
+    @put.rollback
+    def take(user: Any, *more: dict[str, str]) -> None:
+        for name in [user.name, *(each["name"] for each in more)]:
+            world.pop(name, None)
+
+    def scenario() -> None:
+        user, more = kind("ada"), {"name": "eve"}
+        with transaction():
+            put(user, more)
+            user.name, user.seen, more["name"] = "bob", 7, "ann"
+
+    found = list(sweep(scenario, state=memory(world), reset=world.clear, faults=["commit", "undo", "twice"]))
+    assert [(outcome.id, outcome.bug) for outcome in found] == [
+        ("commit@transaction", Bug.MUTATED),
+        ("undo@put", Bug.MUTATED),
+        ("twice@put", Bug.MUTATED),
+    ]
+    assert all("user.name, more was changed after the call" in outcome.message for outcome in found)
+
+
+def test_what_an_undo_does_not_read_of_an_object_is_not_named() -> None:
+    @action
+    def put(user: Any) -> None:
+        world[user.name] = world["more"] = True
+
+    @put.rollback
+    def take(user: Any) -> None:
+        world.pop(user.name, None)
+
+    def scenario() -> None:
+        user = User("ada")
+        with transaction():
+            put(user)
+            user.seen += 1
+
+    [first, *_] = sweep(scenario, state=memory(world), reset=world.clear, faults=["commit"])
+    assert first.bug == Bug.INCOMPLETE
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_an_undo_that_removes_what_was_there_before_is_found_where_it_runs(whole: bool) -> None:
     world.update(ada="old", bob="old")

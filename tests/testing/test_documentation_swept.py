@@ -158,6 +158,16 @@ def test_orders_of_processes_that_die(tmp_path: Path, monkeypatch: pytest.Monkey
         del sys.modules["orders_of_the_readme"]
 
 
+def test_jobs_that_are_delivered_again() -> None:
+    with shown(README, "When the process dies") as names:
+
+        def work() -> None:
+            with transaction():
+                names["export"]("tuesday", "1,2,3")
+
+        assert tried(sweep(work, state=directory(names["folder"]))) == BODY | {"taken"}
+
+
 def test_action_objects() -> None:
     with shown(README, "The classic queue") as names:
         items: list[str] = []
