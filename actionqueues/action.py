@@ -91,7 +91,9 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         @create_user.rollback
         def delete_user(db, result): ...
 
-    What exists already becomes one in line: ``action(os.mkdir, undo=os.rmdir)(path)``.
+    What exists already becomes one in line: ``action(os.mkdir, undo=os.rmdir)(path)``.  That undo is called like any
+    other when the step has failed, so if the directory was there before, it is removed; one that asks for the `result`
+    is not: ``undo=lambda path, result: os.rmdir(path)``.
 
     It works on functions and methods, on class methods and static methods in either order of decorators, and on any
     other callable that is no class.

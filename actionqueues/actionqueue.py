@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .aqstatemachine import AQStateMachine
 from .core.definition import Definition
 from .core.drivers import drive, pause
-from .core.engine import Rollback
+from .core.engine import Rollback, left_something
 from .core.frames import place_of_caller
 from .core.interrupts import protected_from_start
-from .core.log import Log, Owner, get_current, new_log, set_current
+from .core.log import LEFT, Log, Owner, get_current, new_log, set_current
 from .core.queue import Adding, is_action_class, refuse_async, run_queued
 from .core.requests import Engine
 from .core.states import QueueState, StepState
@@ -198,6 +198,9 @@ class ActionQueue(Adding):
         if rollback.guard.broken is not None:
             rollback.abandon(self._log)
         rollback.log_left()
+        around = get_current()
+        if around is not None and left_something(self.report, rollback):
+            around.block.real.put(around, LEFT)
         if self.state is QueueState.ROLLBACK:  # pragma: no branch - otherwise an interrupt came after that
             self._state_machine.transition_to_rollback_complete()
         return rollback.interrupt()

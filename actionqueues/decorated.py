@@ -14,10 +14,10 @@ import wrapt
 from .core.attempts import Attempts
 from .core.definition import function_in
 from .core.drivers import pause, pause_async
+from .core.engine import left_something
 from .core.signature import display_name, is_async, refuse_lazy, unawaited
 from .core.states import TransactionState
 from .core.telling import NOT_AGAIN
-from .core.text import add_note
 from .errors import TransactionDoomed
 from .retry import Policy
 
@@ -128,7 +128,7 @@ def _again(block: Any, error: BaseException, attempts: Attempts) -> bool:
     """Whether the call is to be made again: the policy wants it, and everything that the last one did is undone."""
     if block.state not in _ROLLED_BACK or not attempts.another(error):
         return False
-    if not block.report.clean:
-        add_note(error, NOT_AGAIN)
+    if left_something(block.report, block._block.rollback):
+        attempts.give_up(error, NOT_AGAIN)
         return False
     return block.state is TransactionState.ROLLED_BACK and not isinstance(error, TransactionDoomed)

@@ -13,6 +13,7 @@ from math import inf
 from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
+from .core.frames import place_outside
 from .core.options import known_options
 from .core.signature import code_of, display_name, is_async, refuse_lazy
 from .errors import ActionRetryException, RetryError
@@ -190,19 +191,19 @@ def answer_of(predicate: Callable[[Any], object], about: object, option: str) ->
     if isinstance(answer, bool):
         return answer
     seconds = _seconds(answer, what)
-    if seconds is answer and not isinstance(answer, str | bytes | Number):
-        return bool(answer)  # such as a match of a regular expression
+    if seconds is answer and not isinstance(answer, str | bytes | Number) and not hasattr(answer, "timetuple"):
+        return bool(answer)  # such as a match of a regular expression, but not a date
     return _sleepable(seconds, f"{what} {answer!r}", "neither True nor False nor seconds from 0 up")
 
 
 def _warn(message: str, function: object) -> None:
-    """Warn, and point at where the function is defined."""
+    """Warn, and point at where the function is defined, or, if nobody knows that, at what has called the action."""
     code = code_of(function)
     if code is None:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return
-    module = getattr(function, "__module__", None)
-    warnings.warn_explicit(message, RuntimeWarning, code.co_filename, code.co_firstlineno, module, _warned)
+        filename, line, module = place_outside()
+    else:
+        filename, line, module = code.co_filename, code.co_firstlineno, getattr(function, "__module__", None)
+    warnings.warn_explicit(message, RuntimeWarning, filename, line, module, _warned)
 
 
 _warned: dict[Any, Any] = {}

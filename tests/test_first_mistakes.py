@@ -24,6 +24,7 @@ from actionqueues import (
 )
 from actionqueues.errors import NoTransaction
 from actionqueues.journal import Journal
+from actionqueues.testing import sweep
 
 
 @action
@@ -268,6 +269,7 @@ OPTIONS: dict[str, tuple[Callable[..., object], str]] = {
     "transaction()": (transaction, "name, independent, outermost, retry, journal"),
     "Retry()": (Retry, "attempts, timeout, wait_initial, wait_max, wait_jitter, wait_exp_base, on, on_result"),
     "bounded()": (functools.partial(bounded, Retry()), "policy, attempts, timeout"),
+    "sweep()": (sweep, "scenario, state, reset, disturb, recover, faults, ignore, error, only, backend"),
     "Journal()": (
         functools.partial(Journal, "never.db"),
         "path, resources, redact, durability, serializer, recover_on_open, keep, busy_timeout",
@@ -294,6 +296,7 @@ def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(what: 
         ("Retry()", "max_attempts", "attempts"),
         ("bounded()", "time_out", "timeout"),
         ("Journal()", "serialiser", "serializer"),
+        ("sweep()", "fault", "faults"),
     ],
 )
 def test_the_one_that_may_have_been_meant_is_named(what: str, wrong: str, meant: str) -> None:

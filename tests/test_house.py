@@ -92,12 +92,12 @@ def test_a_file_of_the_package_is_under_400_lines() -> None:
 
 
 def test_the_core_does_not_grow() -> None:
-    assert sum(lines(name) for name in FILES if within(name, "core")) < 5650
+    assert sum(lines(name) for name in FILES if within(name, "core")) < 5700
 
 
 def test_the_package_without_what_is_around_it_does_not_grow() -> None:
     around = ("journal", "testing", "engines", "views", "cli", "__main__")
-    assert sum(lines(name) for name in FILES if not within(name, *around)) < 7900
+    assert sum(lines(name) for name in FILES if not within(name, *around)) < 7950
 
 
 # -- the order of imports

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import pytest
 
-from actionqueues import ActionQueue, Report, Retry, action, current_transaction, transaction
+from actionqueues import (
+    ActionQueue,
+    Report,
+    Retry,
+    RollbackFailed,
+    action,
+    current_transaction,
+    transaction,
+)
 
 from .scripted import Boom
 
@@ -137,6 +146,26 @@ def test_an_explicit_rollback_raises_nothing_for_what_is_merely_left(caplog: pyt
         q.rollback()
     assert (q.state, q.report.clean) == ("rolled back", False)
     assert told(caplog) == ["WARNING order: not undone: mail (no rollback handler)"]
+
+
+def test_an_explicit_rollback_that_fails_does_not_say_that_all_else_was_undone_if_it_was_not() -> None:
+    @action
+    def index() -> None: ...
+
+    @index.rollback
+    def unindex() -> None:
+        raise Boom
+
+    with transaction("order") as q:
+        mail()
+        index()
+        put("a")
+        with pytest.raises(RollbackFailed) as caught:
+            q.rollback()
+    assert caught.value.message == (
+        "the transaction 'order': everything else that could be was rolled back, but not index"
+    )
+    assert notes_of(caught.value) == ["actionqueues: not undone: mail (no rollback handler)"]
 
 
 @pytest.mark.parametrize("how", ["step", "block"])
@@ -360,3 +389,131 @@ def test_what_only_reads_does_not_keep_a_call_from_being_made_again() -> None:
 
     transaction(retry=SOON)(look)()
     assert done == ["look"] * 3
+
+
+# ---------------------------------------------------------------- what was left further inside
+
+
+def in_a_savepoint() -> None:
+    with transaction():
+        mail()
+        raise Boom
+
+
+def in_a_block_of_its_own() -> None:
+    with transaction(independent=True):
+        mail()
+        raise Boom
+
+
+def in_a_queue() -> None:
+    actions = ActionQueue()
+    actions.add(mail)
+    actions.execute()
+    actions.rollback()
+    raise Boom
+
+
+@action(undo=str)
+def inner() -> None:
+    mail()
+    raise Boom
+
+
+@action(undo=str)
+def middle() -> None:
+    inner()
+
+
+def in_a_step() -> None:
+    inner()
+
+
+def in_two_steps() -> None:
+    middle()
+
+
+def caught_there() -> None:
+    with contextlib.suppress(Boom):
+        in_a_savepoint()
+    raise ConnectionError
+
+
+def in_a_savepoint_of_its_own_policy() -> None:
+    transaction(retry=SOON)(in_a_savepoint)()
+
+
+DEEPER: list[Callable[[], object]] = [
+    in_a_savepoint,
+    in_a_block_of_its_own,
+    in_a_queue,
+    in_a_step,
+    in_two_steps,
+    caught_there,
+    in_a_savepoint_of_its_own_policy,
+]
+
+
+@pytest.mark.parametrize("way", ["step", "step of an async block", "async step", "block", "async block"])
+@pytest.mark.parametrize("deeper", DEEPER)
+def test_what_was_left_further_inside_keeps_all_around_it_from_being_made_again(
+    deeper: Callable[[], object], way: str
+) -> None:
+    async def deeper_async() -> None:
+        deeper()
+
+    async def in_an_async_block(call: Callable[[], Any]) -> None:
+        async with transaction():
+            made = call()
+            if made is not None:
+                await made
+
+    ways: dict[str, Callable[[], object]] = {
+        "step": transaction(action(deeper, undo=str, retry=SOON)),
+        "step of an async block": lambda: asyncio.run(in_an_async_block(action(deeper, undo=str, retry=SOON))),
+        "async step": lambda: asyncio.run(in_an_async_block(action(deeper_async, undo=str, retry=SOON))),
+        "block": transaction(retry=SOON)(deeper),
+        "async block": lambda: asyncio.run(transaction(retry=SOON)(deeper_async)()),
+    }
+    with pytest.raises((Boom, ConnectionError)) as caught:
+        ways[way]()
+    assert done == ["mail"]
+    assert notes_of(caught.value).count(NOT_AGAIN) == 1
+
+
+def test_what_was_left_in_a_thread_of_an_async_step_keeps_that_from_being_made_again() -> None:
+    @action(undo=str, retry=SOON)
+    async def outer() -> None:
+        await asyncio.to_thread(inner)
+
+    async def main() -> None:
+        async with transaction():
+            await outer()
+
+    with pytest.raises(Boom) as caught:
+        asyncio.run(main())
+    assert (done, NOT_AGAIN in notes_of(caught.value)) == (["mail"], True)
+
+
+def test_what_a_policy_makes_again_is_also_what_has_failed_inside_and_has_no_undo() -> None:
+    @action(undo=str, retry=SOON)
+    def outer() -> None:
+        charge()
+
+    with pytest.raises(ConnectionError), transaction():
+        outer()
+    assert done == ["charge"] * 3
+
+
+def test_what_is_left_in_one_step_keeps_no_other_from_being_made_again() -> None:
+    @action(undo=str, retry=SOON)
+    def flaky() -> None:
+        done.append("flaky")
+        if done.count("flaky") < 3:
+            raise Boom
+
+    with transaction():
+        with contextlib.suppress(ConnectionError):
+            charge()
+        flaky()
+    assert done == ["charge", "flaky", "flaky", "flaky"]

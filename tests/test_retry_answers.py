@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from copy import copy
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -62,7 +62,7 @@ def test_what_is_false_and_no_number_means_no(no: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [-1, nan, inf, timedelta(seconds=-1), "120", b"120", Decimal(3), Fraction(3), 1j, "", 2 * 10**9]
+    "answer", [-1, nan, inf, timedelta(seconds=-1), "120", b"120", Decimal(3), Fraction(3), 1j, "", 2 * 10**9, date.max]
 )
 def test_what_looks_like_a_time_and_is_none_is_refused(answer: object) -> None:
     with pytest.raises(TypeError, match=r"the predicate of Retry\(on=\.\.\.\), returned "):
@@ -99,9 +99,13 @@ def test_the_warning_finds_the_line_of_whatever_is_called(predicate: Any) -> Non
     assert caught[0].filename == __file__
 
 
-def test_a_predicate_that_is_not_written_in_python_is_warned_of_as_well() -> None:
-    with pytest.warns(RuntimeWarning, match="returned None"):
-        assert make(on=dict[Any, Any]().get)(1, ERROR) is None
+def test_for_a_predicate_that_is_not_written_in_python_the_warning_points_at_the_call_of_the_action() -> None:
+    failing = action(retry=make(on=dict[Any, Any]().get))(raising(ERROR))
+    with pytest.warns(RuntimeWarning, match="returned None") as caught, pytest.raises(Boom), transaction():
+        failing()
+    code = test_for_a_predicate_that_is_not_written_in_python_the_warning_points_at_the_call_of_the_action.__code__
+    assert caught[0].filename == __file__
+    assert caught[0].lineno == code.co_firstlineno + 3
 
 
 def test_a_warning_that_is_an_error_does_not_hide_the_error() -> None:

@@ -175,6 +175,64 @@ def test_without_a_policy_it_is_obeyed_as_often_as_it_is_raised() -> None:
     assert len(calls) == 30
 
 
+@every_way
+def test_a_chain_of_them_is_followed_to_its_end(way: Callable[..., None]) -> None:
+    cause, asking = Boom("the real one"), ActionRetryException(0)
+    asking.__cause__ = cause
+    with pytest.raises(Boom) as caught:
+        way(asking, POLICIES[0])
+    assert caught.value is cause
+
+
+def test_one_that_was_raised_from_itself_comes_out() -> None:
+    asking = ActionRetryException(0)
+    asking.__cause__ = asking
+    with pytest.raises(ActionRetryException) as caught, transaction():
+        action(retry=Retry(attempts=1), read_only=True)(raising(asking))()
+    assert caught.value is asking
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+@action
+def mail() -> None:
+    """Cannot be taken back."""
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("whole", [False, True], ids=["step", "block"])
+def test_what_was_left_is_told_on_the_cause(whole: bool, attempts: int) -> None:
+    cause, policy = Boom("the real one"), Retry(attempts=attempts, wait_initial=0, wait_jitter=0)
+
+    def body() -> None:
+        mail()
+        asks(cause)()
+
+    step = transaction(retry=policy)(body) if whole else transaction(action(retry=policy, undo=nothing)(body))
+    with pytest.raises(Boom) as caught:
+        step()
+    assert caught.value is cause
+    told = sorted(note.partition(" after ")[0] for note in cause.__notes__)
+    left = "actionqueues: not tried again, because something that it had made was left behind"
+    assert told == sorted(
+        ["actionqueues: not undone: mail (no rollback handler)", left if attempts > 1 else "actionqueues: gave up"]
+    )
+
+
+def test_what_a_factory_gives_up_has_a_note_that_ends_with_the_time() -> None:
+    factory = DoublingBackoffExceptionFactory(retries=2, ms_backoff_initial=0)
+    cause = Boom("the real one")
+    with pytest.raises(Boom), transaction():
+        action(lambda: factory.raise_exception(cause), read_only=True)()
+    assert cause.__notes__[0].startswith("actionqueues: gave up after 3 attempts in ")
+    assert cause.__notes__[0].endswith(" s")
+
+
 def test_the_factory_tells_what_it_hides() -> None:
     cause = Boom("the real one")
     factory = DoublingBackoffExceptionFactory(retries=5, ms_backoff_initial=0)

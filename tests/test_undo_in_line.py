@@ -36,6 +36,18 @@ def test_what_the_system_has_becomes_an_action(tmp_path: Path) -> None:
     assert repr(make) == "<action mkdir(path, mode, *, dir_fd), undone by rmdir>"
 
 
+def test_an_undo_that_asks_for_the_result_leaves_what_was_there_before(tmp_path: Path) -> None:
+    def make(undo: Callable[..., object]) -> None:
+        with pytest.raises(FileExistsError), transaction():
+            action(os.mkdir, undo=undo)(tmp_path / "there")
+
+    (tmp_path / "there").mkdir()
+    make(lambda path, result: os.rmdir(path))
+    assert (tmp_path / "there").is_dir()
+    make(os.rmdir)  # it may have been made by the step, for all that anybody knows
+    assert not (tmp_path / "there").exists()
+
+
 def test_the_handler_is_given_what_it_names_as_any_handler() -> None:
     given: list[Any] = []
 

@@ -14,7 +14,7 @@ from actionqueues.errors import ActionQueuesError, ActionRetryException, RetryEr
 from actionqueues.retry import Policy, answer_of, result_predicate, verdict
 
 from .step import PENDING
-from .text import add_note, shown
+from .text import add_note, copy_notes, shown
 
 __all__ = ["Attempts", "judged"]
 
@@ -48,7 +48,7 @@ class Attempts:
             wait, why, late = verdict(self.policy, self.made, error, elapsed)
         except Exception as broken:
             what = "the wait that it asks for is none" if self.policy is None else "the retry policy failed"
-            self._give_up(error, f"not retried, because {what}: {shown(broken)}")
+            self.give_up(error, f"not retried, because {what}: {shown(broken)}")
             return False
         except BaseException as interrupt:
             add_note(interrupt, f"it came out of a retry policy that was asked about {shown(error)}")
@@ -56,17 +56,24 @@ class Attempts:
         if wait is None:
             # After the first attempt that needs no telling, unless a time has ended it, or there was to be another one.
             asked = isinstance(error, ActionRetryException) or (isinstance(error, RetryError) and error.is_asked)
-            note = f"gave up after {self.made} attempt{'' if self.made == 1 else 's'} in {elapsed:.3g} s: {why}"
-            self._give_up(error, note if isinstance(error, Exception) and (self.made > 1 or late or asked) else None)
+            note = f"gave up after {self.made} attempt{'' if self.made == 1 else 's'} in {elapsed:.3g} s"
+            note += f": {why}" if why else ""
+            self.give_up(error, note if isinstance(error, Exception) and (self.made > 1 or late or asked) else None)
             return False
         self.wait = wait
         return True
 
-    def _give_up(self, error: BaseException, note: str | None) -> None:
-        if self.policy is not None and isinstance(error, ActionRetryException) and error.__cause__ is not None:
-            error = self.instead = error.__cause__
+    def give_up(self, error: BaseException, note: str | None) -> None:
+        """There is to be no other attempt: find what goes on, if that is not the error itself, and add a note."""
+        asked, passed = error, set[int]()
+        while self.policy is not None and isinstance(asked, ActionRetryException) and id(asked) not in passed:
+            passed.add(id(asked))
+            asked = asked if asked.__cause__ is None else asked.__cause__
+        if asked is not error:
+            self.instead = asked
+            copy_notes(error, asked)
         if note is not None:
-            add_note(error, note)
+            add_note(asked, note, once=True)
 
     def raise_instead(self) -> None:
         """Raise what is to go on instead, if there is anything, with the context that it has."""

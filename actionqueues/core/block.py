@@ -270,7 +270,6 @@ class Block(_Rare):
         return own if found is None else found
 
     def put(self, log: Log, entry: Any) -> None:
-        """Put a record or a mark into a log of this block, whichever thread this is."""
         self.plain = False
         log = place_for_another_thread(log)
         if log.direct and log.thread != get_ident():
@@ -357,7 +356,7 @@ class Block(_Rare):
         self.hooks = None
         if self.parent is not None:
             self.parent.report._include(report)
-            take_out(self.log)
+            take_out(self.log, left=self.rollback is not None and self.rollback.left_something)
             self.parent.ended(self.log)
         # Last, so that what comes out of the above, by an interrupt or for lack of room, can be repaired.
         self.move(TransactionState.ROLLED_BACK_WITH_FAILURES if failed else TransactionState.ROLLED_BACK)

@@ -27,7 +27,7 @@ from .signature import unawaited
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
 from .telling import NOT_AGAIN, tell_of_step, tell_where_queued
-from .text import add_note, first_of
+from .text import first_of
 from .waiting import running_in, settled, waited_for
 from .watch import ask, tell
 
@@ -248,7 +248,7 @@ def failing(
         return error
     returned = step._record[OUTCOME] is not PENDING  # it could not be recorded: its effect is there, and its result
     again = not (waiting or returned or block.ending) and tries.another(error)
-    interrupt: BaseException | None = None
+    clean, interrupt = True, None
     if again:
         if not own and not running_in(block, own):
             return None  # it has made nothing
@@ -256,7 +256,7 @@ def failing(
         if clean and interrupt is None:
             return None
         if not clean:
-            add_note(error, NOT_AGAIN)
+            tries.give_up(error, NOT_AGAIN)
     if tries.instead is not None:
         step.error, tries.instead = tries.instead, None
         error = step.error
@@ -268,10 +268,10 @@ def failing(
         step._record[OUTCOME], tries.result = tries.result, PENDING  # what is there is undone with it
     tell_where_queued(step, error)
     if block.undo_at_once:  # otherwise its caller rolls a classic queue back
-        _, late = yield from _undone(own, step, error, whole=True)
+        all_clean, late = yield from _undone(own, step, error, whole=True)
         interrupt = first_of(interrupt, late)
         if not own and own.record is None:
-            take_out(own)
+            take_out(own, left=not (clean and all_clean))
     if interrupt is not None and not (is_exit(interrupt) and block.real.keep(interrupt)):
         raise interrupt
     return error
@@ -313,4 +313,5 @@ def _undone(
         own.block, own.direct = block, block.direct and not block.ending
     if rollback.guard.broken is not None:
         raise rollback.guard.broken
-    return not (rollback.problems or rollback.left), interrupt
+    left = any(each is not step for each in rollback.left)  # the step itself is what a policy is asked about
+    return not (rollback.problems or left or rollback.left_before), interrupt

@@ -17,9 +17,9 @@ from actionqueues.report import Report, UndoFailure
 from .block import ENDED, Block
 from .calls import running
 from .drivers import drive, shielded_here
-from .engine import Rollback
+from .engine import Rollback, left_something
 from .hooks import HookRun
-from .log import Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
+from .log import LEFT, Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
 from .queue import fill_in, refuse_async
 from .requests import Engine, Shielded
 from .states import UNDOABLE, StepState, TransactionState
@@ -278,6 +278,8 @@ def _end_badly(block: Block, rollback: Rollback, error: BaseException | None) ->
             if block.watch is not None and block.parent is None:
                 block.watch.abandoned(block)
         block.end()
+        if block.parent is None and block.surrounding is not None and left_something(block.report, rollback):
+            block.surrounding.block.real.put(block.surrounding, LEFT)
         rollback.log_left()
         if error is not None:
             tell_of_all(block, error)

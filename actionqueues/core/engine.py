@@ -30,8 +30,8 @@ from .requests import Asking, Await, Request, Shield, Shielded, Wait
 from .signature import unawaited
 from .states import UNDOABLE, StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .telling import failed, fields, log_left
-from .text import counted, first_of, log_error, shown
+from .telling import cut_short, failed, fields, log_left
+from .text import counted, first_of, log_error, log_warning, shown
 from .watch import Hook, Watch, tell
 
 _NO_ROOM = (RecursionError, MemoryError)
@@ -51,6 +51,7 @@ class Rollback(Shield):
         entry: what is being undone right now; it is in no log any more.
         problems: the undos that failed.
         left: the other steps that it had to leave.
+        left_before: whether it has met something that was undone before, but not all of it.
         abandoned: the steps that a third Ctrl-C has left, or that there was no room for, on the stack or in memory.
         dropped: the queued steps whose marks it has met.
         by_hand: whether it is a ``q.rollback()``.
@@ -64,6 +65,7 @@ class Rollback(Shield):
     path: Sequence[Log] = ()
     entry: Record | Step[Any] | None = None
     abandoned: tuple[Step[Any], ...] = ()
+    left_before = False
     dropped: tuple[Step[Any], ...] = ()
     by_hand = False
     dooms: Owner | None = None
@@ -79,6 +81,11 @@ class Rollback(Shield):
         self.interrupts = []
         self.problems: list[UndoFailure] = []
         self.left: list[Step[Any]] = []
+
+    @property
+    def left_something(self) -> bool:
+        """Whether it had to leave anything, or has met what was undone before, but not all of it."""
+        return bool(self.left or self.problems or self.left_before)
 
     @property
     def step(self) -> Step[Any] | None:
@@ -164,6 +171,8 @@ class Rollback(Shield):
         """What has registered it is being undone."""
         if isinstance(mark, Hook):
             mark.dropped = True
+        elif mark is None:
+            self.left_before = True
         elif mark.state is StepState.QUEUED:
             mark._move(StepState.DROPPED)
             self.dropped = (mark, *self.dropped)  # the walk meets the last one first
@@ -346,6 +355,8 @@ class Rollback(Shield):
     def log_left(self) -> None:
         """Tell, in the log, what it had to leave."""
         log_left(self.report, self.left)
+        if self.abandoned:
+            log_warning(f"{self.report.name}: {cut_short(self.report, self.abandoned)}", **fields(self.report))
 
     def release(self) -> None:
         """Let go of what leads back to its block, which would wait for the collector."""
@@ -362,6 +373,11 @@ class Rollback(Shield):
         steps, them = ("1 step", "it") if count == 1 else (f"{counted(count)} steps", "them")
         text = f"{self.report.name}: undoing {steps}; twice more to abandon {them}"
         return (text, fields(self.report)) if count else None
+
+
+def left_something(report: Report, rollback: Rollback | None) -> bool:
+    """Whether a rollback, or that of something inside, had to leave anything: then that is not to be made again."""
+    return not report.clean or (rollback is not None and rollback.left_before)
 
 
 def is_exit(error: BaseException | None) -> bool:

@@ -26,7 +26,7 @@ from .signature import display_name, is_async, unawaited
 from .states import StepState, TransactionState
 from .step import DEFINITION, Step
 from .tasks import has_ended, running_task
-from .telling import tell_of_all
+from .telling import tell_left, tell_of_all
 from .text import first_of, listed, raise_late
 from .waiting import running_in
 from .watch import Hook, ask
@@ -240,7 +240,10 @@ class Face(Adding):
         if rollback.problems:
             errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
             names = listed(rollback.problems, lambda failure: failure.step.name)
-            raise RollbackFailed(f"{self._block.label}: everything else was rolled back, but not {names}", errors)
+            left = [*self.report.not_undone, *self.report.skipped]
+            others = "everything else that could be" if left else "everything else"
+            message = f"{self._block.label}: {others} was rolled back, but not {names}"
+            raise tell_left(self._block, RollbackFailed(message, errors), left)
 
     if not TYPE_CHECKING:  # to type checkers there is no such attribute
 

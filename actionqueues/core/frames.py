@@ -226,6 +226,18 @@ def place_of_caller() -> tuple[CodeType, int] | None:
     return frame.f_code, frame.f_lasti
 
 
+def place_outside() -> tuple[str, int, str | None]:
+    """The file, the line and the module of what has called into this package, as far as that is written in Python."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
+
+
+#: What the file names of this package begin with, and those of the functions that it generates.
+_OURS = (__file__[: -len("core/frames.py")], "<actionqueues: ")
+
+
 def undoer(handler: Callable[..., object], places: Sequence[int], keyword: Sequence[str]) -> FunctionType:
     """A function of a record that calls `handler` with the items at these places, the last ones by these names."""
     code = rename_keywords(_undo_code(tuple(places), len(keyword)), keyword)

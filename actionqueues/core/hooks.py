@@ -16,7 +16,7 @@ from actionqueues.report import HookFailure, Report
 from .interrupts import InterruptGuard
 from .requests import Asking, Await, Shield, Shielded
 from .signature import is_async, unawaited
-from .text import first_of, listed
+from .text import add_note, first_of, listed, log_warning
 from .watch import Hook, Watch, tell
 
 #: The block whose hooks are being called here: what `on_commit` is told in a hook comes behind the others.
@@ -57,7 +57,13 @@ class HookRun(Shield):
         if type(interrupt) is RecursionError:  # there is no room for them either
             self.guard.broken = interrupt
         if self.guard.broken is not None:
-            self.report.hooks_not_run.extend(hook.name for hook in self.hooks)
+            if self.hooks:
+                names = [hook.name for hook in self.hooks]
+                self.report.hooks_not_run.extend(names)
+                self.hooks = []
+                told = f"the commit hooks were cut short; not called: {listed(names)}"
+                add_note(interrupt, told)
+                log_warning(f"{self.report.name}: {told}", **self.under_way()[1])
             raise interrupt
         self.interrupts.append(interrupt)
 

@@ -105,6 +105,10 @@ class Owner:
     def doom(self, problems: list[Any]) -> None:
         """Undos have failed in a transaction that goes on: it must not commit any more."""
 
+    def put(self, log: Log, entry: Any) -> None:
+        """Put a record or a mark into a log of this block, whichever thread this is."""
+        log.append(entry)
+
     def unwound(self, log: Log, rollback: Any) -> None:
         """What was in this log has been undone with what it stood in, by that rollback."""
 
@@ -145,6 +149,9 @@ class Undoing(Protocol):
         """The step that is being undone."""
         ...
 
+
+#: The mark of something that was undone before, but not all of it.
+LEFT: Final = (None,)
 
 #: How far from the end of a log one looks again and again.
 _FAR: Final = 16
@@ -208,13 +215,18 @@ def place_of(log: Log, entry: Any) -> int | None:
     return None
 
 
-def take_out(log: Log) -> None:
-    """Take a log out of the one that it stands in, if it does; only the thread of that deletes from it."""
+def take_out(log: Log, *, left: bool = False) -> None:
+    """Take a log out of the one that it stands in, if it does; only the thread of that deletes from it.
+
+    If something was `left` of what it contained, that is marked in its place: what contains it is not to be made again.
+    """
     up = log.up
     if up is not None and up.thread == get_ident():
         place = place_of(up, log)
         if place is not None:
-            del up[place]
+            up[place : place + 1] = [LEFT] if left else []
+    elif left:
+        log.append(LEFT)
 
 
 def place_for_another_thread(log: Log) -> Log:

@@ -38,6 +38,11 @@ def log_left(report: Report, steps: Sequence[Step[Any]]) -> None:
         log_warning(f"{report.name}: {_left(steps)}", **known)
 
 
+def cut_short(report: Report, abandoned: Sequence[Step[Any]]) -> str:
+    """What is told of steps whose undo was never started."""
+    return f"the rollback was cut short {report._cut_short}; not undone: {listed(abandoned, _name)}"
+
+
 def tell_of_step(
     owner: Owner, error: BaseException, left: Sequence[Step[Any]], failures: Sequence[UndoFailure]
 ) -> None:
@@ -54,10 +59,15 @@ def tell_of_all(owner: Owner, error: BaseException) -> None:
         failures = [failure for failure in failures if id(failure.error) not in named]
     notes = _notes([*report.not_undone, *report.skipped], failures, more=bool(report.abandoned))
     if report.abandoned:
-        names = listed(report.abandoned, _name)
-        notes.append(f"the rollback was cut short {report._cut_short}; not undone: {names}")
+        notes.append(cut_short(report, report.abandoned))
     remove_notes(error, owner.root.noted or ())
     _tell(owner, error, notes)
+
+
+def tell_left(owner: Owner, error: BaseException, left: Sequence[Step[Any]]) -> BaseException:
+    """Tell, on an exception that names what has failed itself, of what nothing undoes; returns that exception."""
+    _tell(owner, error, _notes(left, ()))
+    return error
 
 
 def _tell(owner: Owner, error: BaseException, notes: list[str]) -> None:

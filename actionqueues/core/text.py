@@ -11,6 +11,7 @@ from typing import Any, Final
 __all__ = [
     "MOST",
     "add_note",
+    "copy_notes",
     "counted",
     "first_of",
     "listed",
@@ -68,6 +69,14 @@ def add_note(error: BaseException, note: str, *, once: bool = False) -> None:
             error.add_note(text)
     except Exception:
         log_error(note, error)
+
+
+def copy_notes(error: BaseException, other: BaseException) -> None:
+    """Tell of another exception what was told of this one, in whose place it goes on."""
+    prefix = "actionqueues: "
+    notes = [note for note in getattr(error, "__notes__", ()) if str(note).startswith(prefix)]
+    for note in notes:
+        add_note(other, note.removeprefix(prefix), once=True)
 
 
 def remove_notes(error: BaseException, notes: Collection[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Required, TypedDict
 
+from actionqueues.core.options import known_options
 from actionqueues.core.step import Step
 
 from .differences import Ignore
@@ -33,6 +34,7 @@ class SweepOptions(TypedDict, total=False):
     backend: Backend
 
 
+@known_options("sweep()")
 def sweep(
     scenario: Callable[[], object],
     *,

@@ -118,15 +118,22 @@ class Mark:
 
 
 @dataclass
+class Left:
+    """Where something stood on the stack that was undone, but not all of it."""
+
+
+@dataclass
 class Undone:
     """What is to be told of an undoing."""
+
+    before: bool = False  # it has met something that was undone before, but not all of it
 
     left: list[str] = field(default_factory=list[str])
     failed: list[str] = field(default_factory=list[str])
 
     @property
     def clean(self) -> bool:
-        return not (self.left or self.failed)
+        return not (self.left or self.failed or self.before)
 
 
 @dataclass
@@ -162,7 +169,8 @@ class Block:
     def __init__(self, trail: Trail, outer: Block | None) -> None:
         self.trail = trail
         self.root: Block = self if outer is None else outer.root
-        self.stack: list[Record | Mark] = [] if outer is None else outer.stack
+        self.around: Block | None = None
+        self.stack: list[Record | Mark | Left] = [] if outer is None else outer.stack
         self.start = len(self.stack)
         self.report: Report = Report() if outer is None else outer.report
         self.doom: list[str] = []  # the notes of the undos that have failed on the way
@@ -179,7 +187,9 @@ class Block:
         dropped: list[str] = []
         while len(self.stack) > height:
             record = self.stack.pop()
-            if isinstance(record, Mark):
+            if isinstance(record, Left):
+                undone.before = True
+            elif isinstance(record, Mark):
                 if not record.queued.started:
                     record.queued.dropped = True
                     dropped.insert(0, record.queued.item.name)
@@ -225,6 +235,10 @@ class Block:
             return []
         self.closed = True
         undone = self.undo_down_to(self.start)
+        if self.around is not None and (undone.before or any(self.told.values())):
+            self.around.stack.append(Left())
+        if self is not self.root and not undone.clean:
+            self.stack.append(Left())
         if self is self.root:
             failed = self.report.failures or self.report.conflicts
             self.report.state = "rolled back with failures" if failed else "rolled back"
@@ -234,14 +248,18 @@ class Block:
 
     def tell(self, error: BaseException, known: Sequence[str]) -> None:
         """One note for all that is left, and one for each undo that has failed; ten in all."""
-        left = [*self.told["not undone"], *self.told["skipped"]]
+        left = self.tell_left(error)
         failed = [note for note in (*self.told["failed"], *self.told["conflict"]) if note not in known]
-        room = 10 - bool(left)
-        if left:
-            error.add_note(f"not undone: {', '.join(left[:10])}{_more(len(left) - 10)}")
+        room = 10 - left
         more = f"{_more(len(failed) - room)}, see q.report" if len(failed) > room else ""
         for place, note in enumerate(failed[:room], 1):
             error.add_note(note + more * (place == room))
+
+    def tell_left(self, error: BaseException) -> bool:
+        left = [*self.told["not undone"], *self.told["skipped"]]
+        if left:
+            error.add_note(f"not undone: {', '.join(left[:10])}{_more(len(left) - 10)}")
+        return bool(left)
 
     # -- doing
 
@@ -264,14 +282,19 @@ class Block:
                 if item.body == "fail" or (item.body == "flaky" and attempt <= item.fails):
                     raise Boom(item.name, attempt)
             except BaseException as error:
+                clean = True
                 if item.body == "flaky" and isinstance(error, Exception) and attempt < ATTEMPTS:
-                    if self.undo_down_to(height + 1).clean:
+                    clean = self.undo_down_to(height + 1).clean
+                    if clean:
                         continue
-                    error.add_note("not tried again, because something that it had made was left behind")
+                    add_note_once(error, "not tried again, because something that it had made was left behind")
                 elif attempt > 1 and isinstance(error, Exception):
                     error.add_note(f"gave up after {attempt} attempts")
                 self.told_where(record, error)
-                self.undo_down_to(height)
+                undone = self.undo_down_to(height)
+                undone.left = [left for left in undone.left if not left.startswith(f"{item.name} (")]
+                if not (clean and undone.clean):
+                    self.stack.append(Left())
                 raise
             record.result = f"the result of {item.name}"
             return record.result
@@ -323,7 +346,9 @@ class Block:
                     case OnCommit():
                         self.stack.append(Record(op))
                     case Inner():
-                        run_block(op, Block(self.trail, None if op.independent else self))
+                        inner = Block(self.trail, None if op.independent else self)
+                        inner.around = self if op.independent else None
+                        run_block(op, inner)
             except Exception:
                 if not (isinstance(op, Call | Execute | Inner) and op.caught):
                     raise
@@ -369,7 +394,10 @@ def run_block(op: Inner, block: Block) -> None:
             raise Boom(op.name)
         if op.end.startswith("rollback"):
             if block.roll_back(None):
-                raise Misuse("RollbackFailed")
+                failed = Misuse("RollbackFailed")
+                if block is block.root:
+                    block.tell_left(failed)
+                raise failed
             if op.end == "rollback and call":
                 block.call(Record(Call("ok", "ok", 0, (), False, False, None, op.name)), None)
         if not block.closed:

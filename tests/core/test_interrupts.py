@@ -97,7 +97,9 @@ def test_the_second_press_may_come_in_another_undo(world: World) -> None:
     assert world.undone == ["b", "a"]
 
 
-def test_a_third_ctrl_c_gets_out_at_once_and_tells_what_was_abandoned(world: World) -> None:
+def test_a_third_ctrl_c_gets_out_at_once_and_tells_what_was_abandoned(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     original = LookupError("original")
     with pytest.raises(KeyboardInterrupt, match="three times") as caught, transaction() as q:
         world.put("a")
@@ -110,7 +112,9 @@ def test_a_third_ctrl_c_gets_out_at_once_and_tells_what_was_abandoned(world: Wor
     assert [failure.step.args[1] for failure in q.report.failures] == ["c"]
     assert q.state is TransactionState.ROLLED_BACK_WITH_FAILURES
     assert original in contexts(caught.value)
-    assert any("third Ctrl-C" in note and "World.put, World.put" in note for note in original.__notes__)
+    told = "the rollback was cut short by a third Ctrl-C; not undone: World.put, World.put"
+    assert f"actionqueues: {told}" in original.__notes__
+    assert f"transaction: {told}" in caplog.messages
 
 
 def test_a_third_ctrl_c_tells_of_the_steps_of_savepoints_too(world: World) -> None:
@@ -289,7 +293,7 @@ def test_a_classic_queue_keeps_ctrl_c_until_all_is_rolled_back() -> None:
     assert queue.state == "rollback complete"
 
 
-def test_a_classic_queue_tells_what_a_third_ctrl_c_has_abandoned() -> None:
+def test_a_classic_queue_tells_what_a_third_ctrl_c_has_abandoned(caplog: pytest.LogCaptureFixture) -> None:
     class Pressed(Action):
         def rollback(self) -> None:
             press(3)
@@ -302,6 +306,7 @@ def test_a_classic_queue_tells_what_a_third_ctrl_c_has_abandoned() -> None:
         queue.rollback()
     assert [step.name for step in queue.report.abandoned] == ["Action"]
     assert [step.name for step, _ in queue.report.failures] == ["Pressed"]
+    assert caplog.messages[-1] == "action queue: the rollback was cut short by a third Ctrl-C; not undone: Action"
 
 
 def test_ctrl_c_during_a_commit_hook_lets_the_other_hooks_run(world: World) -> None:
@@ -323,7 +328,7 @@ def test_ctrl_c_during_a_commit_hook_lets_the_other_hooks_run(world: World) -> N
 
 @pytest.mark.parametrize("presses", [(3,), (1, 2), (2, 1), (1, 1, 1)])
 def test_a_third_ctrl_c_during_the_commit_hooks_gets_out_at_once_and_names_those_left(
-    world: World, presses: tuple[int, ...]
+    world: World, presses: tuple[int, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []
 
@@ -346,6 +351,9 @@ def test_a_third_ctrl_c_during_the_commit_hooks_gets_out_at_once_and_names_those
     assert q.state is TransactionState.COMMITTED
     assert world.undone == []
     assert q.report.hooks_not_run == ["receipt", "list.append"]
+    told = "the commit hooks were cut short; not called: receipt, list.append"
+    assert caught.value.__notes__ == [f"actionqueues: {told}"]
+    assert caplog.messages[-1] == f"order: {told}"
     assert q.report.hook_failures == [("pressed", caught.value)]
     assert repr(q).endswith(", commit hook receipt not run, commit hook list.append not run>")
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,8 +84,10 @@ def test_once_it_is_closed_the_name_is_looked_up_again(tmp_path: Path) -> None:
 def test_a_journal_without_a_name_is_refused_as_ever() -> None:
     with pytest.raises(ValueError, match="takes the name of a file"):
         shared_journal("")
-    with pytest.raises(TypeError, match="takes a Journal or the path of one"):
-        shared_journal(3)
+    nothings: list[Any] = [3, Journal]
+    for nothing in nothings:
+        with pytest.raises(TypeError, match="takes a Journal or the path of one"):
+            transaction(journal=nothing)
 
 
 def test_the_directory_is_recorded_with_the_transaction(tmp_path: Path) -> None:
