@@ -68,7 +68,8 @@ def ran(document: Path, section: str) -> Generator[dict[str, Any], None, None]:
     module = ModuleType("readme")
     module.__spec__ = ModuleSpec("readme", SourceFileLoader("readme", str(document)))  # where tracebacks find lines
     package = str(Path(actionqueues.__file__).parent.parent)  # for programs that start others
-    with mock.patch.dict(sys.modules, readme=module), mock.patch.dict(os.environ, PYTHONPATH=package):
+    back = contextlib.chdir(os.getcwd())  # wherever the programs go
+    with back, mock.patch.dict(sys.modules, readme=module), mock.patch.dict(os.environ, PYTHONPATH=package):
         try:
             _run(document, sections(document)[section], vars(module))
             yield vars(module)
