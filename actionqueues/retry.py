@@ -118,7 +118,7 @@ class Retry:
     on: _On = Exception
     on_result: Callable[[Any], _Answer] | None = None
 
-    if not TYPE_CHECKING:  # which would take this for what it can be made with
+    if not TYPE_CHECKING:  # pragma: no branch - they would take this for what it can be made with
 
         def __new__(cls, *args, **_options):
             if args:

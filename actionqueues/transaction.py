@@ -332,7 +332,7 @@ def transaction(
     return made
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch
     _OPTIONS = ("name", "independent", "outermost", "retry", "journal")
 
     @wraps(transaction)

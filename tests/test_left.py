@@ -517,3 +517,13 @@ def test_what_is_left_in_one_step_keeps_no_other_from_being_made_again() -> None
             charge()
         flaky()
     assert done == ["charge", "flaky", "flaky", "flaky"]
+
+
+def test_an_action_of_a_queue_is_not_tried_again_over_what_a_block_in_it_has_left() -> None:
+    done.clear()
+    queue = ActionQueue()
+    queue.add(action(in_a_savepoint, retry=SOON, undo=str))
+    with pytest.raises(Boom) as caught:
+        queue.execute()
+    assert done == ["mail"]
+    assert NOT_AGAIN in notes_of(caught.value)

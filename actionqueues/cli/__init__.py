@@ -314,7 +314,7 @@ def _show(options: argparse.Namespace) -> int:
             elif entry.state == "committed":
                 _advise("To call its hooks, once the reason is gone:", again)
                 _advise("Not to be called:", f"{decided} HOOK --hook")
-            elif entry.live is None:
+            elif entry.live is None:  # pragma: no cover - for one who may only read, in another process
                 _advise("Its process may live; nobody can tell from here. If it has died, this undoes it:", again)
             else:
                 _advise("Its process has died. To undo it:", again)

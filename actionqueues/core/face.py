@@ -245,7 +245,7 @@ class Face(Adding):
             message = f"{self._block.label}: {others} was rolled back, but not {names}"
             raise tell_left(self._block, RollbackFailed(message, errors), left)
 
-    if not TYPE_CHECKING:  # to type checkers there is no such attribute
+    if not TYPE_CHECKING:  # pragma: no branch - to type checkers there is no such attribute
 
         def __getattr__(self, name):
             if name == "commit":
@@ -272,13 +272,3 @@ class Face(Adding):
         outcomes = self.report.outcomes
         kind = "Savepoint" if block.kind == "Savepoint" else type(self).__name__
         return f"<{kind} {', '.join(parts)}{': ' + outcomes if outcomes else ''}>"
-
-
-def _called_in(log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    around = get_current()
-    try:
-        set_current(log)
-        return fn(*args, **kwargs)
-    finally:
-        if get_current() is log:
-            set_current(around)

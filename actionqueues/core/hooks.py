@@ -57,7 +57,7 @@ class HookRun(Shield):
         if type(interrupt) is RecursionError:  # there is no room for them either
             self.guard.broken = interrupt
         if self.guard.broken is not None:
-            if self.hooks:
+            if self.hooks:  # pragma: no branch - the last one may have been on its way
                 names = [hook.name for hook in self.hooks]
                 self.report.hooks_not_run.extend(names)
                 self.hooks = []
@@ -103,7 +103,8 @@ class HookRun(Shield):
             self.commit()
         lost = self.hook
         if lost is not None and self.watch is not None and lost not in self.hooks:  # interrupted in the middle of it
-            yield from tell(self.watch.called_hook, lost, self.interrupts[-1])
+            # A sweep of signal handlers comes here at some of its moments.
+            yield from tell(self.watch.called_hook, lost, self.interrupts[-1])  # pragma: no cover
         while self.hooks:
             hook = self.hook = self.hooks[0]
             self.hooks.pop(0)

@@ -134,7 +134,7 @@ def _pressed(held: ref[Shield]) -> None:
     """
     shield = held()
     told = None if shield is None else shield.under_way()
-    if told is not None:
+    if told is not None:  # pragma: no branch - it may have ended just now
         in_another_thread(partial(log_warning, told[0], **told[1]))
 
 

@@ -109,7 +109,7 @@ def _index(path: str) -> _Index | None:
     except OSError:
         return None
     if len(header) < 96 or header[:48] != header[48:]:
-        return None  # it is just being written
+        return None  # pragma: no cover - it is just being written
     begun, size, frames, pages = struct.unpack_from("=12xBxHII", header)
     return _Index(frames, pages, (size & 0xFE00) + ((size & 1) << 16)) if begun else None
 
@@ -137,7 +137,7 @@ def refuse_cut_off(path: str) -> None:
             break
         if index is None or size >= index.log_size:
             return
-        if _index(f"{path}-shm") == index:  # otherwise a live process is just beginning it anew
+        if _index(f"{path}-shm") == index:  # pragma: no branch - or a live process is just beginning it anew
             what = f"its log, {log!r}, was cut off: it has {size} bytes, and there were {index.log_size}"
             break
     raise JournalCorrupt(
@@ -217,5 +217,5 @@ class Files:
     def close(self) -> None:
         """Let go of them."""
         fd, self._fd = self._fd, None
-        if fd is not None:
+        if fd is not None:  # pragma: no branch - it may be closed twice
             os.close(fd)

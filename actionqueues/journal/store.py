@@ -291,7 +291,7 @@ class Store:
 
     def _commit(self, batch: Sequence[Commit], sync: bool) -> None:
         db = self._open.writer()
-        if db.in_transaction:  # of an earlier one, which a signal handler has kept from ending it
+        if db.in_transaction:  # pragma: no cover - of an earlier one, which a signal handler has kept from ending it
             self._open.end()
         self._open.check(where=sync)
         level = _OFF if not self.durable else _FULL if sync else _NORMAL
@@ -325,7 +325,7 @@ class Store:
             raise
         if count:
             del self.late[:count]
-            if not self.late:
+            if not self.late:  # pragma: no branch - what is owed meanwhile stays
                 _owing.discard(self)
 
     def owe(self, commit: Commit) -> None:
@@ -365,4 +365,4 @@ class Store:
         """
         for (found,) in self.read("PRAGMA quick_check(100)"):
             if found != "ok" and " value in " not in found:  # that is of one row, and stops its own transaction
-                raise damaged(self.path, found)
+                raise damaged(self.path, found)  # pragma: no cover - most damage raises while it is looked for
