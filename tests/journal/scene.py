@@ -300,8 +300,8 @@ async def undo_too_slow(name: str, step: Step[None]) -> None:
 
 
 @action(read_only=True)
-async def die_async(after: str) -> None:
-    while f"done {after}" not in (FOLDER / "calls").read_text():
+async def die_async(after: str, running: str) -> None:
+    while f"done {after}" not in (FOLDER / "calls").read_text() or not (FOLDER / "world" / running).exists():
         await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -319,7 +319,7 @@ async def concurrent() -> None:
             await upload("short", 1)
             call("done", "short")
 
-        await asyncio.gather(upload("long", 10**9), follow(), die_async("short"))
+        await asyncio.gather(upload("long", 10**9), follow(), die_async("short", "long"))
 
 
 def started(name: str, step: Callable[[str], object]) -> None:
