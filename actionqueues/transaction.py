@@ -361,7 +361,7 @@ def _factory(journal: Any) -> Factory:
     """What makes the watches of a journal."""
     if journal is False:
         return lambda _block: None
-    if not hasattr(type(journal), "intercept"):  # the type: a mock answers to every name
+    if not hasattr(cast("Any", type(journal)), "intercept"):  # the type: a mock answers to every name
         from .journal import shared_journal  # here, because most programs have none, and it imports sqlite3
 
         journal = shared_journal(journal)

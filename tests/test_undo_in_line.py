@@ -41,8 +41,11 @@ def test_an_undo_that_asks_for_the_result_leaves_what_was_there_before(tmp_path:
         with pytest.raises(FileExistsError), transaction():
             action(os.mkdir, undo=undo)(tmp_path / "there")
 
+    def remove_made(path: str, result: None) -> None:
+        os.rmdir(path)
+
     (tmp_path / "there").mkdir()
-    make(lambda path, result: os.rmdir(path))
+    make(remove_made)
     assert (tmp_path / "there").is_dir()
     make(os.rmdir)  # it may have been made by the step, for all that anybody knows
     assert not (tmp_path / "there").exists()
