@@ -207,7 +207,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def __get__(self, instance: object, owner: type[Any], /) -> action[P, R]: ...
     def __get__(self, instance: Any, owner: Any = None, /) -> Any:
-        raise AssertionError  # pragma: no cover - for type checkers: each action has its own, from `_getter`
+        raise AssertionError  # pragma: no cover - for type checkers: each action has its own, from `getter`
 
     @overload
     def rollback(self, handler: H, /) -> H: ...
