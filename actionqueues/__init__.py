@@ -1,9 +1,12 @@
 """Undo in order: steps whose side effects reach several systems, rolled back if one of them fails."""
 
+import sys as _sys
+
 from .action import Action as Action
 from .action import action as action
 from .actionqueue import ActionQueue as ActionQueue
 from .core.current import current_step as current_step
+from .core.entries import StepReport as StepReport
 from .core.required import require_transactions as require_transactions
 from .core.states import StepState as StepState
 from .core.states import TransactionState as TransactionState
@@ -29,10 +32,14 @@ from .retry import Retry as Retry
 from .retry import bounded as bounded
 from .signals import SignalHandling as SignalHandling
 from .signals import handle_signals as handle_signals
+from .tracing.listening import Listening as Listening
+from .tracing.listening import listen as listen
+from .tracing.listening import watch as watch
 from .transaction import AsyncTransaction as AsyncTransaction
 from .transaction import Transaction as Transaction
 from .transaction import current_transaction as current_transaction
 from .transaction import transaction as transaction
+from .views.progress import progress as progress
 
 __all__ = [
     "Action",
@@ -45,6 +52,7 @@ __all__ = [
     "CoroutineNotAwaited",
     "DoublingBackoffExceptionFactory",
     "IllegalOperation",
+    "Listening",
     "NestedTransaction",
     "NoTransaction",
     "NotLanded",
@@ -55,6 +63,7 @@ __all__ = [
     "RollbackFailed",
     "SignalHandling",
     "Step",
+    "StepReport",
     "StepState",
     "Transaction",
     "TransactionClosed",
@@ -65,7 +74,19 @@ __all__ = [
     "current_step",
     "current_transaction",
     "handle_signals",
+    "listen",
     "on_commit",
+    "progress",
     "require_transactions",
     "transaction",
+    "watch",
 ]
+
+# What pytest leaves out of its tracebacks, so that they end in a line of the user's: what users call.  What is behind
+# that is shown, since only a mistake of this package would be raised there.
+for _name in (
+    *("action", "actionqueue", "aqstatemachine", "decorated", "retry", "transaction"),
+    *("core.attempts", "core.block", "core.current", "core.definition", "core.exits", "core.face", "core.handler"),
+    *("core.options", "core.queue", "core.signature", "core.step", "core.text"),
+):
+    vars(_sys.modules[f"{__name__}.{_name}"])["__tracebackhide__"] = True

@@ -15,13 +15,16 @@ from .core.drivers import drive, pause
 from .core.engine import Rollback, left_something
 from .core.frames import place_of_caller
 from .core.interrupts import protected_from_start
+from .core.kept import cause_of, keep, kept_step, standing_in
 from .core.log import LEFT, Log, Owner, get_current, new_log, set_current
 from .core.queue import Adding, is_action_class, refuse_async, run_queued
 from .core.requests import Engine
 from .core.states import QueueState, StepState
 from .core.step import DEFINITION, PENDING, VALUES, Step
+from .core.telling import log_rolled_back
+from .core.tracebacks import shorten
 from .core.waiting import waited_for
-from .core.watch import SEAM
+from .core.watch import SEAM, Watch
 from .errors import ActionRetryException, IllegalOperation, TransactionClosed
 from .report import Report
 
@@ -33,6 +36,11 @@ _QUEUED = StepState.QUEUED
 _new = object.__new__
 
 
+def _unrecorded(_owner: object) -> Watch | None:
+    """No journal records a classic queue, nor does the default one."""
+    return None
+
+
 class _Executed(Owner):
     """The owner of the log of a queue: nothing in it is undone before its caller says so."""
 
@@ -41,7 +49,7 @@ class _Executed(Owner):
 
     def __init__(self, machine: AQStateMachine, report: Report) -> None:
         self._machine, self.report, self.running = machine, report, set()
-        self.watch = SEAM.observe(self, None) if SEAM.observe is not None else None
+        self.watch = SEAM.watch(self, _unrecorded) if SEAM.used else None
         self.direct = self.watch is None
 
     @property
@@ -71,16 +79,26 @@ class ActionQueue(Adding):
         self._classes: dict[type, Definition] = {}  # of the action objects in it
         self._state_machine = AQStateMachine()
         self._report = Report("action queue", QueueState.INIT)
+        self._report.kind, self._report._live = "queue", standing_in(self, ActionQueue._standing)
         self._owner = _Executed(self._state_machine, self._report)
         self._log = new_log(None, self._owner, get_ident(), direct=self._owner.direct)
         self._rollback: Rollback | None = None
-        self._executing = False
+        self._executing = self._progress = False
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What notebooks show."""
+        return self.report._repr_mimebundle_(include, exclude)
 
     @property
     def report(self) -> Report:
         """What has happened; in its `failures` are the rollbacks that raised."""
-        self._report.state = self.state
-        return self._report
+        report = self._report
+        report.state = self.state
+        return report
+
+    def _standing(self) -> list[Any]:
+        """What there is: what has been begun, and what waits."""
+        return [*keep(self._log), *[kept_step(step, []) for step in self._actions if step.state is _QUEUED]]
 
     @property
     def state(self) -> QueueState:
@@ -106,6 +124,8 @@ class ActionQueue(Adding):
             step._tries = step._key = step._saved = step.error = None
             step._queued = place_of_caller()
             self._actions.append(step)
+            if self._owner.watch is not None:
+                self._owner.watch.queued(step)
             return step
 
     def _add(self, step: Step[Any]) -> Step[Any]:
@@ -117,31 +137,55 @@ class ActionQueue(Adding):
             if is_action_class(type(action)):
                 self._classes[type(action)] = definition
         self._actions.append(step)
+        if self._owner.watch is not None:
+            self._owner.watch.queued(step)
         return step
 
-    def execute(self) -> None:
-        """Execute all actions, in the order in which they were added.
+    if TYPE_CHECKING:
 
-        Raises:
-            BaseException: whatever an action raises; the ones after it are not executed.  Call `rollback` then.
-            IllegalOperation: if nothing has been added, or it has been executed before.
-        """
-        self._state_machine.transition_to_execute()
-        log, around = self._log, get_current()
-        try:
+        def execute(self) -> None:
+            """Execute all actions: as it is declared in 0.8, for classes that override it."""
+
+    else:
+
+        def execute(self, *, progress=False):
+            """Execute all actions, in the order in which they were added.
+
+            Args:
+                progress: whether stderr shows how far it is, and how far the rollback is, if there is one.
+
+            Raises:
+                BaseException: whatever an action raises; the ones after it are not executed.  Call `rollback` then.
+                IllegalOperation: if nothing has been added, or it has been executed before.
+            """
+            self._state_machine.transition_to_execute()
+            log, around, stop = self._log, get_current(), None
+            if progress:
+                self._progress, stop = True, SEAM.show(self._owner, log, len(self._actions), 0)
+            watch = self._owner.watch
+            if watch is not None:
+                watch.entering(self._owner)
             try:
-                self._executing = True
-                log.thread = get_ident()
-                self._owner.surrounding = around
-                set_current(log)
-                for step in self._actions:
-                    run_queued(log, step)
-            finally:
-                self._leave(around)
-        except BaseException:
-            self._leave(around)  # again, in case it was interrupted
-            raise
-        self._state_machine.transition_to_execute_complete()
+                try:
+                    self._executing = True
+                    log.thread = get_ident()
+                    self._owner.surrounding = around
+                    set_current(log)
+                    for step in self._actions:
+                        run_queued(log, step)
+                finally:
+                    self._leave(around)
+            except BaseException as error:
+                self._leave(around)  # again, in case it was interrupted
+                if stop is not None:
+                    stop()  # nobody knows whether it will be rolled back
+                shorten(error)
+                raise
+            self._state_machine.transition_to_execute_complete()
+            if watch is not None:
+                self._report.state = self.state
+                watch.committed(self._owner)
+                watch.ended(self._owner)
 
     def _leave(self, around: Log | None) -> None:
         """Make what surrounds its execution the current log again."""
@@ -185,6 +229,9 @@ class ActionQueue(Adding):
                 raise IllegalOperation("roll back this queue", "it is being executed", advice)
             self._state_machine.transition_to_rollback()
         if self._rollback is None:  # pragma: no branch - otherwise it goes on where it was interrupted
+            if self._progress:
+                begun = sum(step.state is not _QUEUED for step in self._actions)
+                SEAM.show(self._owner, self._log, 0, begun)
             self._rollback = Rollback(self.report, watch=self._owner.watch)
         self._log.direct = False
         interrupt = drive(self._undoing(self._rollback))
@@ -194,6 +241,13 @@ class ActionQueue(Adding):
     def _undoing(self, rollback: Rollback) -> Engine[BaseException | None]:
         if self._owner.running:  # in threads that an action has started
             yield from waited_for(self._owner, None, rollback.interrupts)
+        watch, error = self._owner.watch, next((s.error for s in self._actions if s.error is not None), None)
+        if self._report._kept is None and rollback.kept < 2:  # as in a block
+            rollback.kept += 1
+            self._report._cause = None if error is None else cause_of(error)
+            self._report._kept = self._standing() if watch is None else ()
+        if watch is not None:
+            yield from rollback.tell(watch.rolling_back, self._owner, error)
         yield from rollback.to_its_end(lambda: rollback.unwind(self._log))
         if rollback.guard.broken is not None:
             rollback.abandon(self._log)
@@ -203,6 +257,12 @@ class ActionQueue(Adding):
             around.block.real.put(around, LEFT)
         if self.state is QueueState.ROLLBACK:  # pragma: no branch - otherwise an interrupt came after that
             self._state_machine.transition_to_rollback_complete()
+            self._report.state = self.state
+            if watch is not None:
+                told = watch.rolled_back if rollback.guard.broken is None else watch.abandoned
+                yield from rollback.tell(told, self._owner)
+                yield from rollback.tell(watch.ended, self._owner)
+            log_rolled_back(self._report)
         return rollback.interrupt()
 
     def execute_with_retries(self, action: T, f: Callable[[T], object]) -> None:

@@ -352,7 +352,7 @@ def verdict(policy: Policy | None, attempt: int, error: BaseException, elapsed: 
             seconds = _sleepable(_seconds(said, what), f"{what} {said!r}", "neither None nor seconds from 0 up")
             wait = seconds if wait is None else wait
     if wait is not None and elapsed + wait > limit:
-        return Verdict(None, f"after another {wait:.3g} s it would be past timeout={limit:g}", late=True)
+        return Verdict(None, f"another wait of {wait:.3g} s would end past timeout={limit:g}", late=True)
     return Verdict(wait)
 
 

@@ -12,11 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from .core.block import ENDED, Block
-from .core.calls import Outcome
 from .core.definition import function_of
 from .core.drivers import drive, drive_async
-from .core.ending import end_plainly, executing, leave, roll_back
-from .core.exits import value_of
+from .core.ending import end_plainly, executing, leave, roll_back, tell_ended
 from .core.face import Face
 from .core.interrupts import protected_from_start
 from .core.log import Log, get_current, set_current, surrounding_log
@@ -25,6 +23,7 @@ from .core.queue import fill_in, run_queued
 from .core.signature import display_name
 from .core.states import StepState, TransactionState
 from .core.tasks import is_closing
+from .core.tracebacks import shorten, throw
 from .core.watch import SEAM, Factory
 from .decorated import NotCalled, in_transaction
 from .errors import IllegalOperation, NoTransaction
@@ -125,8 +124,10 @@ class Transaction(_Common):
             _recover(self._block, error)
             raise
 
-    def execute(self) -> None:
+    def execute(self, *, progress: bool = False) -> None:
         """Run the queued steps now, in order; those that are added later run at the next call, or at the end.
+
+        With `progress`, stderr shows how far it is, and how far the rollback is, if there is one.
 
         Raises:
             BaseException: whatever a step raises; that step has been undone, and the ones after it stay queued.
@@ -134,6 +135,7 @@ class Transaction(_Common):
             IllegalOperation: if another task or thread has entered it, or an argument is a step without a result.
         """
         self._must_be_mine("execute()")
+        self._shows(progress)
         block, queue = self._block, self._block.queue
         if not queue:
             return
@@ -149,6 +151,9 @@ class Transaction(_Common):
                 queue.popleft()
                 if not dropped:
                     run_queued(here, step)
+        except BaseException as error:
+            shorten(error)
+            raise
         finally:
             step = None  # it holds what it has raised, whose traceback has this frame in it
             set_current(around)
@@ -226,16 +231,21 @@ class AsyncTransaction(_Common):
     def __init__(self) -> None:
         raise TypeError("an AsyncTransaction is what `async with transaction() as q:` gives; call transaction()")
 
-    async def execute(self) -> None:
+    async def execute(self, *, progress: bool = False) -> None:
         """Run the queued steps now, in order, as `Transaction.execute` does."""
         self._must_be_mine("execute()")
+        self._shows(progress)
         around = get_current()
         set_current(self._block.here())
         try:
             error = await drive_async(executing(self._block))
         finally:
             set_current(around)
-        value_of(Outcome(None, error))
+        try:
+            if error is not None:
+                throw(error)
+        finally:
+            del error  # whose traceback has this frame in it
 
     async def rollback(self) -> None:
         """Undo everything now and close the transaction, as `Transaction.rollback` does."""
@@ -250,6 +260,7 @@ def _recover(block: Block, error: BaseException) -> None:
         if block.unfinished:
             drive(roll_back(block, error))
     finally:
+        tell_ended(block)
         block.detach()
 
 
@@ -258,16 +269,17 @@ async def _recover_async(block: Block, error: BaseException) -> None:
         if block.unfinished:
             await drive_async(roll_back(block, error))
     finally:
+        tell_ended(block)
         block.detach()
 
 
 def _fresh(block: Block) -> Transaction:
     """Another one with the same options."""
     made = transaction()
-    for option in ("name", "independent", "outermost", "factory"):
+    for option in ("name", "independent", "outermost", "factory", "trace"):
         if option in vars(block):
             setattr(made._block, option, getattr(block, option))
-    made._block.plain = block.factory is None
+    made._block.plain = block.factory is None and not block.trace
     return made
 
 
@@ -281,6 +293,7 @@ def transaction(
     outermost: bool = False,
     retry: Policy | None = None,
     journal: Journal | str | PathLike[str] | Literal[False] | None = None,
+    trace: bool = False,
 ) -> Transaction: ...
 def transaction(
     name: Any = None,
@@ -289,12 +302,13 @@ def transaction(
     outermost: bool = False,
     retry: Policy | None = None,
     journal: Any = None,
+    trace: bool = False,
 ) -> Any:
     """A block of steps that are undone, in reverse order, if the block is left by an exception.
 
-    As a block, ``with transaction("sign-up") as q:``.  Leaving it by any exception undoes every step that was started
-    in it, and the exception goes on; leaving it normally runs the queued steps and commits.  A block inside a block is
-    a savepoint: if it fails, its own steps are undone; if it succeeds, they belong to the outer one.
+    As a block, ``with transaction("sign-up") as q:``.  Leaving it by any exception undoes every step started in it, and
+    the exception goes on; leaving it normally runs the queued steps and commits.  In a block it is a savepoint: if
+    it fails, its own steps are undone; if it succeeds, they belong to the outer one.
 
     As a decorator, ``@transaction`` or ``@transaction("sign-up", retry=Retry(...))`` over a function, sync or async,
     which opens a fresh block for each call.
@@ -304,15 +318,16 @@ def transaction(
         independent: share nothing with a block around it: what is done here stays if that one fails.
         outermost: refuse to be a savepoint.
         retry: for the decorator: when a call fails and nothing was left behind, call again after this policy.
-        journal: a `Journal`, or the path of one, that records every step before it runs, so that recovery can undo
-            what a process has started that has died; False for none, whatever the default is.
+        journal: a `Journal`, or the path of one, in which every step is recorded before it runs, so that recovery can
+            undo what a dead process has started; False for none, whatever the default is.
+        trace: keep all steps in ``q.report``, with times, also if it commits; a rollback keeps them anyway.
 
     Raises:
         TypeError: for options that exclude each other, or `retry` without a function.
-        NestedTransaction: on entering, if it is `outermost` and there is a block around it.
+        NestedTransaction: on entering, if `outermost` is True and there is a block around it.
     """
     if name is not None and not isinstance(name, str):
-        if independent or outermost or retry is not None or journal is not None:
+        if independent or outermost or retry is not None or journal is not None or trace:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
         return transaction(display_name(function_of(name)))(name)
     made: Transaction = transaction()
@@ -323,23 +338,24 @@ def transaction(
         raise TypeError("transaction(): independent=True and outermost=True exclude each other")
     block.independent, block.outermost = independent, outermost
     if journal is not None:
-        block.factory = _factory(journal)
-        block.plain = False
+        block.factory, block.plain = _factory(journal), False
+    if not isinstance(trace, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - for those who do not check types
+        raise TypeError(f"transaction(trace=...) must be True or False, not {trace!r:.80}")
+    if trace:
+        block.trace, block.plain = True, False
     if retry is not None:
-        block.retry = check_policy(retry, "transaction(retry=...)")
+        block.retry, block.plain = check_policy(retry, "transaction(retry=...)"), False
         refuse_on_result(retry, "transaction(retry=...)", "when it has returned, the block has committed")
-        block.plain = False
     return made
 
 
 if not TYPE_CHECKING:  # pragma: no branch
-    _OPTIONS = ("name", "independent", "outermost", "retry", "journal")
 
     @wraps(transaction)
     def _transaction(name=None, **options):
         # Without parameters for the options, whose defaults would cost more than all the checks of the rest.
         if options or not (name is None or isinstance(name, str)):
-            check_options("transaction()", options, _OPTIONS)
+            check_options("transaction()", options, ("name", "independent", "outermost", "retry", "journal", "trace"))
             return _transaction.__wrapped__(name, **options)
         made = _new(Transaction)
         block = made._block = _new(Block)  # and not Block(), which would cost a frame

@@ -18,11 +18,13 @@ from unittest import mock
 
 import actionqueues
 
-__all__ = ["EXAMPLES", "README", "ROOT", "Block", "blocks", "programs", "ran", "sections"]
+__all__ = ["EXAMPLES", "JOURNALS", "README", "ROOT", "VIEWS", "Block", "blocks", "programs", "ran", "sections"]
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 EXAMPLES = ROOT / "examples" / "README.md"
+VIEWS = ROOT / "actionqueues" / "views" / "README.md"
+JOURNALS = ROOT / "actionqueues" / "journal" / "README.md"
 
 
 class Block(NamedTuple):

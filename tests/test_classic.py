@@ -14,6 +14,7 @@ from actionqueues.exceptionfactory import DoublingBackoffExceptionFactory
 
 from .inside import SLEEP
 from .scripted import Boom, Outcome, Scripted, Trail, queue_of
+from .world import outcomes
 
 
 @pytest.fixture
@@ -288,7 +289,7 @@ def test_repr_shows_state_counts_and_outcomes(trail: Trail) -> None:
     queue.rollback()
     outcomes = "1 undone, undo of Scripted failed (ValueError('stuck'))"
     assert repr(queue) == f"<ActionQueue rollback complete: 2 actions, {outcomes}>"
-    assert str(queue.report) == f"action queue rollback complete: {outcomes}"
+    assert queue.report.summary == f"action queue rollback complete: {outcomes}"
 
 
 def test_the_report_is_data_that_json_takes(trail: Trail) -> None:
@@ -296,10 +297,10 @@ def test_the_report_is_data_that_json_takes(trail: Trail) -> None:
     queue.add(print)
     queue.execute()
     queue.rollback()
-    report = json.loads(json.dumps(queue.report.as_dict()))
-    assert {name: value for name, value in report.items() if value} == {
-        "name": "action queue",
-        "state": "rollback complete",
+    report = queue.report.as_dict()
+    assert json.loads(json.dumps(report)) == report
+    assert (report["name"], report["state"], report["kind"]) == ("action queue", "rollback complete", "queue")
+    assert outcomes(queue.report) == {
         "undone": ["Scripted"],
         "failures": [{"step": "Scripted", "error": "ValueError('stuck')"}],
         "not_undone": ["print"],

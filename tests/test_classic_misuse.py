@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,11 @@ def test_an_illegal_call_says_what_why_and_what_to_do_and_changes_nothing(
     queue = ActionQueue()
     history(queue)
     before = (repr(queue), queue.state, queue.report.as_dict())
-    calls = {ADD: lambda: queue.add(Scripted("b", trail)), EXECUTE: queue.execute, ROLL_BACK: queue.rollback}
+    calls: dict[Any, Any] = {
+        ADD: lambda: queue.add(Scripted("b", trail)),
+        EXECUTE: queue.execute,
+        ROLL_BACK: queue.rollback,
+    }
     with pytest.raises(IllegalOperation) as caught:
         calls[operation]()
     assert isinstance(caught.value, AssertionError)

@@ -88,7 +88,7 @@ def test_a_retry_in_so_many_words_is_none_and_its_exception_says_why() -> None:
         ask()
     (note,) = caught.value.__notes__
     assert note == (
-        "actionqueues: not retried, because the wait that it asks for is none: "
+        "actionqueues: not retried, because its ms_backoff is no time to wait: "
         """TypeError("ActionRetryException was given ms_backoff='soon': not milliseconds from 0 up")"""
     )
 
@@ -246,7 +246,9 @@ def test_the_function_that_makes_blocks_is_a_function_to_all_others() -> None:
     assert repr(made).startswith("<function transaction at ")
     assert (made.__name__, made.__module__) == ("transaction", "actionqueues.transaction")
     assert (inspect.getdoc(made) or "").startswith("A block of steps that are undone")
-    assert list(inspect.signature(made).parameters) == ["name", "independent", "outermost", "retry", "journal"]
+    assert list(inspect.signature(made).parameters) == [
+        "name", "independent", "outermost", "retry", "journal", "trace",
+    ]  # fmt: skip
     assert copy.copy(made) is copy.deepcopy(made) is pickle.loads(pickle.dumps(made)) is made
     holder: Any = type("Holder", (), {"transaction": made})
     assert holder().transaction("a").name == "a"
@@ -266,7 +268,7 @@ def function() -> None: ...
 OPTIONS: dict[str, tuple[Callable[..., object], str]] = {
     "@action": (action, "retry, irreversible, read_only, transaction_required, timeout, name, aliases, undo"),
     "rollback()": (create.rollback, "retry"),
-    "transaction()": (transaction, "name, independent, outermost, retry, journal"),
+    "transaction()": (transaction, "name, independent, outermost, retry, journal, trace"),
     "Retry()": (Retry, "attempts, timeout, wait_initial, wait_max, wait_jitter, wait_exp_base, on, on_result"),
     "bounded()": (functools.partial(bounded, Retry()), "policy, attempts, timeout"),
     "sweep()": (sweep, "scenario, state, reset, disturb, recover, faults, ignore, error, only, backend"),

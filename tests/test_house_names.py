@@ -179,11 +179,23 @@ def test_a_step_shows_what_is_documented_and_no_more() -> None:
 def test_a_report_shows_what_is_documented_and_no_more() -> None:
     with transaction() as q:
         pass
-    lists = {"failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped", "undone", "left"}
-    hooks_and_journal = {"hook_failures", "hooks_not_run", "journal_failures", "never_awaited"}
-    assert (
-        set(shown(q.report)) == {"name", "state", "failed", "clean", "outcomes", "as_dict"} | lists | hooks_and_journal
-    )
+    lists = {
+        "failures",
+        "conflicts",
+        "skipped",
+        "not_undone",
+        "abandoned",
+        "dropped",
+        "undone",
+        "left",
+        "steps",
+        "steps_known",
+    }
+    hooks_and_journal = {"hooks", "hook_failures", "hooks_not_run", "journal_failures", "never_awaited"}
+    hooks_and_journal |= {"id", "reason", "origin"}
+    told = {"name", "kind", "state", "failed", "clean", "outcomes", "summary", "error", "started", "ended"}
+    forms = {"as_dict", "from_dict", "to_text", "to_svg", "to_mermaid", "to_html"}
+    assert set(shown(q.report)) == told | forms | lists | hooks_and_journal
 
 
 def test_the_docstring_of_a_module_begins_with_a_sentence() -> None:

@@ -375,11 +375,11 @@ def test_nothing_can_be_done_in_a_block_that_has_ended(
     except Boom:
         pass
     assert q.state == end
-    before = str(q.report)
+    before = q.report.summary
     with pytest.raises(TransactionClosed, match=f"came too late: the transaction 'over' is {end}, and nothing") as c:
         use(q)
     assert (c.value.transaction, c.value.state) == ("the transaction 'over'", end)
-    assert str(q.report) == before
+    assert q.report.summary == before
 
 
 @pytest.mark.parametrize("end", ["open", "committed", "rolled back"])

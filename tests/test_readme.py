@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.documents import EXAMPLES, README, ROOT, blocks, programs, ran
+from tests.documents import EXAMPLES, JOURNALS, README, ROOT, VIEWS, blocks, programs, ran
 
-SECTIONS = [(document, section) for document in (README, EXAMPLES) for section in programs(document)]
+SECTIONS = [(document, section) for document in (README, EXAMPLES, VIEWS) for section in programs(document)]
+
+#: What sets up the whole process: each is run in one of its own.
+ALONE = {"Logs", "structlog", "Sentry", "OpenTelemetry", "Prometheus"}
+RUN = "from tests.documents import VIEWS, ran\nimport sys\nwith ran(VIEWS, sys.argv[1]): pass"
 
 
 @pytest.mark.parametrize(("document", "section"), SECTIONS, ids=[section for _, section in SECTIONS])
@@ -19,13 +25,20 @@ def test_the_programs_of_a_section_run_and_print_what_is_shown(document: Path, s
         pytest.importorskip("fastapi", reason="what it stands on is not built for this Python yet")
     if section == "Time limits" and not hasattr(signal, "SIGALRM"):
         pytest.skip("this system has no SIGALRM")
-    with ran(document, section):
-        pass
+    if document == VIEWS and section in ALONE:
+        run = subprocess.run([sys.executable, "-c", RUN, section], cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    else:
+        with ran(document, section):
+            pass
 
 
-@pytest.mark.parametrize("document", [README, EXAMPLES], ids=["README", "examples"])
+@pytest.mark.parametrize(
+    "document", [README, EXAMPLES, VIEWS, JOURNALS], ids=["README", "examples", "views", "journals"]
+)
 def test_every_block_is_of_a_kind_that_is_tested(document: Path) -> None:
-    assert {block.language for block in blocks(document)} <= {"console", "python", "text", "sh"}
+    kinds = {"console", "python", "text", "sh", *(["txt"] if document == VIEWS else [])}  # see `views/test_page.py`
+    assert {block.language for block in blocks(document)} <= kinds
 
 
 def test_the_commands_are_the_ones_that_ci_runs() -> None:
@@ -47,7 +60,9 @@ def _anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("document", [README, EXAMPLES], ids=["README", "examples"])
+@pytest.mark.parametrize(
+    "document", [README, EXAMPLES, VIEWS, JOURNALS], ids=["README", "examples", "views", "journals"]
+)
 def test_every_link_leads_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
         if target.startswith(("http:", "https:")):

@@ -72,7 +72,7 @@ def test_what_looks_like_a_time_and_is_none_is_refused(answer: object) -> None:
 def test_a_wait_that_was_named_is_not_cut_to_the_longest_but_ends_before_the_timeout() -> None:
     policy = Retry(on=saying(120), wait_max=5, timeout=300)
     assert next_wait(policy, 1, ERROR, 0) == 120
-    assert verdict(policy, 2, ERROR, 200) == (None, "after another 120 s it would be past timeout=300", True)
+    assert verdict(policy, 2, ERROR, 200) == (None, "another wait of 120 s would end past timeout=300", True)
 
 
 def test_a_predicate_without_an_answer_means_no_and_is_warned_of_where_it_is_defined() -> None:
@@ -247,7 +247,7 @@ def test_20_attempts_are_20_attempts() -> None:
         (Retry(attempts=2), "attempts=2 allows no more"),
         (bounded(Retry(attempts=9), attempts=2), "attempts=2 allows no more"),
         (bounded(Retry(attempts=2), attempts=9), "attempts=2 allows no more"),
-        (steady(timeout=4), "after another 5 s it would be past timeout=4"),
+        (steady(timeout=4), "another wait of 5 s would end past timeout=4"),
         (steady(on=OSError), "on=... says that this error is not worth another one"),
         (steady(on=saying(False)), "on=... says that this error is not worth another one"),
     ],

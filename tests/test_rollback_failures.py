@@ -322,7 +322,7 @@ def test_an_undo_ends_within_its_time(w: World, waits: list[float], monkeypatch:
         w.define("a", undo_fails=(Boom(str(n)) for n in range(99)), undo_retry=retry)()
         raise Boom("body")
     assert (waits, w.trail) == ([4, 4], ["+a", "-a", "-a", "-a"])
-    late = "after another 4 s it would be past timeout=10"
+    late = "another wait of 4 s would end past timeout=10"
     assert q.report.failures[0].error.__notes__ == [f"actionqueues: gave up after 3 attempts in 8 s: {late}"]
 
 

@@ -247,7 +247,7 @@ def test_retrying_a_call_ends_within_its_time(w: World, waits: list[float], monk
     with pytest.raises(Boom) as caught:
         run()
     assert caught.value.__notes__ == [
-        "actionqueues: gave up after 3 attempts in 8 s: after another 4 s it would be past timeout=9"
+        "actionqueues: gave up after 3 attempts in 8 s: another wait of 4 s would end past timeout=9"
     ]
     assert waits == [4, 4]
 

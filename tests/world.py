@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
-from actionqueues import Retry, Transaction, action, transaction
+from actionqueues import Report, Retry, Transaction, action, transaction
 from actionqueues.retry import Policy
 
 T = TypeVar("T")
@@ -58,6 +58,19 @@ def notes_of(error: BaseException) -> list[str]:
     """What has been noted on an exception."""
     notes: list[str] = getattr(error, "__notes__", [])
     return notes
+
+
+#: What a report tells of things that were called, and not of how they were started.
+OUTCOMES = (
+    "undone", "failures", "conflicts", "skipped", "not_undone", "abandoned", "dropped", "hook_failures",
+    "hooks_not_run", "never_awaited", "journal_failures",
+)  # fmt: skip
+
+
+def outcomes(report: Report) -> dict[str, Any]:
+    """What a report tells of undos and hooks, as plain data."""
+    told = report.as_dict()
+    return {name: told[name] for name in OUTCOMES if told[name]}
 
 
 def describe(error: BaseException | None) -> str:

@@ -15,6 +15,7 @@ from actionqueues.retry import Policy, answer_of, result_predicate, verdict
 
 from .step import PENDING
 from .text import add_note, copy_notes, shown
+from .tracebacks import throw
 
 __all__ = ["Attempts", "judged"]
 
@@ -47,11 +48,11 @@ class Attempts:
         try:
             wait, why, late = verdict(self.policy, self.made, error, elapsed)
         except Exception as broken:
-            what = "the wait that it asks for is none" if self.policy is None else "the retry policy failed"
+            what = "its ms_backoff is no time to wait" if self.policy is None else "the retry policy failed"
             self.give_up(error, f"not retried, because {what}: {shown(broken)}")
             return False
         except BaseException as interrupt:
-            add_note(interrupt, f"it came out of a retry policy that was asked about {shown(error)}")
+            add_note(interrupt, f"raised by the retry policy that was asked about {shown(error)}")
             raise
         if wait is None:
             # After the first attempt that needs no telling, unless a time has ended it, or there was to be another one.
@@ -78,13 +79,10 @@ class Attempts:
     def raise_instead(self) -> None:
         """Raise what is to go on instead, if there is anything, with the context that it has."""
         error, self.instead = self.instead, None
-        if error is None:
-            return
-        context = error.__context__
         try:
-            raise error
+            if error is not None:
+                throw(error)
         finally:
-            error.__context__ = context
             del error
 
 

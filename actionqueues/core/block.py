@@ -19,6 +19,7 @@ from actionqueues.report import Report, UndoFailure
 
 from .engine import Rollback
 from .hooks import HookRun
+from .kept import marks, standing_in
 from .log import (
     Log,
     Owner,
@@ -38,6 +39,7 @@ from .text import log_warning, raise_late
 from .watch import SEAM, Factory, Hook
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
+_ROLLED_BACK, _FAILED = TransactionState.ROLLED_BACK, TransactionState.ROLLED_BACK_WITH_FAILURES
 _COMMITTED, _RELEASED = TransactionState.COMMITTED, TransactionState.RELEASED
 
 
@@ -47,6 +49,7 @@ class _Rare(Owner):
     name = "transaction"
     kind = "Transaction"
     factory: Factory | None = None  # makes its watch
+    trace: bool | None = None  # whether it is traced though nobody records it
     independent = outermost = False
     leaving = disowned = False
     taken = False  # whether what undoes the block around it undoes it too, though it has not been left
@@ -102,6 +105,7 @@ class Block(_Rare):
         report = self._report
         if report is None:
             report = self._report = Report(self.name, self.state)
+            report._live, report.kind = standing_in(self), "transaction" if self.parent is None else "savepoint"
         report.state = self.state
         return report
 
@@ -135,8 +139,8 @@ class Block(_Rare):
             self._nest(around, log)
             if around is not None and not around.block.left:
                 self.surrounding = around
-            if self.parent is None and (SEAM.used or self.factory is not None):
-                self.watch = SEAM.watch(self, self.factory)
+            if self.parent is None and (SEAM.used or self.trace or self.factory is not None):
+                self.watch = SEAM.watch(self, self.factory, trace=self.trace)
                 if self.watch is not None:
                     self.watch.entering(self)
             if awaits or self.watch is not None:
@@ -356,11 +360,15 @@ class Block(_Rare):
         self.hooks = None
         if self.parent is not None:
             self.parent.report._include(report)
-            take_out(self.log, left=self.rollback is not None and self.rollback.left_something)
+            left = self.rollback is not None and self.rollback.left_something
+            kept = [report._as_step(_FAILED if failed else _ROLLED_BACK)] if self.watch is None else []
+            take_out(self.log, marks(kept, left=left))
             self.parent.ended(self.log)
         # Last, so that what comes out of the above, by an interrupt or for lack of room, can be repaired.
-        self.move(TransactionState.ROLLED_BACK_WITH_FAILURES if failed else TransactionState.ROLLED_BACK)
+        self.move(_FAILED if failed else _ROLLED_BACK)
         report.state = self.state
+        if self.parent is not None and self.watch is not None:
+            self.watch.ended(self)
         self.release()
 
     def unwound(self, log: Log, rollback: Rollback) -> None:
@@ -384,14 +392,6 @@ class Block(_Rare):
                 logs += [entry for entry in each if type(entry) is Log and (entry or entry.direct)]
             each.direct = False  # the system gives the numbers of threads that have ended to new ones
             each.clear()
-
-    def disown(self) -> None:
-        """Leave it to the process that has entered it: this is a child of that."""
-        self.state, self.plain = _RELEASED, False
-        self.ending = self.disowned = True
-        self.undo_at_once = False
-        if self.rollback is not None:
-            self.rollback.disowned = True  # pragma: no cover - in a child process, where no tracer looks
 
 
 #: What a block has instead of a log before and after; nothing is ever put into it.

@@ -21,13 +21,15 @@ from actionqueues.report import UndoFailure
 from .attempts import Attempts
 from .definition import Definition
 from .engine import Rollback, is_exit
+from .kept import Undos, keep, kept_step, marks, told, undos_of
 from .log import Log, Owner, get_current, logs_in, new_log, place_for_another_thread, set_current, take_out
 from .requests import Asking, Await, Engine, Wait
 from .signature import unawaited
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .telling import NOT_AGAIN, tell_of_step, tell_where_queued
+from .telling import NOT_AGAIN, log_retry, tell_of_step, tell_where_queued
 from .text import first_of
+from .tracebacks import from_theirs
 from .waiting import running_in, settled, waited_for
 from .watch import ask, tell
 
@@ -86,12 +88,15 @@ def attempts(own: Log, step: Step[Any], *, first: bool = False) -> Engine[Outcom
         while True:
             interrupt: BaseException | None = None
             if not first:
+                log_retry(own.block.report, step, step.name, step._tries, step.error)
                 interrupt = yield Wait(step._tries.wait)
             if interrupt is None:
                 step.attempts += not first
                 result, error, late = yield from _attempt(own, step)
                 if error is None:
                     step.error = None
+                    if own.block.watch is not None:
+                        late = first_of(late, *(yield from tell(own.block.watch.over, step, None)))
                     return Outcome(result, late)
             else:
                 error = interrupt
@@ -141,6 +146,8 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
             value.close()  # of one that an interrupt has kept from being awaited
         if get_current() is own:
             set_current(around)
+    if error is not None:
+        from_theirs(error)
     result, interrupted = record[OUTCOME], None
     if result is not PENDING:
         error, interrupted = None, error  # it came after that
@@ -252,7 +259,7 @@ def failing(
     if again:
         if not own and not running_in(block, own):
             return None  # it has made nothing
-        clean, interrupt = yield from _undone(own, step, error, whole=False)
+        clean, interrupt, _ = yield from _undone(own, step, error, whole=False)
         if clean and interrupt is None:
             return None
         if not clean:
@@ -267,11 +274,15 @@ def failing(
         step._move(StepState.UNKNOWN if timed_out else StepState.FAILED)
         step._record[OUTCOME], tries.result = tries.result, PENDING  # what is there is undone with it
     tell_where_queued(step, error)
+    if block.watch is not None:
+        interrupt = first_of(interrupt, *(yield from tell(block.watch.over, step, error)))
     if block.undo_at_once:  # otherwise its caller rolls a classic queue back
-        all_clean, late = yield from _undone(own, step, error, whole=True)
+        kept = None if block.watch is not None else kept_step(step, keep(own))
+        all_clean, late, undos = yield from _undone(own, step, error, whole=True)
         interrupt = first_of(interrupt, late)
         if not own and own.record is None:
-            take_out(own, left=not (clean and all_clean))
+            entries = [] if kept is None else told([kept], undos, over=True)
+            take_out(own, marks(entries, left=not (clean and all_clean)))
     if interrupt is not None and not (is_exit(interrupt) and block.real.keep(interrupt)):
         raise interrupt
     return error
@@ -279,11 +290,12 @@ def failing(
 
 def _undone(
     own: Log, step: Step[Any], error: BaseException, *, whole: bool
-) -> Engine[tuple[bool, BaseException | None]]:
+) -> Engine[tuple[bool, BaseException | None, Undos]]:
     """Undo what the body of a failed step has made, and the step itself, if `whole`.
 
     Returns:
-        Whether nothing is left, and what has to be raised now because it would be lost otherwise.
+        Whether nothing is left, what has to be raised now because it would be lost otherwise, and what has become of
+        undos that have not succeeded.
     """
     block: Owner = own.block
     shut = block
@@ -314,4 +326,5 @@ def _undone(
     if rollback.guard.broken is not None:
         raise rollback.guard.broken
     left = any(each is not step for each in rollback.left)  # the step itself is what a policy is asked about
-    return not (rollback.problems or left or rollback.left_before), interrupt
+    undos = undos_of(rollback.left, rollback.problems)
+    return not (rollback.problems or left or rollback.left_before), interrupt, undos

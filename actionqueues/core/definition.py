@@ -96,12 +96,13 @@ class Definition:
             "threads": _count,
             "clock": monotonic,
             "PENDING": PENDING,
+            "__tracebackhide__": True,
             **exits,
         }
         qualname = text_of(self.function, "__qualname__", self.name)
         if self.is_async:
-            step = variables["step"] = FunctionType(codes["step"], variables)
-            step.__name__, step.__qualname__ = qualname.rpartition(".")[2], qualname  # as its coroutine is called
+            for name, names in (("step", (".log", *parameters.names)), ("later", (".log", ".record"))):
+                variables[name] = specialize(codes[name], variables, qualname, names)
             variables |= {"Log": Log, "set_current": set_current, "reset_current": current.reset}
             variables["current_task"] = current_task_getter()
         call, enter = (specialize(codes[name], variables, qualname, parameters.names) for name in ("call", "enter"))
@@ -109,7 +110,7 @@ class Definition:
             frame.__defaults__ = parameters.defaults or None
             frame.__kwdefaults__ = dict(parameters.keyword_defaults) or None
         self.enter = enter  # type: ignore[method-assign] # the one made for these parameters
-        self.run = FunctionType(codes["run"], variables)
+        self.run = specialize(codes["run"], variables, qualname, (".record",))
         self.frame = call
         _definitions[id(self)] = self
         self.run_in_frames(self.function)
@@ -171,10 +172,10 @@ class Definition:
         line = "It cannot be undone." if self.irreversible else line
         return f"{cleandoc(doc)}\n\n{line}" if isinstance(doc, str) and doc else line
 
-    def call_again(self, record: Record) -> Any:
-        """Make the call of a record once more, now that the block around it is another one, or there is none."""
+    def call_again(self, record: Record) -> Callable[[], Any]:
+        """What makes the call of a record once more, when the block around it is another one, or there is none."""
         assert self.frame is not None  # noqa: S101 - it was called
-        return self.frame(*self.args(record), **self.kwargs(record))
+        return partial(self.frame, *self.args(record), **self.kwargs(record))
 
     def bound(self, thing: Any, method: str, retry: Policy | None = None) -> Handler:
         """The handler that was given to ``rollback``, or the probe to ``landed``, or the reason why it can be none."""

@@ -19,13 +19,14 @@ from .calls import running
 from .drivers import drive, shielded_here
 from .engine import Rollback, left_something
 from .hooks import HookRun
+from .kept import cause_of, keep
 from .log import LEFT, Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
 from .queue import fill_in, refuse_async
 from .requests import Engine, Shielded
 from .states import UNDOABLE, StepState, TransactionState
 from .step import DEFINITION, OUTCOME, PENDING, Step
 from .tasks import running_task
-from .telling import tell_of_all, tell_unawaited, tell_where_queued
+from .telling import log_rolled_back, tell_of_all, tell_unawaited, tell_where_queued
 from .text import first_of
 from .waiting import others_running, waited_for
 from .watch import Watch, ask
@@ -75,10 +76,17 @@ def leave(block: Block, error: BaseException | None) -> Engine[BaseException | N
         late = IllegalOperation(f"leave {block.label}", f"it is {state}", advice)
     elif error is None and block.rollback is not None and not block.rollback.by_hand:  # that, the program has called
         late = TransactionDoomed(block.label, (), ())
+    tell_ended(block)
     block.detach()
     if late is not None and late is not error and late.__context__ is None:
         late.__context__ = error
     return late
+
+
+def tell_ended(block: Block) -> None:
+    """Tell the watch of a transaction that it has been left; again, if that was interrupted."""
+    if block.watch is not None and block.parent is None and not block.unfinished:
+        block.watch.ended(block)
 
 
 def _commit(block: Block) -> Engine[BaseException | None]:
@@ -183,6 +191,8 @@ def release_savepoint(block: Block) -> None:
     if block._report is not None:
         parent.report._include(block._report)
     block.move(_RELEASED)
+    if block.watch is not None:
+        block.watch.ended(block)
     if not log:
         take_out(log)
     block.used = bool(log) or block._report is not None
@@ -205,6 +215,13 @@ def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException
         rollback.dooms = block.parent
     if block.running:
         yield from waited_for(block, None, rollback.interrupts)
+    report = block.report
+    if report._kept is None and rollback.kept < 2:  # otherwise it goes on; so may this be, once
+        rollback.kept += 1
+        report._masked = block.root.report._masked
+        if error is not None:
+            report._cause = cause_of(error) if block.watch is None else report._text(error)
+        report._kept = keep(block.log) if report._traced is None else ()
     watch = block.watch if block.parent is None else None
     yield from rollback.to_its_end(lambda: _unwinding(block, rollback, watch))
     return _end_badly(block, rollback, error)
@@ -237,6 +254,7 @@ def _undo_plainly(block: Block, log: Log, error: BaseException) -> BaseException
     report = block._report
     if report is None:
         report = block._report = Report(block.name, _ROLLING_BACK)
+    report._kept, report._cause = keep(log), cause_of(error)
     rollback = block.rollback = Rollback(report, error)  # by position, which is twice as fast
     try:
         shielded_here(rollback, lambda: rollback.unwind(log))
@@ -247,6 +265,7 @@ def _undo_plainly(block: Block, log: Log, error: BaseException) -> BaseException
         block.state = report.state = TransactionState.ROLLED_BACK
         block.log = ENDED
         rollback.release()
+        log_rolled_back(report)
         return rollback.interrupts[0] if rollback.interrupts else None
     return drive(roll_back(block, error))  # goes on, if it was interrupted before it had begun, and tells what is left
 
@@ -281,6 +300,8 @@ def _end_badly(block: Block, rollback: Rollback, error: BaseException | None) ->
         if block.parent is None and block.surrounding is not None and left_something(block.report, rollback):
             block.surrounding.block.real.put(block.surrounding, LEFT)
         rollback.log_left()
+        if block.parent is None:
+            log_rolled_back(block.report)
         if error is not None:
             tell_of_all(block, error)
     interrupt = rollback.interrupt()
@@ -298,11 +319,20 @@ def forked() -> None:
             found.add(log)
             block: Owner = log.block.real
             if isinstance(block, Block):
-                block.disown()
+                _disown(block)
             logs += [log.up, block.surrounding]
     set_current(None)
     if isinstance(rollback, Rollback):  # pragma: no cover - in a child process that a handler forks, see test_forks.py
         rollback.disowned = True
+
+
+def _disown(block: Block) -> None:
+    """Leave it to the process that has entered it: this is a child of that."""
+    block.state, block.plain = _RELEASED, False
+    block.ending = block.disowned = True
+    block.undo_at_once = False
+    if block.rollback is not None:
+        block.rollback.disowned = True  # pragma: no cover - in a child process, where no tracer looks
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows

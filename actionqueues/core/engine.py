@@ -30,8 +30,9 @@ from .requests import Asking, Await, Request, Shield, Shielded, Wait
 from .signature import unawaited
 from .states import UNDOABLE, StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
-from .telling import cut_short, failed, fields, log_left
+from .telling import cut_short, failed, fields, log_left, log_retry
 from .text import counted, first_of, log_error, log_warning, shown
+from .tracebacks import from_theirs
 from .watch import Hook, Watch, tell
 
 _NO_ROOM = (RecursionError, MemoryError)
@@ -55,6 +56,7 @@ class Rollback(Shield):
         abandoned: the steps that a third Ctrl-C has left, or that there was no room for, on the stack or in memory.
         dropped: the queued steps whose marks it has met.
         by_hand: whether it is a ``q.rollback()``.
+        kept: how often the report was told what it undoes.
         dooms: what must not commit any more once an undo has failed: the block of a failed step or savepoint.
     """
 
@@ -68,6 +70,7 @@ class Rollback(Shield):
     left_before = False
     dropped: tuple[Step[Any], ...] = ()
     by_hand = False
+    kept = 0
     dooms: Owner | None = None
 
     def __init__(
@@ -173,7 +176,7 @@ class Rollback(Shield):
             mark.dropped = True
         elif mark is None:
             self.left_before = True
-        elif mark.state is StepState.QUEUED:
+        elif type(mark) is Step and mark.state is StepState.QUEUED:
             mark._move(StepState.DROPPED)
             self.dropped = (mark, *self.dropped)  # the walk meets the last one first
 
@@ -250,6 +253,7 @@ class Rollback(Shield):
             if final or not attempts.another(error):
                 self._failed(step, cast("BaseException", first_of(attempts.instead, error)), attempts.made + final)
                 return
+            log_retry(self.report, step, f"the undo of {step.name}", attempts, error)
             interrupt = yield Wait(attempts.wait)
             if interrupt is not None:
                 self.interrupts.append(interrupt)
@@ -279,6 +283,7 @@ class Rollback(Shield):
         return first_of(error, late)
 
     def _failed(self, step: Step[Any], error: BaseException, attempt: int | None = None) -> None:
+        from_theirs(error)
         conflict = isinstance(error, RollbackConflict)
         failure, failures = UndoFailure(step, error), self.report.conflicts if conflict else self.report.failures
         step._move(StepState.CONFLICT if conflict else StepState.UNDO_FAILED)
@@ -288,7 +293,8 @@ class Rollback(Shield):
             self.dooms.doom([failure])
         if not isinstance(error, Exception):
             self.interrupts.append(error)
-        log_error(f"{self.report.name}: {failed(failure)}", error, **fields(self.report, step, attempt))
+        known = fields(self.report, step, attempt)
+        log_error(f"{self.report.name}: {failed(failure)}", error, event_name="step_left", **known)
 
     # -- what interrupts it, and its end
 

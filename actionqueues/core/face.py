@@ -28,8 +28,9 @@ from .step import DEFINITION, Step
 from .tasks import has_ended, running_task
 from .telling import tell_left, tell_of_all
 from .text import first_of, listed, raise_late
+from .tracebacks import giving
 from .waiting import running_in
-from .watch import Hook, ask
+from .watch import SEAM, Hook, ask
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +78,8 @@ class Face(Adding):
             log.append((step,))
         else:
             block.put(log, (step,))
+        if block.watch is not None:
+            block.watch.queued(step)
         return step
 
     def on_rollback(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
@@ -151,14 +154,14 @@ class Face(Adding):
             return cast("R", self._run_async(awaiting, *args, **kwargs))
         here, thread = place_for_another_thread(block.here(f"run({display_name(fn)})")), get_ident()
         if here.thread == thread:
-            return self._called_in(here, fn, *args, **kwargs)
+            return self._called_in(here, fn, *args, **kwargs)()
         log = new_log(here, here.block, thread, direct=block.direct)
         block.plain = here.block.plain = False
         here.block.running.add(log)
         try:
             raise_late(here.block.refuse(here, display_name(fn)))
             here.append(log)
-            return self._called_in(log, fn, *args, **kwargs)
+            return self._called_in(log, fn, *args, **kwargs)()
         finally:
             log.direct = False
             here.block.running.discard(log)
@@ -167,17 +170,19 @@ class Face(Adding):
                     each.thread = here.thread  # a savepoint that was not left: nobody waits for this thread any more
             here.block.wake()
 
-    def _called_in(self, log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def _called_in(self, log: Log, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
         around = get_current()
         try:
             set_current(log)
             value: Any = fn(*args, **kwargs)
+        except BaseException as error:
+            return giving(None, error)
         finally:
             if get_current() is log:
                 set_current(around)
         if type(value) is CoroutineType and not self._block.awaits:  # otherwise it is the caller who awaits it
             raise unawaited(value, fn, display_name(fn))
-        return cast("R", value)
+        return giving(value, None)
 
     async def _run_async(self, fn: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> object:
         around, here = get_current(), self._block.here()
@@ -224,6 +229,11 @@ class Face(Adding):
             advice = "raise an exception in a step here, or let the task that entered the block call it"
             raise IllegalOperation(f"call {what} of {block.label}", "another task has entered it", advice)
 
+    def _shows(self, progress: bool) -> None:
+        """Show how far it is from now on, if that is wanted."""
+        if progress and self._block.queue:
+            SEAM.show(self._block, self._block.log, len(self._block.queue), 0)
+
     def _must_be_between_steps(self) -> None:
         block = self._block
         step = running_step(block.here(), block)
@@ -255,6 +265,10 @@ class Face(Adding):
                 what = f"{type(self).__name__!r} object has no attribute 'commit'"
                 raise AttributeError(f"{what}: {advice}", name=name, obj=self)
             return object.__getattribute__(self, name)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What notebooks show."""
+        return self.report._repr_mimebundle_(include, exclude)
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or copied: it belongs to the process and the block it is used in")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 
 class Shape(NamedTuple):
@@ -44,13 +44,14 @@ class Shape(NamedTuple):
 # - That a step has raised is noted before anything is called: an interrupt may keep it from being undone at once.
 # - A coroutine that a plain function has returned is awaited by nobody: the step has failed.  Most results are None.
 # - What is rare leaves by one exit, `elsewhere`; what goes wrong by `failed`, which says whether there is another one.
+#   What the exits return gives the result when it is called, or raises: so this is the one frame in the traceback.
 _CALL = """
 def call({parameters}):
     log = current()
     if log is None:
         return outside({arguments})
     if not log.direct or threads() and log.thread != thread():
-        return elsewhere(log, [PENDING, definition, {values}])
+        return elsewhere(log, [PENDING, definition, {values}])()
     record = [PENDING, definition, {values}]{start}
     try:
         log.append(record)
@@ -63,7 +64,7 @@ def call({parameters}):
             raise
     else:
         return result
-    return again(log, record)
+    return again(log, record)()
 """
 
 # The frame of every async step, in two parts, so that a call in a sync block is refused before there is a coroutine.
@@ -79,15 +80,19 @@ def call({parameters}):
     if log is None:
         return outside({arguments})
     if not log.block.quick:
-        return otherwise(log, [PENDING, definition, {values}])
+        record = [PENDING, definition, {values}]
+        return otherwise(log, record) or later(log, record)
     return step(log{passed})
+
+async def later(log, record):
+    return (await run_async(log, record))()
 
 async def step(log{passed}):
     record = [PENDING, definition, {values}]
     block = log.block
     task = current_task(block.loop)
     if task is None or not block.quick or threads() and block.log.thread != thread():
-        return await run_async(log, record)
+        return (await run_async(log, record))()
     own = Log()
     own.up = log
     own.block = block
@@ -110,7 +115,7 @@ async def step(log{passed}):
                 raise
         else:
             return result
-        return await again_async(own)
+        return (await again_async(own))()
     finally:
         running.discard(own)
         if block.waiters:
@@ -229,19 +234,19 @@ def place_of_caller() -> tuple[CodeType, int] | None:
 def place_outside() -> tuple[str, int, str | None]:
     """The file, the line and the module of what has called into this package, as far as that is written in Python."""
     frame = sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
 
 
 #: What the file names of this package begin with, and those of the functions that it generates.
-_OURS = (__file__[: -len("core/frames.py")], "<actionqueues: ")
+OURS: Final = (__file__[: -len("core/frames.py")], "<actionqueues: ")
 
 
 def undoer(handler: Callable[..., object], places: Sequence[int], keyword: Sequence[str]) -> FunctionType:
     """A function of a record that calls `handler` with the items at these places, the last ones by these names."""
     code = rename_keywords(_undo_code(tuple(places), len(keyword)), keyword)
-    return FunctionType(code, {"handler": handler, "__builtins__": {}})
+    return FunctionType(code, {"handler": handler, "__builtins__": {}, "__tracebackhide__": True})
 
 
 @cache

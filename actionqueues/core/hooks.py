@@ -11,12 +11,13 @@ from types import CoroutineType
 from typing import Any
 
 from actionqueues.errors import CommitHookFailed
-from actionqueues.report import HookFailure, Report
+from actionqueues.report import HookCall, HookFailure, Report
 
 from .interrupts import InterruptGuard
 from .requests import Asking, Await, Shield, Shielded
 from .signature import is_async, unawaited
 from .text import add_note, first_of, listed, log_warning
+from .tracebacks import from_theirs
 from .watch import Hook, Watch, tell
 
 #: The block whose hooks are being called here: what `on_commit` is told in a hook comes behind the others.
@@ -109,7 +110,9 @@ class HookRun(Shield):
             hook = self.hook = self.hooks[0]
             self.hooks.pop(0)
             error = yield from self._call(hook)
+            self.report.hooks.append(HookCall(hook.name, error))
             if error is not None:
+                from_theirs(error)
                 self.report.hook_failures.append(HookFailure(hook.name, error))
                 if error is self.guard.broken:
                     raise error

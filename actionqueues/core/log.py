@@ -1,7 +1,8 @@
 """`Log`: a list of what was started, in order of start; and where the running code stands in the tree of logs.
 
 An entry of a log is a record (see `step.py`), the `Step` that somebody has asked for of one, another log, or a mark: a
-tuple that holds what is to be dropped if the walk of an undo meets it, a commit hook or a queued step.
+tuple that holds what is to be dropped if the walk of an undo meets it, a commit hook or a queued step, or what is kept
+of something that has been undone already.
 
 Undo goes backwards, and what an entry contains goes with it, first.  A block has a log, and so has a savepoint, which
 stands in the log around it where it was entered; a thread that comes in, where it came in; a step in an async block,
@@ -15,7 +16,7 @@ Stands on steps.  Used by everything that records, or undoes.
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -215,18 +216,18 @@ def place_of(log: Log, entry: Any) -> int | None:
     return None
 
 
-def take_out(log: Log, *, left: bool = False) -> None:
+def take_out(log: Log, marks: Sequence[tuple[Any]] = ()) -> None:
     """Take a log out of the one that it stands in, if it does; only the thread of that deletes from it.
 
-    If something was `left` of what it contained, that is marked in its place: what contains it is not to be made again.
+    Marks in its place tell what became of it, and whether something was left of what it contained.
     """
     up = log.up
     if up is not None and up.thread == get_ident():
         place = place_of(up, log)
         if place is not None:
-            up[place : place + 1] = [LEFT] if left else []
-    elif left:
-        log.append(LEFT)
+            up[place : place + 1] = marks
+    elif marks:
+        log.extend(marks)
 
 
 def place_for_another_thread(log: Log) -> Log:

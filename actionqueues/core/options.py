@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-__all__ = ["check_options", "known_options"]
+__all__ = ["check_options", "did_you_mean", "known_options"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -18,11 +18,16 @@ def check_options(what: str, given: Iterable[str], known: Collection[str]) -> No
     """Refuse an option that there is not, and name the one that may have been meant."""
     for name in given:
         if name not in known:
-            from difflib import get_close_matches  # here, since nobody needs it twice
-
-            close = get_close_matches(name, known, 1)
-            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            meant = did_you_mean(name, known)
             raise TypeError(f"{what} has no option {name!r}{meant}; its options are {', '.join(known)}")
+
+
+def did_you_mean(name: str, known: Collection[str], least: float = 0.6) -> str:
+    """Which of the known names may have been meant, to be added to a message; empty if none is `least` alike."""
+    from difflib import get_close_matches  # here, since nobody needs it twice
+
+    close = get_close_matches(name, known, 1, least)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def known_options(what: str) -> Callable[[F], F]:

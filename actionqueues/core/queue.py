@@ -243,7 +243,7 @@ def run_queued(log: Log, step: Step[Any]) -> None:
         fill_in(step)
     record = step._record
     if not log.direct:
-        run(log, step)
+        run(log, step)()
         return
     definition: Definition = record[DEFINITION]
     started = None if definition.retry is None else monotonic()
@@ -261,7 +261,7 @@ def run_queued(log: Log, step: Step[Any]) -> None:
             raise
     else:
         return
-    again_here(log, record)
+    again_here(log, record)()
 
 
 def check_arguments(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -14,10 +14,12 @@ from typing import Any, Final
 from actionqueues.errors import RollbackConflict, TransactionClosed, TransactionDoomed
 from actionqueues.report import Report, UndoFailure
 
+from .attempts import Attempts
+from .kept import reason_of, text_of
 from .log import Owner
-from .states import StepState, TransactionState
+from .states import TransactionState
 from .step import DEFINITION, Step
-from .text import MOST, add_note, counted, listed, log_warning, remove_notes, shown
+from .text import MOST, add_note, counted, listed, log_info, log_wanted, log_warning, one_line, remove_notes, shown
 
 #: Why something is not tried again that a policy wants to be; what was left is named by other notes.
 NOT_AGAIN: Final = "not tried again, because something that it had made was left behind"
@@ -25,17 +27,38 @@ NOT_AGAIN: Final = "not tried again, because something that it had made was left
 
 def fields(report: Report, step: Step[Any] | None = None, attempt: int | None = None) -> dict[str, Any]:
     """What a record of the log knows of a step, or of a transaction alone."""
+    known: dict[str, Any] = {"transaction": report.name, "transaction_id": report.id}
     if step is None:
-        return {"transaction": report.name, "state": str(report.state)}
-    known: dict[str, Any] = {"transaction": report.name, "step": step.name, "key": step.key}
-    return {**known, "attempt": attempt, "state": str(step.state)}
+        return {**known, "state": str(report.state)}
+    return {**known, "step": step.name, "key": step.key, "attempt": attempt, "state": str(step.state)}
 
 
 def log_left(report: Report, steps: Sequence[Step[Any]]) -> None:
     """Log what had to be left, but for failures, which are logged one by one."""
     if steps:
         known = fields(report, steps[0], steps[0].attempts) if len(steps) == 1 else fields(report)
-        log_warning(f"{report.name}: {_left(steps)}", **known)
+        log_warning(f"{report.name}: {_left(steps)}", event_name="step_left", **known)
+
+
+def log_rolled_back(report: Report) -> None:
+    """Log how a rollback has ended, in one line; what was left is named by its own records."""
+    if log_wanted():
+        since = None if report.started is None or report.ended is None else report.ended - report.started
+        because = "" if report.error is None else f", because of {report.error}"
+        known = {**fields(report), "duration": since}
+        undone, left = counted(len(report.undone)), counted(len(report.left))
+        told = report.summary if report.clean else f"{report.name} {report.state}: {undone} undone, {left} left"
+        event = "transaction_stuck" if report.failed else "transaction_rolled_back"
+        log_info(one_line(f"{told}{because}"), event_name=event, **known)
+
+
+def log_retry(report: Report, step: Step[Any], what: str, attempts: Attempts, error: Any) -> None:
+    """Log that a body, or its undo, is about to be tried again."""
+    if log_wanted():
+        number = attempts.made + 1
+        when = f"in {attempts.wait:.3g} s, for attempt {number}, after {text_of(error)}"
+        told = f"{report.name}: {what} is tried again {when}"
+        log_info(one_line(told), event_name="step_retried", **fields(report, step, number))
 
 
 def cut_short(report: Report, abandoned: Sequence[Step[Any]]) -> str:
@@ -126,14 +149,7 @@ def failed(failure: UndoFailure) -> str:
 
 
 def _left(steps: Sequence[Step[Any]]) -> str:
-    return f"not undone: {listed(steps, lambda step: f'{step.name} ({_reason(step)})')}"
-
-
-def _reason(step: Step[Any]) -> str:
-    definition = step._record[DEFINITION]
-    if step.state is StepState.SKIPPED:
-        return f"{definition.handler_of(step._record).name} needs its result, which it does not have"
-    return "irreversible" if definition.irreversible else "no rollback handler"
+    return f"not undone: {listed(steps, lambda step: f'{step.name} ({reason_of(step)})')}"
 
 
 def _name(step: Step[Any]) -> str:

@@ -5,10 +5,12 @@ Stands on nothing.  Used by all that calls the user's code.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 __all__ = [
+    "FIELDS",
     "MOST",
     "add_note",
     "copy_notes",
@@ -16,7 +18,10 @@ __all__ = [
     "first_of",
     "listed",
     "log_error",
+    "log_info",
+    "log_wanted",
     "log_warning",
+    "one_line",
     "raise_late",
     "shown",
 ]
@@ -25,7 +30,9 @@ __all__ = [
 MOST: Final = 10
 
 #: What each record of the log has besides its text, for formatters and filters; None where it is not known.
-_FIELDS = ("transaction", "step", "key", "attempt", "state")
+FIELDS: Final = ("event_name", "transaction", "transaction_id", "step", "key", "attempt", "state", "duration")
+
+_logger: Any = None
 
 
 def first_of(*errors: BaseException | None) -> BaseException | None:
@@ -42,12 +49,22 @@ def raise_late(error: BaseException | None) -> None:
         del error
 
 
-def shown(error: BaseException) -> str:
-    """The `repr` of an exception of the user's, in one line, whatever that does."""
+def shown(error: BaseException | type[BaseException], arguments: tuple[Any, ...] | None = None) -> str:
+    """The `repr` of an exception of the user's, in one line, whatever that does; or of its class and `arguments`."""
     try:
-        return " ".join(line.strip() for line in repr(error).splitlines())
+        if arguments is None:
+            text = repr(error)
+        else:
+            text = f"{cast('type', error).__name__}({', '.join(map(repr, arguments))})"
+        return " ".join(line.strip() for line in text.splitlines())
     except Exception:
-        return f"<{type(error).__qualname__}, whose repr() fails>"
+        cls = error if arguments is not None else type(error)
+        return f"<{cast('type', cls).__qualname__}, whose repr() fails>"
+
+
+def one_line(text: str) -> str:
+    """On one line, and nothing that a terminal would obey."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def listed(items: Sequence[Any], show: Callable[[Any], str] = str) -> str:
@@ -99,11 +116,25 @@ def log_warning(message: str, **known: object) -> None:
     _log("warning", message, None, known)
 
 
+def log_info(message: str, **known: object) -> None:
+    """Log a part of the story, likewise."""
+    _log("info", message, None, known)
+
+
+def log_wanted() -> bool:
+    """Whether anybody wants to read the story: nobody can have said so before `logging` was imported."""
+    global _logger  # noqa: PLW0603 - looked up once, since a rollback of one step asks
+    if _logger is None:
+        find: Any = getattr(sys.modules.get("logging"), "getLogger", None)
+        _logger = None if find is None else find("actionqueues")
+    return _logger is not None and bool(_logger.isEnabledFor(20))  # logging.INFO
+
+
 def _log(level: str, message: str, error: BaseException | None, known: dict[str, object]) -> None:
     import logging  # here, because most programs never fail to roll back
 
     try:
-        extra = {**dict.fromkeys(_FIELDS), **known}
+        extra = {**dict.fromkeys(FIELDS), **known}
         getattr(logging.getLogger("actionqueues"), level)(message, exc_info=error, extra=extra)
     except Exception:  # of a filter or handler of the program's: told as `logging` tells those in its own handlers
         logging.Handler().handleError(logging.makeLogRecord({"msg": message}))

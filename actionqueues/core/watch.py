@@ -11,15 +11,16 @@ Stands on requests and steps.  Used by the engine, which asks; by the journal an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, TypeAlias, cast
+from types import FunctionType
+from typing import Any, Final, TypeAlias, cast
 
 from .attempts import Attempts
 from .requests import Asking, Call, Request
 from .step import Step
 
-__all__ = ["SEAM", "Factory", "Hook", "Seam", "Watch", "ask", "observed", "tell"]
+__all__ = ["SEAM", "Factory", "Hook", "Passing", "Seam", "Watch", "ask", "observed", "tell"]
 
 
 class Hook:
@@ -47,12 +48,25 @@ class Watch:
     Attributes:
         raises: what its methods raise by themselves.  Anything else was raised by a signal handler of the program's own
             that came by: of what has happened, it is told once more then.
+        id: the number of the transaction in a journal, or None.
+        hidden: the names of arguments that are not to be shown.
+        masked: takes what quotes their values out of a text.
     """
 
-    raises: ClassVar[type[BaseException]] = BaseException
+    raises: type[BaseException] = BaseException
+    hidden: Collection[str] = ()
+    masked: Callable[[str], str] = str
+
+    @property
+    def id(self) -> int | None:
+        """Its number there."""
+        return None
 
     def entering(self, block: Any) -> None:
         """The transaction is about to be entered.  Raise, and it is not."""
+
+    def queued(self, step: Step[Any]) -> None:
+        """A step has been added, to run later."""
 
     def starting(self, step: Step[Any]) -> Request | None:
         """A step is about to be started.  Raise, and it never was: there is nothing to undo."""
@@ -65,6 +79,9 @@ class Watch:
 
         If it had returned, it is undone with its result, and there is no further attempt.
         """
+
+    def over(self, step: Step[Any], error: BaseException | None) -> None:
+        """There is no further attempt: its body has returned, or has raised `error`."""
 
     def recorded(self, step: Step[Any]) -> Request | None:
         """``q.on_rollback`` has been called.  Raise, and that goes on; what it has given is called nevertheless."""
@@ -96,6 +113,12 @@ class Watch:
     def abandoned(self, block: Any) -> None:
         """A third Ctrl-C has cut the rollback short."""
 
+    def ended(self, block: Any) -> None:
+        """The transaction, or a savepoint in it, has ended; hooks, if any, have been called."""
+
+    def recovering(self, owner: Any) -> None:
+        """What a dead process has left is about to be undone, or its hooks to be called: this stands for `entering`."""
+
     def registering(self, hook: Hook) -> None:
         """``q.on_commit`` has been called.  Raise, and nothing is registered."""
 
@@ -104,6 +127,25 @@ class Watch:
 
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
         """A commit hook has returned, or raised `error`."""
+
+
+class Passing(Watch):
+    """Passes everything on to another watch, `inner`, that a subclass has no method of its own for."""
+
+    def __init__(self, inner: Watch | None) -> None:
+        self.inner = Watch() if inner is None else inner
+        self.raises, self.hidden, self.masked = self.inner.raises, self.inner.hidden, self.inner.masked
+        for name in _METHODS:
+            if getattr(type(self), name) is getattr(Watch, name):
+                setattr(self, name, getattr(self.inner, name))
+
+    @property
+    def id(self) -> int | None:
+        """That of the other one."""
+        return self.inner.id
+
+
+_METHODS = frozenset(name for name, value in vars(Watch).items() if isinstance(value, FunctionType))
 
 
 def ask(
@@ -145,28 +187,53 @@ Factory: TypeAlias = Callable[[Any], "Watch | None"]
 class Seam:
     """Where a watch is attached to transactions that are given none themselves."""
 
-    __slots__ = ("default", "observe", "used")
+    __slots__ = ("default", "listeners", "observe", "show", "trace", "used")
 
     #: Makes the watch of every transaction that names none: that of a default journal.
     default: Factory | None
     #: Makes the watch of every transaction and queue, given the one that it has already; while tests look on.
     observe: Callable[[Any, Watch | None], Watch | None] | None
-    used: bool  #: whether there is either
+    #: Who wants to know of every transaction and queue.
+    listeners: tuple[Any, ...]
+    #: Makes what keeps a trace, given the watch that there is already.
+    trace: Callable[[Any, Watch | None], Watch | None]
+    #: Shows how far an owner of a log is, of so many steps, or in undoing so many; returns what ends that.
+    show: Callable[[Any, Any, int, int], Callable[[], None]]
+    used: bool  #: whether there is any of these
 
     def __init__(self) -> None:
         self.default = self.observe = None
+        self.trace = lambda _owner, watch: watch
+        self.listeners = ()
         self.used = False
 
     def attach(self, default: Factory | None) -> None:
         """Let `default` make the watch of every transaction that is given none itself; None for no more of that."""
         self.default = default
-        self.used = default is not None or self.observe is not None
+        self.look()
 
-    def watch(self, owner: Any, factory: Factory | None) -> Watch | None:
-        """The watch of an outermost block, whose own `factory` comes before the default."""
+    def attach_trace(self, trace: Callable[[Any, Watch | None], Watch | None]) -> None:
+        """Let `trace` make what keeps a trace, given the owner and the watch that there is already."""
+        self.trace = trace
+
+    def attach_progress(self, show: Callable[[Any, Any, int, int], Callable[[], None]]) -> None:
+        """Let `show` show how far the owner of a log is, of so many steps, or in undoing so many."""
+        self.show = show
+
+    def watch(self, owner: Any, factory: Factory | None, *, trace: bool | None = None) -> Watch | None:
+        """The watch of what is about to begin, whose own `factory` comes before the default.
+
+        It is traced if that is wanted, or nobody says so and something records it; and if somebody listens.
+        """
         factory = factory or self.default
         watch = None if factory is None else factory(owner)
+        if self.listeners or trace or (trace is None and watch is not None):
+            watch = self.trace(owner, watch)
         return watch if self.observe is None else self.observe(owner, watch)
+
+    def look(self) -> None:
+        """Look whether there is anything."""
+        self.used = self.default is not None or self.observe is not None or bool(self.listeners)
 
 
 SEAM: Final = Seam()
@@ -183,4 +250,4 @@ def observed(factory: Callable[[Any, Watch | None], Watch | None]) -> Generator[
         yield
     finally:
         SEAM.observe = before
-        SEAM.used = SEAM.default is not None or before is not None
+        SEAM.look()

@@ -80,8 +80,7 @@ class RecordingAgain(Recording):
             return self._fact(lambda db: _skip(db, reason, tx, number))
         return super().settled(step)
 
-    def ended(self) -> Request:
-        """It is rolled back, or stuck."""
+    def rolled_back(self, block: Any) -> Request | None:  # noqa: ARG002 - as in `Watch`
         tx = cast("int", self.tx)
         return self._fact(lambda db: finish(db, tx), sync=True)
 

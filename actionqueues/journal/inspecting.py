@@ -5,19 +5,27 @@ Stands on the store.  Used by `Journal`, and so by the command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from .damage import DAMAGE, can_own, readable_row, told
+from .damage import ALL_UNFINISHED, DAMAGE, can_own, readable_row, told
 from .errors import JournalError
 from .ownership import lives
 from .store import Store
 
-__all__ = ["Entry", "HookEntry", "StepEntry", "entries", "entry_of"]
+__all__ = ["Entry", "HookEntry", "StepEntry", "current_entries", "entries", "entry_of", "latest_steps"]
 
 
 class StepEntry(NamedTuple):
-    """A step, as the file has it; see the comments of the schema."""
+    """A step, as the file has it; see the comments of the schema.
+
+    Attributes:
+        undo_attempts: how often its handler has been called.
+        undo_started: when that was done first.
+        undo_ended: when the last of these calls ended; None also if the process died in it.
+        undo_error: what the last of them raised, as text.
+    """
 
     number: int
     kind: str
@@ -35,6 +43,10 @@ class StepEntry(NamedTuple):
     ended: str | None
     undone: str | None
     handler: str | None
+    undo_attempts: int = 0
+    undo_started: str | None = None
+    undo_ended: str | None = None
+    undo_error: str | None = None
 
 
 class HookEntry(NamedTuple):
@@ -53,6 +65,7 @@ class Entry(NamedTuple):
     """A transaction, as the file has it.
 
     Attributes:
+        origin: what it is called in a trace, the W3C ``traceparent`` of its span, or None.
         live: whether a live process is working on it; None if nobody can tell.
         steps: empty in a list of transactions.
         hooks: likewise.
@@ -67,6 +80,7 @@ class Entry(NamedTuple):
     error: str | None
     reason: str | None
     step_count: int
+    origin: str | None = None
     live: bool | None = False
     steps: tuple[StepEntry, ...] = ()
     hooks: tuple[HookEntry, ...] = ()
@@ -79,8 +93,17 @@ class Entry(NamedTuple):
         return data
 
 
+#: What a step has besides its row: from those of the attempts to undo it.
+_UNDOS = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
+_OF_UNDOS = {
+    "undo_attempts": f"(SELECT count(*) {_UNDOS})",
+    "undo_started": f"(SELECT min(started) {_UNDOS})",
+    "undo_ended": f"(SELECT ended {_UNDOS} ORDER BY attempt DESC LIMIT 1)",
+    "undo_error": f"(SELECT error {_UNDOS} ORDER BY attempt DESC LIMIT 1)",
+}
+
 _COUNT = "(SELECT count(*) FROM steps WHERE tx = transactions.id)"
-_COLUMNS = f"id, name, state, owner, started, ended, error, reason, {_COUNT}, {DAMAGE}"
+_COLUMNS = f"id, name, state, owner, started, ended, error, reason, {_COUNT}, origin, {DAMAGE}"
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -89,11 +112,10 @@ def _entry(row: Sequence[Any]) -> Entry:
     entry = Entry(*columns)
     if damage is None:
         return entry
-    name, started = str(entry.name), str(entry.started)
-    error = entry.error if entry.error is None else str(entry.error)
-    state, owner = "stuck", entry.owner if can_own(entry.owner) else None
-    reason = told(damage)
-    return entry._replace(name=name, state=state, owner=owner, started=started, ended=None, error=error, reason=reason)
+    texts: Any = {field: str(getattr(entry, field)) for field in ("name", "started")}
+    texts |= {field: str(value) for field in ("error", "origin") if (value := getattr(entry, field)) is not None}
+    owner = entry.owner if can_own(entry.owner) else None
+    return entry._replace(state="stuck", owner=owner, ended=None, reason=told(damage), **texts)
 
 
 def entries(store: Store, states: Sequence[str]) -> list[Entry]:
@@ -102,6 +124,35 @@ def entries(store: Store, states: Sequence[str]) -> list[Entry]:
     query = f"SELECT {_COLUMNS} FROM transactions {where}ORDER BY id"  # noqa: S608 - constants
     found = [_entry(row) for row in store.read(query, tuple(states))]
     return _with_life(store, [entry for entry in found if not states or entry.state in states])
+
+
+_CURRENT = f"""
+SELECT {_COLUMNS} FROM transactions WHERE id IN (
+    {ALL_UNFINISHED}
+    UNION SELECT id FROM transactions WHERE id > ?
+    UNION SELECT value FROM json_each(?)
+    UNION SELECT * FROM (SELECT id FROM transactions WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?)
+) ORDER BY id
+"""  # noqa: S608 - constants
+
+
+def current_entries(store: Store, *, ended: int = 0, after: int = 1 << 62, also: Collection[int] = ()) -> list[Entry]:
+    """The transactions that somebody watches, the oldest first; the time that it takes does not grow with the file.
+
+    Args:
+        store: where they are.
+        ended: so many of those that ended last, besides all that have not ended.
+        after: and all with a larger number than this.
+        also: and these.
+    """
+    return _with_life(store, [_entry(row) for row in store.read(_CURRENT, (after, json.dumps([*also]), ended))])
+
+
+def latest_steps(store: Store, transactions: Collection[int]) -> dict[int, str]:
+    """The name of the step that each of these has started last."""
+    latest = "(SELECT name FROM steps WHERE tx = value ORDER BY number DESC LIMIT 1)"
+    query = f"SELECT value, {latest} FROM json_each(?)"  # noqa: S608 - constants
+    return {number: str(name) for number, name in store.read(query, (json.dumps([*transactions]),)) if name is not None}
 
 
 def _with_life(store: Store, found: list[Entry]) -> list[Entry]:
@@ -122,7 +173,8 @@ def entry_of(store: Store, transaction: int) -> Entry:
     rows = store.read(f"SELECT {_COLUMNS} FROM transactions WHERE id = ?", (transaction,))  # noqa: S608 - constants
     if not rows:
         raise LookupError(f"journal {store.path!r}: there is no transaction {transaction}")
-    fields, hooks = ", ".join(StepEntry._fields), ", ".join(HookEntry._fields)
+    fields = ", ".join(_OF_UNDOS.get(name, name) for name in StepEntry._fields)
+    hooks = ", ".join(HookEntry._fields)
     by_number = "WHERE tx = ? ORDER BY number"
     steps = store.read(f"SELECT {fields} FROM steps {by_number}", (transaction,))  # noqa: S608 - constants
     due = store.read(f"SELECT {hooks} FROM hooks {by_number}", (transaction,))  # noqa: S608 - constants

@@ -18,12 +18,13 @@ from actionqueues.core.watch import SEAM
 from . import ownership
 from .errors import JournalError
 from .files import real_path
-from .inspecting import Entry, entries, entry_of
+from .inspecting import Entry, current_entries, entries, entry_of
 from .leftover import Recovered
 from .locks import Lock
 from .recording import Recording
 from .recovery import Recovery
-from .resolving import prune, resolve, resolve_hook
+from .reporting import Shown
+from .resolving import abandon, prune, resolve, resolve_hook
 from .serializer import Serializer
 from .store import Store
 from .values import Values
@@ -180,13 +181,26 @@ class Journal:
         """What is in the file: all transactions, or those in one of these states, the oldest first."""
         return entries(self.store, states)
 
-    def show(self, transaction: int) -> Entry:
-        """One transaction, with its steps and hooks.
+    def show(self, transaction: int) -> Shown:
+        """One transaction, with its steps and hooks; its ``report`` is that of the process that has run it.
 
         Raises:
             LookupError: if there is none of that number.
         """
-        return entry_of(self.store, transaction)
+        return Shown(*entry_of(self.store, transaction))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What notebooks show: what has not ended, and what has ended last, each the newest first."""
+        from actionqueues.views.listing import MOST, mimebundle  # here, because few programs are notebooks
+
+        title, count, found = repr(self), 0, []
+        try:
+            if os.path.exists(self.path):  # to look at it makes no file
+                count = self.store.read("SELECT count(*) FROM transactions")[0][0]
+                found = current_entries(self.store, ended=MOST)
+        except JournalError as error:
+            title = f"{title} {error.reason}"
+        return mimebundle(title, [entry.as_dict() for entry in found], count, include, exclude)
 
     def resolve(self, transaction: int, step: int, *, undone: bool) -> Entry:
         """Record a person's decision about a step of a stuck transaction.
@@ -207,6 +221,23 @@ class Journal:
     def resolve_hook(self, transaction: int, hook: int) -> Entry:
         """Record a person's decision that a durable hook need not be called any more."""
         resolve_hook(self.store, transaction, hook)
+        return self.show(transaction)
+
+    def abandon(self, transaction: int, why: str = "decided by a person") -> Entry:
+        """Record a person's decision that all that is left of a stuck transaction stays as it is.
+
+        Each step that `resolve` would have to be told of counts as not undone; durable hooks that have not been called
+        are not called any more.
+
+        Args:
+            transaction: its number.
+            why: the reason, and by whom; it is kept with each step.
+
+        Raises:
+            LookupError: if there is no such transaction.
+            IllegalOperation: if there is nothing to decide, or a recovery has not tried it, or a process works on it.
+        """
+        abandon(self.store, transaction, why)
         return self.show(transaction)
 
     def prune(self, older_than: timedelta | float = timedelta(0)) -> int:

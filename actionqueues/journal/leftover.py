@@ -13,15 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, cast
 
 from actionqueues.core.engine import Rollback
 from actionqueues.core.hooks import HookRun
 from actionqueues.core.log import Owner, new_log
 from actionqueues.core.requests import Call, Engine, Shielded
 from actionqueues.core.states import TransactionState
+from actionqueues.core.telling import log_rolled_back
 from actionqueues.core.text import first_of, listed, log_warning
-from actionqueues.core.watch import SEAM, ask
+from actionqueues.core.watch import SEAM, Watch, ask
 from actionqueues.errors import CommitHookFailed
 from actionqueues.report import Report
 
@@ -29,6 +30,7 @@ from .again import Again, HookAgain, RecordingAgain
 from .places import Place, back_again
 from .recording import JournalFile
 from .repeating import Repetition, repetition_of
+from .reporting import steps_of
 from .restoring import Restoring
 from .rows import LEFT, StepRow, chunk
 from .values import RecordedError
@@ -67,6 +69,10 @@ class Recovered:
     def clean(self) -> bool:
         """Whether nothing is left to a person: it has ended, and everything was undone."""
         return self.state in ("rolled back", "committed") and self.report.clean
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What notebooks show."""
+        return self.report._repr_mimebundle_(include, exclude)
 
     def __str__(self) -> str:
         undone = f", {len(self.report.undone)} undone" if self.report.undone else ""
@@ -122,8 +128,11 @@ class Leftover(Owner):
         if self._needs_loop:
             reason = "undoing it takes an event loop: await journal.recover_async()"
             return Recovered(self.tx, self.name, "waiting", reason, self.report)
+        watch = self.watch = cast("Watch", SEAM.watch(self, lambda _: self.recording, trace=False))
+        watch.recovering(self)
         with back_again():
             error = yield from self._calling_hooks() if self.state == "committed" else self._undoing()
+        watch.ended(self)
         if error is not None:
             raise error
         yield from called(lambda: made.append(self._recovered()))
@@ -131,11 +140,14 @@ class Leftover(Owner):
 
     def _begin(self) -> None:
         """Read what is known of it, and say that it is being rolled back, before the first undo."""
-        query = "SELECT name, state, error, started, directory FROM transactions WHERE id = ?"
-        self.name, self.state, error, started, self.directory = self.store.read(query, (self.tx,))[0]
+        query = "SELECT name, state, error, started, directory, origin FROM transactions WHERE id = ?"
+        self.name, self.state, error, started, self.directory, origin = self.store.read(query, (self.tx,))[0]
         self.restoring = Restoring(self.journal.values, self.made, Place(self.directory, chdir=self.chdir))
         committed = self.state == "committed"
         self.report = Report(self.name, TransactionState.COMMITTED if committed else TransactionState.ROLLING_BACK)
+        self.report.origin = origin
+        self.report.kind, self.report.id = "recovery", self.tx
+        self.report._later = partial(steps_of, self.store, self.tx)
         self.recording = RecordingAgain(self.journal, self.tx, self.name, self.report)
         self._needs_loop = not self.awaits and self._looks_for_async()
         if not committed and not self._needs_loop:
@@ -144,6 +156,7 @@ class Leftover(Owner):
             error = "its process died"
             statement = "UPDATE transactions SET state = 'rolling back', error = ? WHERE id = ?"
             self.store.write_guarded(lambda db: db.execute(statement, (error, self.tx)), sync=True)
+        self.report._cause = error
         self.cause = None if error is None else RecordedError(error)  # None: `q.rollback()` was called
 
     def _look_for_repetition(self, started: str) -> None:
@@ -181,15 +194,16 @@ class Leftover(Owner):
 
     def _undoing(self) -> Engine[BaseException | None]:
         """Undo it, however often that is interrupted; returns what is to be raised."""
-        watch = SEAM.watch(self, lambda _: self.recording)
+        watch = cast("Watch", self.watch)
         rollback = Rollback(self.report, cause=self.cause, watch=watch, awaits=self.awaits)
         yield from rollback.to_its_end(lambda: self._unwinding(rollback))
         if rollback.disowned:  # pragma: no cover - in a child process, where no tracer looks
             return rollback.interrupt()
         rollback.log_left()
-        yield from rollback.tell(self.recording.ended)
         failed = TransactionState.ROLLED_BACK_WITH_FAILURES
         self.report.state = failed if self.report.failed else TransactionState.ROLLED_BACK
+        yield from rollback.tell(watch.rolled_back, self)
+        log_rolled_back(self.report)
         return rollback.interrupt()
 
     def _unwinding(self, rollback: Rollback) -> Shielded:
@@ -225,7 +239,7 @@ class Leftover(Owner):
 
     def _calling_hooks(self) -> Engine[BaseException | None]:
         """Call the durable hooks that have not been called; returns what is to be raised."""
-        run = HookRun(self.report, f"the transaction {self.name!r}", self.recording)
+        run = HookRun(self.report, f"the transaction {self.name!r}", self.watch)
         yield from called(lambda: self._read_hooks(run))
         yield from run.to_its_end(run.calls)
         error = run.result()

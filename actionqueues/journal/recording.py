@@ -67,11 +67,9 @@ class Recording(Watch):
     raises = JournalError
 
     def __init__(self, journal: JournalFile, name: str, report: Callable[[], Report]) -> None:
-        self.journal = journal
-        self.store = journal.store
+        self.journal, self.store = journal, journal.store
         self.values = journal.values.of_one()
-        self.name = name
-        self.report = report
+        self.name, self.report = name, report
         self.numbers: dict[Step[Any], int] = {}
         self.undos: dict[int, int] = {}
         self._count = count(1)
@@ -82,11 +80,14 @@ class Recording(Watch):
         self._intended: set[int] = set()
         self.hooks = DurableHooks(self.values)
         self._owner = 0
+        self.hidden, self.masked = self.values.redact, self.values.masked
 
     @property
     def tx(self) -> int | None:
         """The number of the transaction in the file, once it is there."""
         return self._made[-1] if self._first.done else None
+
+    id = tx  # pyright: ignore[reportIncompatibleMethodOverride] - a property all the same
 
     def entering(self, block: Any) -> None:
         self.store.open()
@@ -158,9 +159,11 @@ class Recording(Watch):
                 self.store.unfinished.difference_update(made)
 
     def _insert(self, db: sqlite3.Connection) -> int:
-        row = (self.values.masked(self.name), self._owner, now(), *(self._directory or [working_directory()])[:1])
-        statement = "INSERT INTO transactions (name, state, owner, started, directory) VALUES (?, 'open', ?, ?, ?)"
-        return int(db.execute(statement, row).lastrowid or 0)
+        directory = (self._directory or [working_directory()])[0]
+        kept = self.values.masked(text) if isinstance(text := self.report().origin, str) else None  # a listener sets it
+        row = (self.values.masked(self.name), self._owner, now(), directory, kept)
+        columns = "(name, state, owner, started, directory, origin)"
+        return int(db.execute(f"INSERT INTO transactions {columns} VALUES (?, 'open', ?, ?, ?, ?)", row).lastrowid or 0)  # noqa: S608
 
     def attempting(self, step: Step[Any]) -> Request | None:
         number = self.numbers[step]

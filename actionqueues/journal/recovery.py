@@ -21,7 +21,7 @@ from actionqueues.core.states import TransactionState
 from actionqueues.core.text import log_error, shown
 from actionqueues.report import Report
 
-from .damage import DAMAGE, UNFINISHED, can_own, readable_row, told
+from .damage import ALL_UNFINISHED, DAMAGE, can_own, readable_row, told
 from .leftover import Leftover, Recovered, called
 from .recording import JournalFile
 
@@ -57,7 +57,7 @@ class Recovery:
         mine = self.store.owner
         wanted = set(only)
         columns = f"id, owner, state = 'committed', name, {DAMAGE}"
-        query = f"SELECT {columns} FROM transactions WHERE {UNFINISHED} ORDER BY id"  # noqa: S608 - constants
+        query = f"SELECT {columns} FROM transactions WHERE id IN ({ALL_UNFINISHED}) ORDER BY id"  # noqa: S608 - constants
         rows = [row for row in self.store.read(query) if not wanted or row[0] in wanted]
         free: set[object] = {None}
         busy = self.store.unfinished | self.store.recovering

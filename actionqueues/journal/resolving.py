@@ -16,9 +16,10 @@ from actionqueues.errors import IllegalOperation
 from .damage import DAMAGE
 from .durable import hook_called
 from .rows import LEFT, finish, set_undo
-from .store import Store
+from .store import Store, now
+from .values import readable
 
-__all__ = ["prune", "resolve", "resolve_hook"]
+__all__ = ["abandon", "prune", "resolve", "resolve_hook"]
 
 #: How many transactions are deleted in one commit, so that nobody has to wait long.
 _AT_ONCE: Final = 100
@@ -80,6 +81,40 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
             refused.append(IllegalOperation(what, state, "only what recovery could not call is decided"))
         else:
             hook_called(db, transaction, hook, None, last=True)
+
+    store.write_guarded(work, sync=True)
+    if refused:
+        raise refused[0]
+
+
+def abandon(store: Store, transaction: int, why: str) -> None:
+    """Record that all that is left of a transaction stays as it is, steps and hooks, in one commit."""
+    what = f"abandon transaction {transaction} in {store.path!r}"
+    reason = f"abandoned: {readable(why)}"
+    refused: list[Exception] = []
+
+    def work(db: sqlite3.Connection) -> None:
+        refused.clear()
+        query = f"SELECT owner, state, ended, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
+        row = db.execute(query, (transaction,)).fetchone()
+        if row is None:
+            refused.append(LookupError(f"cannot {what}: there is no such transaction"))
+            return
+        owner, state, ended, wrong = row
+        if wrong is not None:
+            refused.append(_refused_as_damaged(what, wrong))
+        elif owner is not None or ended is not None or state not in ("stuck", "committed"):
+            advice = "there is nothing to decide about it" if ended is not None else "recover it first"
+            refused.append(IllegalOperation(what, f"the transaction is {state}", advice))
+        elif state == "stuck":
+            query = f"SELECT number FROM steps WHERE tx = ? AND {LEFT}"  # noqa: S608 - constants
+            for (number,) in db.execute(query, (transaction,)).fetchall():
+                set_undo(db, transaction, number, "not undone", reason)
+            finish(db, transaction)
+        else:
+            statement = "UPDATE hooks SET ended = ?, error = ? WHERE tx = ? AND ended IS NULL"
+            db.execute(statement, (now(), reason, transaction))
+            db.execute("UPDATE transactions SET ended = ?, reason = NULL WHERE id = ?", (now(), transaction))
 
     store.write_guarded(work, sync=True)
     if refused:

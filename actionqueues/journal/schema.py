@@ -16,7 +16,7 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA", "VERSION", "create", "migra
 APPLICATION_ID: Final = 0x61716A6C
 
 #: The version of `SCHEMA`, kept in ``PRAGMA user_version``.
-VERSION: Final = 2
+VERSION: Final = 3
 
 SCHEMA: Final = """
 -- Times are UTC, as text, and only for people: the order is that of the numbers.
@@ -41,7 +41,8 @@ CREATE TABLE transactions (
     ended    TEXT,               -- null: there is something left to do
     error    TEXT,               -- why it was rolled back
     reason   TEXT,               -- why it is stuck
-    directory TEXT               -- where its process worked at its first step; null: an older version has written it
+    directory TEXT,              -- where its process worked at its first step; null: an older version has written it
+    origin   TEXT                -- what it is called in a trace, the W3C traceparent of its span; null: in none
 );
 
 -- What there is to do is found without reading what is done.
@@ -115,6 +116,7 @@ ALTER TABLE steps ADD COLUMN handler TEXT;
 ALTER TABLE steps ADD COLUMN directory TEXT;
 ALTER TABLE hooks ADD COLUMN directory TEXT;
 """,
+    3: "ALTER TABLE transactions ADD COLUMN origin TEXT;",
 }
 
 

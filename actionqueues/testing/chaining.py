@@ -1,4 +1,4 @@
-"""How watches are added to those that are there already, and how one passes everything on to the next.
+"""How watches are added to those that are there already, and how one does something after the next.
 
 Stands on the seam of the core.  Used by all that watches: sweeps, coverage, `fail_at`, `Recorder`, `held_hooks`.
 """
@@ -12,9 +12,7 @@ from typing import Any
 from actionqueues.core.requests import Await, Call, Request
 from actionqueues.core.watch import SEAM, Watch, observed
 
-__all__ = ["Passing", "then", "watching"]
-
-_METHODS = frozenset(name for name in vars(Watch) if not name.startswith("_"))
+__all__ = ["then", "watching"]
 
 
 @contextmanager
@@ -30,16 +28,6 @@ def watching(factory: Callable[[Watch | None], Watch | None]) -> Generator[None,
 
     with observed(observe):
         yield
-
-
-class Passing(Watch):
-    """Passes everything on to another watch that a subclass has no method of its own for."""
-
-    def __init__(self, inner: Watch | None) -> None:
-        self._inner = Watch() if inner is None else inner
-        for name in _METHODS:
-            if getattr(type(self), name) is getattr(Watch, name):
-                setattr(self, name, getattr(self._inner, name))
 
 
 def then(request: Request | None, action: Callable[[], Request | None]) -> Request | None:

@@ -14,10 +14,10 @@ from typing import Any, TypedDict
 from actionqueues.core.definition import Definition, all_definitions
 from actionqueues.core.requests import Request
 from actionqueues.core.step import Step
-from actionqueues.core.watch import Watch
+from actionqueues.core.watch import Passing, Watch
 
 from .calling import definition_of_step
-from .chaining import Passing, then, watching
+from .chaining import then, watching
 
 __all__ = ["WATCHING", "CoverageData", "HandlerCoverage", "Listed", "actions_of", "coverage_lines", "identity"]
 
@@ -34,7 +34,7 @@ class _Noting(Passing):
         self._coverage = coverage
 
     def undoing(self, step: Step[Any]) -> Request | None:
-        return then(self._inner.undoing(step), lambda: self._coverage.ran(step))
+        return then(self.inner.undoing(step), lambda: self._coverage.ran(step))
 
 
 class Listed(TypedDict):

@@ -13,10 +13,10 @@ from actionqueues.core.queue import definition_of
 from actionqueues.core.requests import Request
 from actionqueues.core.states import StepState
 from actionqueues.core.step import OUTCOME, PENDING, Step
-from actionqueues.core.watch import Hook, Watch
+from actionqueues.core.watch import Hook, Passing, Watch
 
 from .calling import as_if_undone
-from .chaining import Passing, then, watching
+from .chaining import then, watching
 
 __all__ = ["Recorder", "When", "fail_at", "fake_step"]
 
@@ -35,10 +35,10 @@ class _Failing(Passing):
         return then(request, lambda: self._fail(step, when))
 
     def attempting(self, step: Step[Any]) -> Request | None:
-        return self._then(self._inner.attempting(step), step, "before")
+        return self._then(self.inner.attempting(step), step, "before")
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
-        told = self._inner.attempted(step, result, error)
+        told = self.inner.attempted(step, result, error)
         return told if error is not None else then(told, lambda: self._lose(step))
 
     def _lose(self, step: Step[Any]) -> None:
@@ -49,10 +49,10 @@ class _Failing(Passing):
             raise
 
     def undoing(self, step: Step[Any]) -> Request | None:
-        return self._then(self._inner.undoing(step), step, "undo")
+        return self._then(self.inner.undoing(step), step, "undo")
 
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
-        told = self._inner.undone(step, error)
+        told = self.inner.undone(step, error)
         return told if error is not None else self._then(told, step, "undone")
 
 
@@ -122,23 +122,23 @@ class _Recording(Passing):
 
     def attempted(self, step: Step[Any], result: object, error: BaseException | None) -> Request | None:
         self._say(f"done {step.name}" if error is None else f"failed {step.name}")
-        return self._inner.attempted(step, result, error)
+        return self.inner.attempted(step, result, error)
 
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
         self._say(f"undone {step.name}" if error is None else f"undo of {step.name} failed")
-        return self._inner.undone(step, error)
+        return self.inner.undone(step, error)
 
     def committed(self, block: Any) -> None:
         self._say(f"committed {block.name}")
-        self._inner.committed(block)
+        self.inner.committed(block)
 
     def rolled_back(self, block: Any) -> Request | None:
         self._say(f"rolled back {block.name}")
-        return self._inner.rolled_back(block)
+        return self.inner.rolled_back(block)
 
     def calling_hook(self, hook: Hook) -> Request | None:
         self._say(f"hook {hook.name}")
-        return self._inner.calling_hook(hook)
+        return self.inner.calling_hook(hook)
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from actionqueues.core.log import get_current
 from actionqueues.core.requests import Await, Request
 from actionqueues.core.step import OUTCOME, PENDING, Step
 from actionqueues.core.tasks import running_task, sleep
-from actionqueues.core.watch import Hook, Watch
+from actionqueues.core.watch import Hook, Passing, Watch
 
 from .calling import call_again
-from .chaining import Passing, then
+from .chaining import then
 from .differences import compare
 from .faults import Endless, Fault, Injected, InjectedConflict, Point, Refused, error_for
 from .others import Disturb, SomebodyElse
@@ -75,17 +75,17 @@ class Injector(Passing):
         run.repeating = block.name in run.ended_blocks
         if not self._outermost:
             self._entered_with = run.photo()
-        self._inner.entering(block)
+        self.inner.entering(block)
 
     # -- bodies
 
     def starting(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step, running_step(get_current()) or self._within)
-        return self._event(record.place, "starting", lambda: self._inner.starting(step))
+        return self._event(record.place, "starting", lambda: self.inner.starting(step))
 
     def attempting(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
-        told = self._event(record.place, "attempting", lambda: self._inner.attempting(step))
+        told = self._event(record.place, "attempting", lambda: self.inner.attempting(step))
         return then(told, lambda: then(self._take(record), lambda: self._before_body(record)))
 
     def _take(self, record: StepRecord) -> Request | None:
@@ -174,7 +174,7 @@ class Injector(Passing):
         lost, cancel = (None, None) if error is not None else self._lost(record)
         if lost is not None:
             result, error = PENDING, lost
-        told = self._event(record.place, "attempted", lambda: self._inner.attempted(step, result, error))
+        told = self._event(record.place, "attempted", lambda: self.inner.attempted(step, result, error))
 
         def lose() -> Request | None:
             if cancel is not None:
@@ -211,7 +211,7 @@ class Injector(Passing):
     def recorded(self, step: Step[Any]) -> Request | None:
         record = self.run.start(step)
         record.by_hand = True
-        return self._event(record.place, "recorded", lambda: self._inner.recorded(step))
+        return self._event(record.place, "recorded", lambda: self.inner.recorded(step))
 
     # -- the end
 
@@ -227,11 +227,11 @@ class Injector(Passing):
                 if point.fault is Fault.COMMIT:
                     run.fire(point)
             raise Refused("the commit was refused, to see whether everything is undone")
-        return then(self._inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
+        return then(self.inner.committing(block, hooks), lambda: run.crash(f"{block.name}.committing+"))
 
     def committed(self, block: Any) -> None:
         run = self.run
-        self._inner.committed(block)
+        self.inner.committed(block)
         if self._outermost:
             run.committed += 1
         else:
@@ -244,7 +244,7 @@ class Injector(Passing):
         run = self.run
         place = run.name(hook.name)
         run.hooks.append(place)
-        told = self._event(place, "calling_hook", lambda: self._inner.calling_hook(hook))
+        told = self._event(place, "calling_hook", lambda: self.inner.calling_hook(hook))
         point = run.armed_at(place, Fault.HOOK)
         if point is None:
             self._hook_before = run.photo()
@@ -260,16 +260,16 @@ class Injector(Passing):
         place, after = self.run.hooks[-1], self.run.photo()
         if after is not None and self._hook_before is not None:
             self.run.hook_effects[place] = compare(self._hook_before, after)
-        return self._event(place, "called_hook", lambda: self._inner.called_hook(hook, error))
+        return self._event(place, "called_hook", lambda: self.inner.called_hook(hook, error))
 
     # -- undoing
 
     def rolling_back(self, block: Any, error: BaseException | None) -> Request | None:
-        return self._event(block.name, "rolling_back", lambda: self._inner.rolling_back(block, error))
+        return self._event(block.name, "rolling_back", lambda: self.inner.rolling_back(block, error))
 
     def undoing(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
-        told = self._event(record.place, "undoing", lambda: self._inner.undoing(step))
+        told = self._event(record.place, "undoing", lambda: self.inner.undoing(step))
         return then(told, lambda: self._before_undo(record))
 
     def _before_undo(self, record: StepRecord) -> Request | None:
@@ -308,7 +308,7 @@ class Injector(Passing):
     def undone(self, step: Step[Any], error: BaseException | None) -> Request | None:
         run, record = self.run, self.run.of(step)
         run.end_undo(record, error)
-        told = self._event(record.place, "undone", lambda: self._inner.undone(step, error))
+        told = self._event(record.place, "undone", lambda: self.inner.undone(step, error))
         point = run.armed_at(record.place, Fault.TWICE)
         if point is None or error is not None or point in run.fired:
             return told
@@ -338,11 +338,11 @@ class Injector(Passing):
     def settled(self, step: Step[Any]) -> Request | None:
         record = self.run.of(step)
         record.settled = step.state
-        return self._event(record.place, "settled", lambda: self._inner.settled(step))
+        return self._event(record.place, "settled", lambda: self.inner.settled(step))
 
     def rolled_back(self, block: Any) -> Request | None:
         run = self.run
-        told = self._event(block.name, "rolled_back", lambda: self._inner.rolled_back(block))
+        told = self._event(block.name, "rolled_back", lambda: self.inner.rolled_back(block))
         run.ended_blocks.add(block.name)
         run.rolled_back = True
         return then(told, self.repair)

@@ -19,11 +19,10 @@ from actionqueues.core.log import get_current, set_current
 from actionqueues.core.requests import Await, Request
 from actionqueues.core.states import StepState
 from actionqueues.core.step import DEFINITION, OUTCOME, Step
-from actionqueues.core.watch import Watch
+from actionqueues.core.watch import Passing, Watch
 from actionqueues.transaction import transaction
 
 from .calling import call_again
-from .chaining import Passing
 from .differences import equal
 from .faults import Injected, Point
 from .record import Run
@@ -58,7 +57,7 @@ class _Noting(Passing):
 
     def starting(self, step: Step[Any]) -> Request | None:
         self._other.step = self._other.step or step
-        return self._inner.starting(step)
+        return self.inner.starting(step)
 
 
 class SomebodyElse:
@@ -90,7 +89,7 @@ class SomebodyElse:
         with self._acting():
             try:
                 self._block.__enter__()
-                record.definition.call_again(record.step._record)
+                record.definition.call_again(record.step._record)()
             except Exception as error:
                 self._failed(error)
             except BaseException as error:
@@ -104,7 +103,7 @@ class SomebodyElse:
         with self._acting():
             try:
                 await self._block.__aenter__()
-                await self._record.definition.call_again(self._record.step._record)
+                await self._record.definition.call_again(self._record.step._record)()
             except Exception as error:
                 self._failed(error)
             except BaseException as error:

@@ -233,8 +233,8 @@ def _refusing_classic(run: Run) -> Generator[None, None, None]:
     """Let a classic queue fail once all its actions have been executed, where a transaction would be refused."""
     execute = ActionQueue.execute
 
-    def execute_and_refuse(self: ActionQueue) -> None:
-        execute(self)
+    def execute_and_refuse(self: ActionQueue, **options: Any) -> None:
+        execute(self, **options)
         watch = self._owner.watch
         if watch is not None and undoing.get() is None:  # in an undo it is a part of that
             watch.committing(self._owner, ())

@@ -16,10 +16,10 @@ from actionqueues.core.log import get_current
 from actionqueues.core.requests import Request
 from actionqueues.core.states import StepState
 from actionqueues.core.step import OUTCOME, Step
-from actionqueues.core.watch import Hook, Watch
+from actionqueues.core.watch import Hook, Passing, Watch
 
 from .calling import definition_of_step
-from .chaining import Passing, then, watching
+from .chaining import then, watching
 
 __all__ = ["held_hooks", "stubbed"]
 
@@ -104,7 +104,7 @@ class _Holding(Passing):
         self._held = held
 
     def calling_hook(self, hook: Hook) -> Request | None:
-        return then(self._inner.calling_hook(hook), lambda: self._keep(hook))
+        return then(self.inner.calling_hook(hook), lambda: self._keep(hook))
 
     def _keep(self, hook: Hook) -> None:
         self._held.append(Hook(hook.function, hook.args, hook.kwargs, hook.name))

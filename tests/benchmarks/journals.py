@@ -147,7 +147,7 @@ def _leave(path: Path, count: int) -> None:
         pass
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("INSERT INTO owners VALUES (99, ?, 'bench', '2026-01-01')", (os.getpid(),))
-        db.execute("INSERT INTO transactions VALUES (1, 'left', 'open', 99, '2026', NULL, NULL, NULL, NULL)")
+        db.execute("INSERT INTO transactions (id, name, state, owner, started) VALUES (1, 'left', 'open', 99, '2026')")
         name = f"{step.__module__}:step"
         rows = ((1, number, name, '{"a": 1, "b": 2}', f"key {number}") for number in range(1, count + 1))
         db.executemany(

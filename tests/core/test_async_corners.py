@@ -224,7 +224,7 @@ def test_what_interrupts_the_retry_policy_of_an_undo_comes_out_once_everything_i
                 raise Boom
         assert isinstance(caught.value.__context__, Boom)
         assert caught.value.__notes__ == [
-            "actionqueues: it came out of a retry policy that was asked about OSError('stuck')"
+            "actionqueues: raised by the retry policy that was asked about OSError('stuck')"
         ]
         assert caught.value.__context__.__notes__ == ["actionqueues: the undo of brittle failed: Stop('policy')"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
 import threading
 from contextvars import copy_context
 
@@ -61,6 +62,9 @@ def test_a_long_wait_is_logged_with_what_it_waits_for(
     stage = Stage(library)
     impatient(monkeypatch)
 
+    def ours() -> list[tuple[str, str]]:  # asyncio has some of its own, of a machine that is slow
+        return [(each.levelname, each.getMessage()) for each in caplog.records if each.name == "actionqueues"]
+
     async def main() -> None:
         wait, there, go_on = stage.waiting()
 
@@ -78,7 +82,7 @@ def test_a_long_wait_is_logged_with_what_it_waits_for(
             await outcome_of(put(stage, "b", stubborn))
 
         async def told() -> None:
-            while not caplog.records:
+            while not ours():
                 await library.checkpoint()
             go_on.set()
 
@@ -95,9 +99,7 @@ def test_a_long_wait_is_logged_with_what_it_waits_for(
             assert isinstance(await outcome_of(block()), Boom if ends == "badly" else type(None))
 
     library.run(main)
-    assert {(record.levelname, record.getMessage()) for record in caplog.records} == {
-        ("WARNING", "waiting for more than 0.03 seconds for the step put to end")
-    }
+    assert set(ours()) == {("WARNING", "waiting for more than 0.03 seconds for the step put to end")}
 
 
 @everywhere
@@ -329,7 +331,10 @@ def test_a_step_in_a_worker_thread_that_ends_after_the_event_loop_returns_its_re
     assert stage.told == "+a -a"
 
 
-def test_a_rollback_whose_event_loop_has_ended_goes_on_as_far_as_nothing_has_to_wait() -> None:
+def test_a_rollback_whose_event_loop_has_ended_goes_on_as_far_as_nothing_has_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "anyio", raising=False)  # whose registry would keep the tasks alive
     library = Library()
     stage = Stage(library)
     stage.undoing["b"] = library.forever

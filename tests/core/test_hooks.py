@@ -281,7 +281,7 @@ def test_all_hooks_run_and_their_failures_are_raised_together(w: World) -> None:
         ("failing", errors[0]),
         ("failing", errors[1]),
     ]
-    assert str(q.report) == (
+    assert q.report.summary == (
         "order committed: commit hook failing failed (Boom('1')), commit hook failing failed (StopIteration(2))"
     )
 

@@ -68,7 +68,7 @@ def test_it_is_listed_however_the_block_ends(library: Library, fails: bool, tmp_
 
     report = report_of(library, tmp_path, body)
     assert report.never_awaited == ["charge", "charge"]
-    assert str(report) == f"order {'rolled back' if fails else 'committed'}: never awaited: charge, charge"
+    assert report.summary == f"order {'rolled back' if fails else 'committed'}: never awaited: charge, charge"
     assert report.as_dict()["never_awaited"] == ["charge", "charge"]
     assert report.clean  # nothing of them has run
 

@@ -196,7 +196,7 @@ def test_the_timeout_counts_from_the_start_of_the_first_attempt(way: Way, clock:
     with pytest.raises(Boom) as caught:
         way(body, steady(timeout=45))
     assert body.calls == 1
-    late = "after another 0.1 s it would be past timeout=45"
+    late = "another wait of 0.1 s would end past timeout=45"
     assert caught.value.__notes__[0] == f"actionqueues: gave up after 1 attempt in 60 s: {late}"
 
 

@@ -12,7 +12,7 @@ from actionqueues import AsyncActionInSyncBlock, IllegalOperation, StepState, Tr
 from actionqueues.core.requests import Await, Call, Request
 from actionqueues.core.watch import Watch, observed
 from tests import scenarios, scenarios_of_ends
-from tests.world import SCENARIOS, WORLDS, Scenario, World, describe
+from tests.world import SCENARIOS, WORLDS, Scenario, World, describe, outcomes
 
 LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
 
@@ -86,9 +86,7 @@ def test_a_scenario_that_is_watched_leaves_the_same_trail(
     error = world.play(expected.run)
     assert world.trail == expected.trail
     block = world.blocks[0]
-    report = block.report.as_dict()
-    assert (report.pop("name"), report.pop("state")) == (block.name, block.state)
-    assert {key: value for key, value in report.items() if value} == expected.report
+    assert outcomes(block.report) == expected.report
     assert block.state == expected.state
     assert describe(error) == expected.error
 

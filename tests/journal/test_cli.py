@@ -145,6 +145,12 @@ WRONG = [
     (("resolve", "actions.db", "1", "1"), "one of the arguments --undone --not-undone --hook is required"),
     (("prune", "actions.db", "--older-than", "soon"), "'soon' is no age"),
     (("list", "text.db"), "text.db"),
+    (("watch", "nowhere.db"), "there is no journal 'nowhere.db': it is not there"),
+    (("watch", "empty.db"), "'empty.db' is empty"),
+    (("watch", "text.db"), "text.db': is no SQLite file"),
+    (("watch", "foreign.db"), "foreign.db': is a database of something else"),
+    (("show", "actions.db", "1", "--svg", "nowhere/drawing.svg"), "No such file or directory: 'nowhere/drawing.svg'"),
+    (("show", "actions.db", "1", "--svg", "."), "Is a directory: '.'"),
     ((), "required: COMMAND"),
 ]
 
@@ -167,6 +173,15 @@ def test_an_error_is_one_line(
     assert trail == []
 
 
+def test_an_output_that_was_closed_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(path, "a")
+    monkeypatch.setattr(sys, "stdout", None)  # what Python makes of that
+    assert cli.main(["list", path]) == 1
+    assert cli.main(["recover", path, "--import", "tests.journal.actions"]) == 0
+    assert trail == ["-a"]
+    sys.stdout.close()
+
+
 def test_what_is_named_and_not_touched_says_why(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     left(path, "a")
     with transaction("in progress", journal=path):
@@ -183,7 +198,7 @@ def test_what_is_named_and_not_touched_says_why(path: str, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("command", ["list", "show", "recover", "resolve", "prune"])
+@pytest.mark.parametrize("command", ["list", "show", "watch", "recover", "resolve", "prune"])
 def test_help_fits_the_terminal(
     width: int, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,7 +120,7 @@ def test_a_file_that_is_full_stops_the_step_and_the_rollback_goes_on_from_memory
         signal.signal(signal.SIGXFSZ, handler)
     assert trail == ["+a", "-a"]
     assert q.report.undone == ["put"]
-    assert "not recorded" in str(q.report)
+    assert "not recorded" in q.report.summary
     assert all(isinstance(error, JournalError) for error in q.report.journal_failures)
     steps(path, "c")  # with room again, what was missing is recorded
     assert Journal(path).store.late == [], "and only once"

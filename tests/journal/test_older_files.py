@@ -142,3 +142,11 @@ def test_a_process_of_the_old_version_that_has_it_open_still_writes_into_it(old:
         program.execute(STEP, (3, 1, "put", '{"name": "e"}', "done", '"e"', "key 5"))
     assert [one.name for one in Journal(old).recover(3)] == ["late"]
     assert trail == ["-e"]
+
+
+def test_a_file_from_before_traces_were_kept_becomes_what_a_new_one_is(old: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(old, isolation_level=None)) as db:
+        schema.migrate(db, 2, schema.MIGRATIONS)
+    assert [(entry.name, entry.origin) for entry in Journal(old).transactions()] == [("done", None), ("left", None)]
+    Journal(tmp_path / "new.db").open().close()
+    assert layout(old) == layout(tmp_path / "new.db")

@@ -46,7 +46,7 @@ def tell(name: str) -> None:
 def leave(db: sqlite3.Connection) -> None:
     """What a dead process has left, in the middle of its second step."""
     db.execute("INSERT INTO owners VALUES (99, 1, 'dead', '2026')")
-    db.execute("INSERT INTO transactions VALUES (9, 'left', 'open', 99, '2026', NULL, NULL, NULL, NULL)")
+    db.execute("INSERT INTO transactions (id, name, state, owner, started) VALUES (9, 'left', 'open', 99, '2026')")
     for number, state in ((1, "done"), (2, "running")):
         db.execute(
             "INSERT INTO steps (tx, number, kind, name, arguments, state, attempts, key, started) "

@@ -142,7 +142,8 @@ def left(path: Path, transactions: int, steps: int) -> None:
             db.execute("INSERT INTO owners VALUES (99, 1, 'dead', '2026')")
             for tx in range(1, transactions + 1):
                 db.execute(
-                    "INSERT INTO transactions VALUES (?, 'left', 'open', 99, '2026', NULL, NULL, NULL, NULL)", (tx,)
+                    "INSERT INTO transactions (id, name, state, owner, started) VALUES (?, 'left', 'open', 99, '2026')",
+                    (tx,),
                 )
                 rows = ((tx, n, f'{{"name": "{tx}.{n}"}}', f"key {tx}.{n}") for n in range(1, steps + 1))
                 db.executemany(

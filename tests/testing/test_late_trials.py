@@ -246,7 +246,7 @@ def test_what_a_recovery_undoes_is_covered_and_recorded_in_this_process_and_in_t
     with coverage.watching(), Recorder() as recorder:
         recover(journal)
     assert coverage.states == {name: {"unknown"}}
-    assert recorder.events == ["undone write"]
+    assert recorder.events == ["undone write", "rolled back order"]
     with coverage.watching(), coverage.under_sweep():
         swept(only=["crash@write#2.attempting+"]).check()
     assert coverage.states == {name: {"unknown", "done in a sweep", "unknown in a sweep"}}

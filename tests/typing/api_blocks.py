@@ -255,7 +255,8 @@ def block_data(q: Transaction) -> None:
     current_transaction().on_commit(create, 1)
     q.state = TransactionState.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # planted
     q.savepoint(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
-    q.execute(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+    assert_type(q.execute(progress=True), None)
+    q.execute(3)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]  # planted
 
 
 class AsyncDuck:

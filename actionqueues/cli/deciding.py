@@ -1,0 +1,79 @@
+"""``recover``, ``resolve`` and ``prune``: what is done about what is in a journal.
+
+Stands on the journal that is named.  Used by the parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from typing import Any
+
+from .naming import import_all, journal_of
+from .printing import one_line, print_json, say
+from .status import LEFT, OK, WRONG
+
+__all__ = ["prune", "recover", "resolve"]
+
+
+def recover(options: argparse.Namespace) -> int:
+    """Undo what dead processes have left, and print what has become of it."""
+    if not options.traceback:
+        logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    all_imported = import_all(options.modules)
+    journal = journal_of(options)
+    named = [journal.show(each) for each in options.ids]  # before anything is done: all of them have to be there
+    done = journal.recover(*options.ids, chdir=options.chdir)
+    waiting = [each.id for each in done if each.state == "waiting"]
+    if waiting:
+        again = asyncio.run(journal.recover_async(*waiting, chdir=options.chdir))
+        done = [*(each for each in done if each.state != "waiting"), *again]
+    left = [entry for entry in named if all(entry.id != each.id for each in done)]
+    if options.json:
+        told = ("id", "name", "state", "reason", "repeated_by")
+        rows = [{**{name: getattr(each, name) for name in told}, **_report(each)} for each in done]
+        print_json(rows)
+    else:
+        for each in done:
+            say(one_line(str(each)))
+        for entry in left:
+            why = "a live process is working on it" if entry.ended is None else "there is nothing to do"
+            say(one_line(f"{entry.id} {entry.name}: {entry.state}, {why}"))
+        say(f"{sum(each.clean for each in done)} recovered, {sum(not each.clean for each in done)} left to a person")
+    nothing_is_left = all(each.clean and each.report.clean for each in done) and all(entry.ended for entry in left)
+    if not all_imported:
+        return WRONG
+    return OK if nothing_is_left else LEFT
+
+
+#: What a recovery tells of itself, and its report of the transaction.
+_OWN = ("id", "name", "state", "reason")
+
+
+def _report(recovered: Any) -> dict[str, Any]:
+    return {key: value for key, value in recovered.report.as_dict().items() if key not in _OWN}
+
+
+def resolve(options: argparse.Namespace) -> int:
+    """Record a decision of a person."""
+    journal = journal_of(options)
+    if options.hook:
+        entry = journal.resolve_hook(options.id, options.step)
+    else:
+        entry = journal.resolve(options.id, options.step, undone=options.undone)
+    if options.json:
+        print_json(entry.as_dict())
+    else:
+        say(f"transaction {entry.id} is {entry.state}" + (f": {one_line(entry.reason)}" if entry.reason else ""))
+    return LEFT if entry.ended is None else OK
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Delete what has ended."""
+    count = journal_of(options).prune(options.older_than)
+    if options.json:
+        print_json({"deleted": count})
+    else:
+        say(f"{count} deleted")
+    return OK
