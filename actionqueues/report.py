@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from .core.entries import PastError, StepReport
 from .core.kept import Cause, numbered, text_of, told, undos_of
-from .core.states import TransactionState
+from .core.states import QueueState, TransactionState
 from .core.step import Step
 from .core.text import listed, shown
 
@@ -122,7 +122,7 @@ class Report:
             self._traced = self._later()
         if self._traced is not None:
             return self._traced
-        return numbered(self._told(over="roll" in str(self.state) and self.state != "rolling back"))
+        return numbered(self._told(over=self.state in _OVER))
 
     @property
     def steps_known(self) -> bool:
@@ -289,6 +289,13 @@ class Report:
     def __repr__(self) -> str:
         return f"<Report {self.summary}>"
 
+
+#: The states in which all that could be undone has been.
+_OVER: Final = (
+    TransactionState.ROLLED_BACK,
+    TransactionState.ROLLED_BACK_WITH_FAILURES,
+    QueueState.ROLLBACK_COMPLETE,
+)
 
 _PLAIN: Final = ("kind", "name", "id", "state", "error", "started", "ended", "reason")
 
