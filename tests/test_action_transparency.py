@@ -305,7 +305,19 @@ def test_actions_and_bound_methods_of_actions_run_in_a_pool_of_processes() -> No
 def test_all_of_it_holds_with_the_pure_python_proxy_of_wrapt_too() -> None:
     root = Path(__file__).parent.parent
     files = [f"tests/test_action{name}.py" for name in ("", "_classes", "_methods", "_transparency", "_wrappers")]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", "not pure_python"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        *files,
+        "-k",
+        "not pure_python",
+    ]
     environment = {**os.environ, "WRAPT_DISABLE_EXTENSIONS": "1", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -48,6 +48,20 @@ def test_rolling_back_after_success_undoes_everything_in_reverse(trail: Trail) -
     assert queue.report.clean
 
 
+def test_no_action_counts_as_undone_before_its_rollback_has_been_called(trail: Trail) -> None:
+    seen: list[list[str | None]] = []
+
+    class Looking(Scripted):
+        def rollback(self) -> None:
+            seen.append([step.undo for step in queue.report.steps])
+
+    queue = queue_of(Looking("a", trail), Looking("b", trail))
+    queue.execute()
+    queue.rollback()
+    assert [undos[0] for undos in seen] == [None, None]
+    assert [step.undo for step in queue.report.steps] == ["undone", "undone"]
+
+
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), StopIteration(1)])
 def test_an_exception_from_execute_stops_the_queue_and_comes_out_unchanged(error: BaseException, trail: Trail) -> None:
     cause, context = OSError("cause"), OSError("context")

@@ -10,7 +10,8 @@ import importlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .printing import one_line
@@ -18,7 +19,7 @@ from .printing import one_line
 if TYPE_CHECKING:
     from actionqueues.journal import Journal
 
-__all__ = ["import_all", "journal_of", "named"]
+__all__ = ["import_all", "journal_of", "let_go", "named"]
 
 
 def journal_of(options: argparse.Namespace) -> Journal:
@@ -37,6 +38,15 @@ def journal_of(options: argparse.Namespace) -> Journal:
     if not os.path.getsize(options.file):
         raise ValueError(f"{options.file!r} is empty: nothing has been recorded in it yet, or it is something else")
     return Journal(options.file)
+
+
+@contextmanager
+def let_go(journal: Journal) -> Iterator[None]:
+    """Close a journal in the end, however that comes, unless this process has more to do in it."""
+    try:
+        yield
+    finally:
+        journal.__exit__()
 
 
 def _import(module: str) -> Any:

@@ -9,7 +9,7 @@ import argparse
 import logging
 from contextlib import suppress
 
-from .naming import import_all, journal_of
+from .naming import import_all, journal_of, let_go
 from .printing import say
 from .status import INTERRUPTED, WRONG
 
@@ -25,9 +25,11 @@ def serve(options: argparse.Namespace) -> int:
     if not import_all(options.modules):
         return WRONG
     logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are on the page, and in the file
+    journal = journal_of(options)
     with (
         suppress(KeyboardInterrupt),
-        Page(journal_of(options), port=options.port, allow_actions=options.allow_actions) as page,
+        let_go(journal),
+        Page(journal, port=options.port, allow_actions=options.allow_actions) as page,
     ):
         how = "may be changed" if options.allow_actions else "read-only; with --allow-actions it may be changed"
         say(f"The journal is served until Ctrl-C ({how}) at")

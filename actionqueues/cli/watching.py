@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from actionqueues.errors import ActionQueuesError
 
-from .naming import journal_of
+from .naming import journal_of, let_go
 from .pages import Pages
 from .printing import knows_unicode, one_line, say
 from .screen import Screen
@@ -46,13 +46,17 @@ _LOOKS: Final = 1.0
 def watch(options: argparse.Namespace) -> int:
     """Show a journal until somebody has seen enough."""
     journal = journal_of(options)
-    journal.store.read(_VERSION)  # what is no journal is refused now
-    seen = _Seen(journal)
+    with let_go(journal):
+        journal.store.read(_VERSION)  # what is no journal is refused now
+        return _watch(_Seen(journal), options.file)
+
+
+def _watch(seen: _Seen, file: str) -> int:
     if not Screen.possible():
         return _tell(seen)
     logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # what is logged would stand in the picture
     with Screen() as screen:
-        ended_by = _draw(seen, screen, one_line(options.file))
+        ended_by = _draw(seen, screen, one_line(file))
     if ended_by not in (None, signal.SIGINT):  # pragma: no cover - in processes of their own, which end by it
         signal.signal(ended_by, signal.SIG_DFL)
         os.kill(os.getpid(), ended_by)  # so that whoever waits for it sees what it has died of

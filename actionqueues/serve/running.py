@@ -5,6 +5,7 @@ Stands on the application and on uvicorn.  Used by the command.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import secrets
@@ -12,7 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final, Self
 
@@ -67,7 +68,6 @@ class Page:
                 lifespan="off",
                 log_config=None,
                 log_level="warning",
-                loop="asyncio",
                 proxy_headers=False,
                 server_header=False,
                 ws="none",
@@ -82,22 +82,29 @@ class Page:
         """
         received: list[int] = []
 
-        def end(number: int, frame: FrameType | None) -> None:
+        def end(number: int, _: FrameType | None) -> None:
+            if received and number == signal.SIGINT:
+                # Its own way to end at once waits for all connections, from Python 3.12 on.
+                loop.call_soon_threadsafe(serving.cancel)
             received.append(number)
-            self._server.handle_exit(number, frame)  # in order; at once for the second Ctrl-C
+            self.stop()
 
         is_main = threading.current_thread() is threading.main_thread()
-        before = {each: signal.signal(each, end) for each in (_SIGNALS if is_main else ())}
-        try:
-            self._server.run(sockets=[self._listening])
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            serving = loop.create_task(self._server.serve(sockets=[self._listening]))
+            before = {each: signal.signal(each, end) for each in (_SIGNALS if is_main else ())}
+            try:
+                with suppress(asyncio.CancelledError):
+                    runner.run(_waited_for(serving))
+            finally:
+                for each, handler in before.items():
+                    signal.signal(each, handler)
         if received:
             signal.raise_signal(received[0])
 
     def stop(self) -> None:
-        """End it, from another thread."""
+        """End it in order, from another thread or from a signal handler."""
         self._server.should_exit = True
 
     def __enter__(self) -> Self:
@@ -105,6 +112,10 @@ class Page:
 
     def __exit__(self, *_: object) -> None:
         self._listening.close()
+
+
+async def _waited_for(task: asyncio.Task[None]) -> None:
+    await task
 
 
 def _listening(port: int) -> socket.socket:

@@ -32,7 +32,6 @@ from .test_interrupt_sweep import (
     commits,
     fails,
     retried,
-    savepoint_then_caught,
     told,
 )
 
@@ -69,9 +68,7 @@ def test_an_interrupt_at_any_instruction_undoes_each_started_step_once_and_comes
 
 
 @pytest.mark.parametrize("own", [_raise_interrupt, _raise_stop])
-@pytest.mark.parametrize(
-    "scenario", slow_but([s for s in SCENARIOS if s is not classic], commits, savepoint_then_caught)
-)
+@pytest.mark.parametrize("scenario", slow_but([s for s in SCENARIOS if s is not classic], commits))
 def test_a_handler_of_the_programs_own_that_raises_at_any_instruction_costs_at_most_the_undo_that_it_hits(
     scenario: Scenario, own: SignalHandler
 ) -> None:
@@ -121,7 +118,9 @@ def tried_again(world: World) -> None:
     half(world, "b")
 
 
-@pytest.mark.parametrize("steps", [called, called_in_a_step, called_in_a_savepoint, queued, tried_again])
+@pytest.mark.parametrize(
+    "steps", slow_but([called, called_in_a_step, called_in_a_savepoint, queued, tried_again], called, queued)
+)
 def test_a_block_that_catches_an_interrupt_never_commits_half_a_step(steps: Steps) -> None:
     def scenario(world: World) -> None:
         with transaction() as world.block:

@@ -218,7 +218,7 @@ def lines(program: Program, count: int, fails: bool) -> int:
 PROGRAMS = [
     (savepoints, 2000),
     (failed_savepoints, 1000),
-    (queued, 20_000),
+    (queued, 5000),
     (queued_in_a_step, 1000),
     (in_a_step, 5000),
     (in_a_step_that_asks_for_itself, 1000),

@@ -91,8 +91,9 @@ sys.exit(actionqueues.cli.main(sys.argv[1:]))
 def test_the_second_ctrl_c_waits_for_no_answer_and_cuts_no_undo_short(path: Path, tmp_path: Path) -> None:
     leave(path, lambda q: put("a"))
     program = """
-import os, sys, time, actionqueues.cli
+import os, sys, time, warnings, actionqueues.cli
 from tests.journal import actions
+warnings.simplefilter("ignore", ResourceWarning)  # the journal stays open for what is being undone
 def note(text):
     print(text, flush=True)
     while not os.path.exists(sys.argv[-1]):
