@@ -393,6 +393,22 @@ def test_a_third_ctrl_c_leaves_the_rest() -> None:
     )
 
 
+def test_what_has_failed_before_a_third_ctrl_c_is_told_once() -> None:
+    def press() -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+
+    def break_down() -> None:
+        raise Boom
+
+    with heard() as ear, pytest.raises(KeyboardInterrupt), transaction() as q:
+        q.on_rollback(press)
+        q.on_rollback(break_down)
+        raise Boom
+    assert ear.words.count("break_down left Boom") == 1
+    assert [step.undo for step in q.report.steps] == ["undo failed", "undo failed"]
+
+
 def test_what_its_probe_says_has_never_happened_is_neither_undone_nor_left() -> None:
     @action(timeout=0.001)
     async def slow() -> None:

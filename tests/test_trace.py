@@ -249,11 +249,14 @@ def test_a_method_is_told_of_without_its_object_and_numbers_and_ids_as_they_are(
     assert [step.arguments for step in q.report.steps] == [told]
 
 
-def test_notebooks_show_a_classic_queue() -> None:
+def test_notebooks_show_a_classic_queue_and_a_transaction() -> None:
     queue = ActionQueue()
     queue.add(action(len, read_only=True), "")
     queue.execute()
-    assert set(queue._repr_mimebundle_()) == {"text/plain", "text/html", "image/svg+xml"}
+    with transaction(trace=True) as q:
+        len("")
+    for shown in (queue, q):
+        assert set(shown._repr_mimebundle_()) == {"text/plain", "text/html", "image/svg+xml"}
 
 
 @pytest.mark.parametrize("wrong", ["yes", 1, None])

@@ -47,6 +47,15 @@ class Nameless(metaclass=_Meta):
     """A class that does not want to be asked."""
 
 
+class _Unhashed(type):
+    def __hash__(cls) -> int:
+        raise Boom("hash")
+
+
+class Unsorted(metaclass=_Unhashed):
+    """A class that cannot be looked up."""
+
+
 class Rows(list[int]):
     """A list that fetches what is in it."""
 
@@ -91,6 +100,7 @@ VALUES = [
     (Colour.RED, "Colour.RED"),
     (ValueError("told", Lazy()), "ValueError('told', <Lazy>)"),
     (10**6000, "<int>"),
+    (Unsorted(), "<Unsorted>"),
 ]
 
 
@@ -108,6 +118,18 @@ def test_nothing_is_asked_of_an_argument_nor_of_what_an_error_holds(*, trace: bo
     assert (kept.arguments, failed.arguments) == (f"what={shown}", f"what={shown}")
     assert failed.error == savepoint.error == q.report.error == f"Boom({shown})"
     assert Report.from_dict(json.loads(json.dumps(q.report.as_dict()))).as_dict() == q.report.as_dict()
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_a_long_text_is_not_held_however_many_steps_there_are(others: int) -> None:
+    with pytest.raises(Boom), transaction() as q:
+        for _ in range(others):
+            keep("short")
+        keep("long " * 100)
+        raise Boom
+    *short, long = [step.arguments for step in q.report.steps]
+    assert short == ["what='short'"] * others
+    assert len(long) < 80
 
 
 def test_of_what_an_undo_has_raised_nothing_is_asked_by_the_report_either() -> None:

@@ -85,7 +85,7 @@ class Page:
         def end(number: int, _: FrameType | None) -> None:
             if received and number == signal.SIGINT:
                 # Its own way to end at once waits for all connections, from Python 3.12 on.
-                loop.call_soon_threadsafe(serving.cancel)
+                loop.call_soon_threadsafe(serving.cancel)  # pragma: no cover - in a process of its own
             received.append(number)
             self.stop()
 

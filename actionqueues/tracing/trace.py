@@ -268,7 +268,7 @@ class Trace(Passing):
         self._over()
         error, self.error = self.error, None
         self.report.state = TransactionState.ROLLED_BACK_WITH_FAILURES
-        if self._once("rolled back"):
+        if self._once("rolled back"):  # pragma: no branch - unless it was interrupted while it told of that
             self._tell(events.TransactionStuck, error)
         self.inner.abandoned(block)
 

@@ -200,7 +200,7 @@ def expected_call(
     return values
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(cases())
 @example(Case(Signature(both=("args", "kwargs")), (1, 2), {}, Signature(rest="args", more="kwargs")))
 @example(Case(Signature(more="w"), (), {"args": 1, "kwargs": 2}, Signature(rest="args", more="kwargs")))
@@ -274,7 +274,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 LOST_NAMES = "; or is the action made by a decorator that lacks functools.wraps, which shows the parameters?"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(signatures(), signatures())
 def test_a_handler_is_accepted_exactly_if_all_it_requires_can_be_supplied(of: Signature, handler: Signature) -> None:
     decorated: action[..., Any] = action(of.function("fn", dict))

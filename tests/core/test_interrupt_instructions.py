@@ -119,7 +119,7 @@ def tried_again(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "steps", slow_but([called, called_in_a_step, called_in_a_savepoint, queued, tried_again], called, queued)
+    "steps", slow_but([called, called_in_a_step, called_in_a_savepoint, queued, tried_again], called)
 )
 def test_a_block_that_catches_an_interrupt_never_commits_half_a_step(steps: Steps) -> None:
     def scenario(world: World) -> None:

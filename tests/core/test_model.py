@@ -264,7 +264,7 @@ def block(*inside: Op, end: End = "leave", caught: bool = False, independent: bo
 @example(block(block(step(undo="fail"), end="raise", caught=True), step()))
 @example(block(step(block(step(queued=True), end="rollback and call", caught=True)), end="raise"))
 @settings(
-    max_examples=200,
+    max_examples=100,
     derandomize=True,
     database=None,
     deadline=None,

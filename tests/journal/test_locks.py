@@ -51,6 +51,22 @@ def test_a_lock_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
     os.close(write)
 
 
+def test_a_lock_is_let_go_if_it_is_interrupted_before_anybody_knows_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = OwnerLocks(str(tmp_path / "locks"))
+
+    class Interrupted(list[int]):
+        def append(self, _: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        locks.hold(7, Interrupted())
+    assert not locks.is_held(7)
+    assert locks.hold(7)
+    locks.close()
+
+
 @pytest.mark.usefixtures("kind")
 def test_a_lock_of_this_process_outlives_a_child_that_closes_its_copy(tmp_path: Path) -> None:
     path = str(tmp_path / "locks")

@@ -164,6 +164,23 @@ def test_an_undo_that_overwrites_a_place_in_a_list_is_found(careful: bool, other
     assert found == ([] if careful else [("stale@rename", Bug.OVERWRITTEN)])
 
 
+def test_somebody_who_changes_nothing_harms_nobody() -> None:
+    def scenario() -> None:
+        with transaction():
+            lock("door")
+
+    @action
+    def lock(name: str) -> None:
+        world[name] = "locked"
+
+    @lock.rollback
+    def unlock(name: str) -> None:
+        world.pop(name, None)
+
+    found = list(sweep(scenario, state=memory(world), disturb=lambda _: None, faults=["stale"]))
+    assert [(outcome.id, outcome.finding) for outcome in found] == []
+
+
 def test_an_undo_that_replaces_what_somebody_has_changed_inside_is_found() -> None:
     world["cart"] = {"tea": 1}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 #: When all of these began.
@@ -212,6 +213,7 @@ def fan_out(count: int = 20) -> dict[str, Any]:
     return report("mirror", "rolled back", steps, error="OSError('disk full')", started=T0, ended=T0 + 5 + count / 10)
 
 
+@cache
 def huge(count: int = 10_000) -> dict[str, Any]:
     """So many uploads, of which a few were retried, one has no undo, and the last fails."""
     steps: list[Entry] = []
