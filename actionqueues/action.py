@@ -15,7 +15,7 @@ from .core.binding import NoAction, become_method, getter
 from .core.definition import Definition, all_definitions, definition_behind, function_in
 from .core.exits import EXITS
 from .core.handler import in_line
-from .core.options import check_options, known_options
+from .core.options import check_flag, check_options, known_options
 from .core.signature import display_name, is_async, refuse_lazy, text_of
 from .retry import Policy, check_policy, refuse_on_result
 
@@ -321,8 +321,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     if options["retry"] is not None:
         check_policy(options["retry"], "@action(retry=...)")
     for flag in _FLAGS:
-        if not isinstance(options[flag], bool):
-            raise TypeError(f"@action({flag}=...) must be True or False, not {options[flag]!r}")
+        check_flag(f"@action({flag}=...)", options[flag])
     if options["irreversible"] and options["read_only"]:
         raise TypeError("@action(irreversible=True) and @action(read_only=True) exclude each other")
     timeout, name, aliases = options["timeout"], options["name"], options["aliases"]

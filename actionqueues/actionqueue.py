@@ -17,6 +17,7 @@ from .core.frames import place_of_caller
 from .core.interrupts import protected_from_start
 from .core.kept import cause_of, keep, kept_step, standing_in
 from .core.log import LEFT, Log, Owner, get_current, new_log, set_current
+from .core.options import check_flag
 from .core.queue import Adding, is_action_class, refuse_async, run_queued
 from .core.requests import Engine
 from .core.states import QueueState, StepState
@@ -158,6 +159,7 @@ class ActionQueue(Adding):
                 BaseException: whatever an action raises; the ones after it are not executed.  Call `rollback` then.
                 IllegalOperation: if nothing has been added, or it has been executed before.
             """
+            check_flag("execute(progress=...)", progress)
             self._state_machine.transition_to_execute()
             log, around, stop = self._log, get_current(), None
             if progress:

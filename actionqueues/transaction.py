@@ -18,7 +18,7 @@ from .core.ending import end_plainly, executing, leave, roll_back, tell_ended
 from .core.face import Face
 from .core.interrupts import protected_from_start
 from .core.log import Log, get_current, set_current, surrounding_log
-from .core.options import check_options
+from .core.options import check_flag, check_options
 from .core.queue import fill_in, run_queued
 from .core.signature import display_name
 from .core.states import StepState, TransactionState
@@ -339,8 +339,7 @@ def transaction(
     block.independent, block.outermost = independent, outermost
     if journal is not None:
         block.factory, block.plain = _factory(journal), False
-    if not isinstance(trace, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - for those who do not check types
-        raise TypeError(f"transaction(trace=...) must be True or False, not {trace!r:.80}")
+    check_flag("transaction(trace=...)", trace)
     if trace:
         block.trace, block.plain = True, False
     if retry is not None:

@@ -711,6 +711,10 @@ class Misspelt:
     def step_failed(self, event: events.StepFailed) -> None: ...
 
 
+class Forgetful:
+    def step_done(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("listener", "told"),
     [
@@ -722,6 +726,8 @@ class Misspelt:
         (Prefixed(), "is neither: it has 'on_step_done' (did you mean 'step_done'?). The methods are "),
         (Misspelt, "Misspelt is a class: make one, as in listen(Misspelt())"),
         (Misspelt(), "there is no event 'step_don' (did you mean 'step_done'?)"),
+        (Forgetful(), "Forgetful.step_done cannot be called with one argument, the event"),
+        (lambda: 1, "<lambda> cannot be called with one argument, the event"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

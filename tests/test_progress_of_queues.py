@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_a_block_shows_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -
             upload("c", ["c"])
         assert capsys.readouterr().err == ""
     assert last_line(capsys) == "mirror: committed; 4 steps"
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, None])
+def test_it_is_shown_or_not(wrong: Any) -> None:
+    trail: Trail = []
+    queue: Any = queue_of(Scripted("a", trail))
+    with pytest.raises(TypeError, match=r"execute\(progress=\.\.\.\) must be True or False, not "):
+        queue.execute(progress=wrong)
+    with transaction() as q:
+        q.add(print, end="")
+        with pytest.raises(TypeError, match=r"execute\(progress=\.\.\.\) must be True or False, not "):
+            q.execute(progress=wrong)
+    assert trail == []
+    queue.execute()
+    assert trail == ["do a"]
 
 
 def test_a_block_that_fails_shows_its_way_back(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import importlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ def journal_of(options: argparse.Namespace) -> Journal:
 
 
 @contextmanager
-def let_go(journal: Journal) -> Iterator[None]:
+def let_go(journal: Journal) -> Generator[None, None, None]:
     """Close a journal in the end, however that comes, unless this process has more to do in it."""
     try:
         yield

@@ -21,6 +21,7 @@ from .drivers import drive
 from .engine import Rollback
 from .hooks import Durable
 from .log import Log, count_steps, get_current, new_log, place_for_another_thread, set_current, undoing
+from .options import check_flag
 from .queue import Adding, check_arguments, refuse_async, undo_record
 from .signature import display_name, is_async, unawaited
 from .states import StepState, TransactionState
@@ -231,6 +232,7 @@ class Face(Adding):
 
     def _shows(self, progress: bool) -> None:
         """Show how far it is from now on, if that is wanted."""
+        check_flag("execute(progress=...)", progress)
         if progress and self._block.queue:
             SEAM.show(self._block, self._block.log, len(self._block.queue), 0)
 

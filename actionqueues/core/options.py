@@ -9,9 +9,15 @@ from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-__all__ = ["check_options", "did_you_mean", "known_options"]
+__all__ = ["check_flag", "check_options", "did_you_mean", "known_options"]
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+def check_flag(what: str, given: object) -> None:
+    """Refuse what is neither True nor False, such as a text that was read from a file."""
+    if not isinstance(given, bool):
+        raise TypeError(f"{what} must be True or False, not {given!r:.80}")
 
 
 def check_options(what: str, given: Iterable[str], known: Collection[str]) -> None:

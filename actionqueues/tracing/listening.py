@@ -103,9 +103,12 @@ def listen(target: Any, /) -> Listening:
             raise TypeError(f"listen() takes no async function, and {display_name(called)} is one; {advice}")
     if methods:
         _refuse_others(target)
+        for method in methods.values():
+            _must_take_one(method)
         return Listening(target, lambda event: methods.get(type(event), _ignore)(event))
     if not callable(target) or inspect.isclass(target):
         raise TypeError(f"listen() takes a function of one event, or an object with methods of events; {_why(target)}")
+    _must_take_one(target)
     return Listening(target, target)
 
 
@@ -126,6 +129,18 @@ def _why(target: Any) -> str:
     found = ((name, did_you_mean(name.removeprefix("on_"), known, 0.8)) for name in dir(cls))
     meant = next((f": it has {name!r}{meant}" for name, meant in found if meant and name[0] != "_"), "")
     return f"{target!r:.80} is neither{meant}. The methods are {', '.join(METHODS.values())}"
+
+
+def _must_take_one(called: Callable[..., object]) -> None:
+    """Refuse what cannot be called with one event, if it tells what it takes."""
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):  # of what is not written in Python
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(f"listen(): {display_name(called)} cannot be called with one argument, the event") from None
 
 
 def _ignore(_event: Event) -> None:
