@@ -202,6 +202,7 @@ def test_the_readme_says_what_each_part_of_a_step_is_for() -> None:
     assert [part.adds for part in (*STEP, *ASYNC_STEP) if part.adds not in " ".join(README.split())] == []
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_are_understood() -> None:
     blocks = [block.partition("```")[0] for block in README.split("```sh\n")[1:]]
     commands = [line for block in blocks for line in block.splitlines()]

@@ -27,11 +27,9 @@ from .test_interrupt_sweep import (
     SCENARIOS,
     _raise_interrupt,
     _raise_stop,
-    caught,
     classic,
     commits,
     fails,
-    retried,
     told,
 )
 
@@ -60,7 +58,7 @@ def swept(scenario: Scenario, play: Callable[[int], Outcome]) -> list[Outcome]:
     return outcomes
 
 
-@pytest.mark.parametrize("scenario", slow_but(SCENARIOS, commits, fails, caught, retried, classic))
+@pytest.mark.parametrize("scenario", slow_but(SCENARIOS, fails, classic))
 def test_an_interrupt_at_any_instruction_undoes_each_started_step_once_and_comes_out(scenario: Scenario) -> None:
     reference = reference_of(scenario)
     outcomes = swept(scenario, lambda at: run(scenario, reference, at, kind=InstructionTracer))

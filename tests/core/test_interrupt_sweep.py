@@ -247,7 +247,7 @@ def told(outcomes: list[Outcome]) -> list[str]:
     return [f"{' and '.join(f'{p.function}: {p.text}' for p in o.places)} -> {'; '.join(o.wrong)}" for o in outcomes]
 
 
-@pytest.mark.parametrize("scenario", slow_but(SCENARIOS, commits, fails, savepoints, caught, classic))
+@pytest.mark.parametrize("scenario", slow_but(SCENARIOS, commits, fails, classic))
 def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(scenario: Scenario) -> None:
     outcomes = sweep(scenario)
     assert len(outcomes) > 40

@@ -421,6 +421,7 @@ def uncount(trail: list[int], number: int) -> None:
     trail.append(number)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_steps_are_undone_without_recursion() -> None:
     trail: list[int] = []
     with pytest.raises(Broken), transaction():
@@ -430,6 +431,7 @@ def test_a_hundred_thousand_steps_are_undone_without_recursion() -> None:
     assert trail == list(reversed(range(100_000)))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_queued_steps_are_run_and_undone_without_recursion() -> None:
     trail: list[int] = []
     with pytest.raises(Broken), transaction() as q:

@@ -28,7 +28,7 @@ from .tree_model import Boom, Trail
 from .tree_programs import WORLDS, check
 
 LONG = 20.0  # seconds after which a test fails instead of hanging
-ENOUGH = 200  # programs
+ENOUGH = 100  # programs
 MANY = 6000
 
 

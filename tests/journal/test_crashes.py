@@ -22,7 +22,7 @@ def made(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("command", "places"),
-    [("commit", 2), ("fail", 2), *(pytest.param(each, 8, marks=pytest.mark.slow) for each in ("commit", "fail"))],
+    [("commit", 1), ("fail", 1), *(pytest.param(each, 8, marks=pytest.mark.slow) for each in ("commit", "fail"))],
 )
 def test_a_process_that_is_killed_at_any_write_of_the_journal_is_recovered(
     command: str, places: int, tmp_path: Path
