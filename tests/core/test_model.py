@@ -278,7 +278,7 @@ def test_every_program_does_what_the_model_says(program: Inner) -> None:
 
 @pytest.mark.slow
 @settings(
-    max_examples=3000,
+    max_examples=1000,
     derandomize=True,
     database=None,
     deadline=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from .tree_programs import WORLDS, check
 
 LONG = 20.0  # seconds after which a test fails instead of hanging
 ENOUGH = 100  # programs
-MANY = 6000
+MANY = int(os.environ.get("TREE_PROGRAMS", "1500"))  # ten thousand take ten minutes
 
 
 @pytest.fixture(autouse=True, scope="module")
