@@ -7,6 +7,9 @@ from .action import action as action
 from .actionqueue import ActionQueue as ActionQueue
 from .core.current import current_step as current_step
 from .core.entries import StepReport as StepReport
+from .core.marks import Mark as Mark
+from .core.plan import Plan as Plan
+from .core.plan import PlannedStep as PlannedStep
 from .core.required import require_transactions as require_transactions
 from .core.states import StepState as StepState
 from .core.states import TransactionState as TransactionState
@@ -53,9 +56,12 @@ __all__ = [
     "DoublingBackoffExceptionFactory",
     "IllegalOperation",
     "Listening",
+    "Mark",
     "NestedTransaction",
     "NoTransaction",
     "NotLanded",
+    "Plan",
+    "PlannedStep",
     "Report",
     "Retry",
     "RetryError",
@@ -86,7 +92,8 @@ __all__ = [
 # that is shown, since only a mistake of this package would be raised there.
 for _name in (
     *("action", "actionqueue", "aqstatemachine", "decorated", "retry", "transaction"),
-    *("core.attempts", "core.block", "core.current", "core.definition", "core.exits", "core.face", "core.handler"),
-    *("core.options", "core.queue", "core.signature", "core.step", "core.text"),
+    *("core.attempts", "core.block", "core.current", "core.declaring", "core.definition", "core.exits", "core.face"),
+    *("core.handler", "core.marks", "core.options", "core.queue", "core.rollbacks", "core.signature", "core.step"),
+    "core.text",
 ):
     vars(_sys.modules[f"{__name__}.{_name}"])["__tracebackhide__"] = True

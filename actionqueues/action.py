@@ -7,16 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from math import inf
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from .core.binding import NoAction, become_method, getter
-from .core.definition import Definition, all_definitions, definition_behind, function_in
+from .core.declaring import checked_options, definition_with
+from .core.definition import Definition, function_in
 from .core.exits import EXITS
 from .core.handler import in_line
-from .core.options import check_flag, check_options, known_options
-from .core.signature import display_name, is_async, refuse_lazy, text_of
+from .core.options import check_seconds, known_options
+from .core.signature import text_of
+from .hooks import held
 from .retry import Policy, check_policy, refuse_on_result
 
 if TYPE_CHECKING:
@@ -38,6 +51,7 @@ P2 = ParamSpec("P2")
 R2 = TypeVar("R2")
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., object])
+A = TypeVar("A", bound=Callable[..., Coroutine[Any, Any, object]])
 
 
 class Action:
@@ -72,10 +86,6 @@ class _Options(TypedDict, total=False):
     undo: Callable[..., object] | None
 
 
-_FLAGS = ("irreversible", "read_only", "transaction_required")
-_DEFAULTS = {"retry": None, **dict.fromkeys(_FLAGS, False), "timeout": None, "name": None, "aliases": (), "undo": None}
-
-
 class _Anything:
     """Private, so that only a parameter that takes any object takes it."""
 
@@ -103,6 +113,9 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             outside any block, where there are no steps, it is not asked.
         irreversible: it cannot be undone; a rollback that has to leave it says so, and lists it in ``q.report.left``.
         read_only: it changes nothing, so there is nothing to undo.
+        when: ``"commit"``, of an irreversible one: a call in a block returns None, and its body runs as a commit hook
+            does, or not at all if the block, or what makes the call, is undone.  A journal records it as it does a
+            `durable` hook.  Outside any block it runs at once.
         transaction_required: raise `NoTransaction` when it is called outside any block; for all actions of a program
             there is `require_transactions`.
         timeout: seconds after which an attempt of an async action is given up with `TimeoutError`.  What it has done by
@@ -121,15 +134,28 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def __new__(cls, fn: Callable[P, R], /, *, timeout: None = ..., **options: Unpack[_Options]) -> action[P, R]: ...
     @overload
+    def __new__(
+        cls,
+        /,
+        *,
+        irreversible: Literal[True],
+        when: Literal["commit"],
+        transaction_required: bool = ...,
+        name: str | None = ...,
+        aliases: tuple[str, ...] = ...,
+    ) -> _HeldDecorator: ...
+    @overload
     def __new__(cls, /, *, timeout: None = ..., **options: Unpack[_Options]) -> _Decorator: ...
     @overload
     def __new__(cls, /, *, timeout: float, **options: Unpack[_Options]) -> _AsyncDecorator: ...
     def __new__(cls, fn: Any = _MISSING, /, **options: Any) -> Any:
-        options = _checked(options)
+        options = checked_options(options)
         if fn is _MISSING:
             return partial(cls, **options)
         undo = options.pop("undo")
-        definition = _define(function_in(fn, "@action takes", "; options go by keyword: @action(retry=...)"), **options)
+        definition = definition_with(
+            function_in(fn, "@action takes", "; options go by keyword: @action(retry=...)"), held, **options
+        )
         function = definition.function
         if type(function) is FunctionType and isinstance(vars(function).get("rollback", NoAction("")), NoAction):
             function.__dict__["rollback"] = NoAction(definition.name)  # whatever copies its attributes is no action
@@ -184,7 +210,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             print(repr(self))  # noqa: T201 - what IPython asks for
 
         def __dir__(self):
-            return [*dir(self._self_definition.function), "landed", "rollback"]
+            return [*dir(self._self_definition.function), "describe", "landed", "rollback"]
 
     # `self` is a Callable here and not action[Concatenate[...], R2], since mypy solves T from the former only.  The
     # order matters.  First, a static method whose first parameter takes anything.
@@ -212,9 +238,11 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     @overload
     def rollback(self, handler: H, /) -> H: ...
     @overload
-    def rollback(self, /, *, retry: Policy | None) -> Callable[[H], H]: ...
+    def rollback(self, /, *, retry: Policy | None, undo_timeout: None = ...) -> Callable[[H], H]: ...
+    @overload
+    def rollback(self, /, *, retry: Policy | None = ..., undo_timeout: float) -> Callable[[A], A]: ...
     @known_options("rollback()")
-    def rollback(self, handler: Any = _MISSING, /, *, retry: Any = _MISSING) -> Any:
+    def rollback(self, handler: Any = _MISSING, /, *, retry: Any = _MISSING, undo_timeout: Any = _MISSING) -> Any:
         """Make a function the rollback handler of this action, and return it unchanged.
 
         The names of its parameters say what it is given: any parameter of the action, ``result``, ``error``, ``step``,
@@ -226,15 +254,19 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         Args:
             handler: the function.
             retry: when a failed undo is tried again.
+            undo_timeout: seconds after which an attempt of an async handler is given up: it has failed then, with
+                `TimeoutError`, and is tried again if `retry` wants it; it is cancelled, and if it returns nevertheless,
+                it has undone the step.  What overrides it in a subclass has the same, if that is async.
 
         Raises:
             TypeError: if it asks for something that cannot be supplied, is async while the action is not, or is the
-                second one of this action; or if none is given.
+                second one of this action; if it has a time-out and is not async; or if none is given.
+            ValueError: if the time-out is no number of seconds above 0.
         """
         definition = self._self_definition
         if handler is _MISSING:
-            if retry is not _MISSING:
-                return partial(self.rollback, retry=retry)
+            if retry is not _MISSING or undo_timeout is not _MISSING:
+                return partial(self.rollback, retry=retry, undo_timeout=undo_timeout)
             raise TypeError(
                 f"{definition.name}.rollback() was given no function: it declares how to undo, as "
                 f"@{definition.name}.rollback over that; what undoes is a block that fails, or q.rollback()"
@@ -246,7 +278,15 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
         if retry is not None:
             where = f"{definition.name}.rollback(retry=...)"
             refuse_on_result(check_policy(retry, where), where, "what undoes tells by an exception that it has not")
-        definition.undo_with(definition.bound(handler, "rollback", retry))
+        timeout = None if undo_timeout is _MISSING else undo_timeout
+        check_seconds(timeout, f"{definition.name}.rollback(undo_timeout=...)")
+        made = definition.bound(handler, "rollback", retry, timeout)
+        if timeout is not None and not made.is_async:
+            raise TypeError(
+                f"{definition.name}.rollback(undo_timeout=...) needs an `async def`: nothing can stop the sync handler "
+                f"{made.name}; give a time-out to what it calls"
+            )
+        definition.undo_with(made)
         return handler
 
     def landed(self, probe: H, /) -> H:
@@ -265,6 +305,30 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
             raise TypeError(f"the probe {made.name} asks for 'result', which is what it is asked to find out")
         definition.probe = made
         return probe
+
+    def describe(self, description: H, /) -> H:
+        """Make a function say in words what a call of this action would do, for ``q.plan()``; return it unchanged.
+
+        It is given the arguments of the call by the names of its parameters, as a rollback handler is, and returns a
+        text.  Where an argument is a step that has not run, or is kept out of the journal, it is given a stand-in that
+        is shown as such, in f-strings too.  What it raises is told in the plan, and harms nothing.
+
+        Raises:
+            TypeError: if it asks for something that cannot be supplied, is async, or is the second one of this action.
+
+        ```python
+        from actionqueues import action
+
+        @action
+        def grow(volume, gigabytes): ...
+
+        @grow.describe
+        def what_grows(volume, gigabytes):
+            return f"add {gigabytes} GB to {volume}"
+        ```
+        """
+        self._self_definition.describe_by(description)
+        return description
 
     def __deepcopy__(self, memo: object = None) -> action[P, R]:
         return self
@@ -292,6 +356,15 @@ if TYPE_CHECKING:
     class _Decorator(action[..., Any]):  # a subclass, so that mypy takes it for what `__new__` may return
         def __call__(self, fn: Callable[P2, R2], /) -> action[P2, R2]: ...
 
+    class _HeldDecorator(action[..., Any]):  # there is no result before the commit
+        @overload
+        def __call__(
+            self, fn: Callable[P2, Coroutine[Any, Any, R2]], /
+        ) -> action[P2, Coroutine[Any, Any, R2 | None]]: ...
+        @overload
+        def __call__(self, fn: Callable[P2, R2], /) -> action[P2, R2 | None]: ...
+        def __call__(self, fn: Any, /) -> Any: ...
+
     class _AsyncDecorator(action[..., Any]):  # a sync function cannot have a time-out
         def __call__(self, fn: Callable[P2, Coroutine[Any, Any, R2]], /) -> action[P2, Coroutine[Any, Any, R2]]: ...
 
@@ -312,55 +385,3 @@ def _showing(shown: object, cls: type, definition: Definition) -> Any:
     made._self_definition = definition
     _wrap(made, shown)
     return made
-
-
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """All options, if those that were given exist and make sense."""
-    check_options("@action", options, _DEFAULTS)
-    options = {**_DEFAULTS, **options}
-    if options["retry"] is not None:
-        check_policy(options["retry"], "@action(retry=...)")
-    for flag in _FLAGS:
-        check_flag(f"@action({flag}=...)", options[flag])
-    if options["irreversible"] and options["read_only"]:
-        raise TypeError("@action(irreversible=True) and @action(read_only=True) exclude each other")
-    timeout, name, aliases = options["timeout"], options["name"], options["aliases"]
-    if timeout is not None and (type(timeout) not in (int, float) or not 0 < timeout < inf):
-        raise ValueError(f"@action(timeout=...) must be a number of seconds above 0, not {timeout!r}")
-    if not isinstance(aliases, tuple | list):
-        raise TypeError(f"@action(aliases=...) must be a tuple of names, not {aliases!r}")
-    names: list[Any] = [*aliases] if name is None else [name, *aliases]
-    for each in names:
-        if not isinstance(each, str) or not each or not each.isprintable():
-            raise TypeError(f"@action(name=...) and each of aliases=(...) must be a readable text, not {each!r}")
-    return options
-
-
-def _define(function: Any, *, timeout: float | None, name: str | None, **options: Any) -> Definition:
-    """The definition of an action with these options, or the reason why it can be none."""
-    if definition_behind(function) is not None:
-        raise TypeError(f"{display_name(function)} is an action already: decorate it once")
-    if isinstance(function, type):
-        raise TypeError(
-            f"@action takes a function, not the class {display_name(function)}, which isinstance(), except and pickle "
-            "need as it is; make an action of a function that makes one, or of functools.partial(it)"
-        )
-    refuse_lazy(function, display_name(function), "make an action of what is done for each item, or on entering")
-    if timeout is not None and not is_async(function):
-        raise TypeError(
-            f"@action(timeout=...) needs an `async def`: nothing can stop the sync function {display_name(function)}; "
-            "give a time-out to what it calls"
-        )
-    others = {_place(each.function) for each in all_definitions() if each.given_name == name} if name else set[str]()
-    for place in others - {_place(function)}:  # and not from the same module, loaded again
-        raise ValueError(f"@action(name={name!r}) is the name of {place} already; give another one")
-    definition = Definition(function, name=name)
-    definition.given_name, definition.timeout = name, timeout
-    definition.retry, definition.aliases = options["retry"], tuple(options["aliases"])
-    for flag in _FLAGS:
-        setattr(definition, flag, options[flag])
-    return definition
-
-
-def _place(function: object) -> str:
-    return f"{text_of(function, '__module__', None)}:{text_of(function, '__qualname__', None)}"

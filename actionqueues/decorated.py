@@ -26,22 +26,37 @@ if TYPE_CHECKING:
 else:
     _Static = staticmethod
 
-__all__ = ["NotCalled", "in_transaction"]
+__all__ = ["NotCalled", "in_transaction", "refuse_in_a_block"]
 
 F = TypeVar("F", bound=Callable[..., object])
 _Arguments = tuple[Any, ...]
+_NOTHING_OVERLAPS = "transaction(undo_concurrently=True) needs {}: nothing overlaps in {}; {}, or leave the option out"
 _ROLLED_BACK = (TransactionState.ROLLED_BACK, TransactionState.ROLLED_BACK_WITH_FAILURES)
 
 
-def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None) -> F:
+def refuse_in_a_block(block: Any, *, awaits: bool) -> None:
+    """Refuse options of a transaction that cannot be kept where it is entered."""
+    if block.retry is not None:
+        raise TypeError(
+            "transaction(retry=...) is for decorating a function, which can be called again; a block cannot: put "
+            "its lines into a function, or give the policy to the actions"
+        )
+    if block.clock is not None and not awaits:
+        raise TypeError(_NOTHING_OVERLAPS.format("`async with`", "a `with` block", "enter it by that"))
+
+
+def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None, *, concurrently: bool = False) -> F:
     """`function` with a block of its own around each call.
 
     Raises:
-        TypeError: if `function` is none, or its body would run after the block, as that of a generator function.
+        TypeError: if `function` is none, or its body would run after the block, as that of a generator function; or if
+            undos are to run `concurrently`, and it is not async.
     """
     plain = function_in(function, "transaction() takes a name, or")
     name = display_name(plain)
     refuse_lazy(plain, name, "open the block inside it")
+    if concurrently and not is_async(plain):
+        raise TypeError(_NOTHING_OVERLAPS.format("an `async def`", f"the sync function {name}", "make it one"))
 
     def named() -> Any:
         made = fresh()

@@ -223,7 +223,7 @@ class _Several(ActionQueuesError, ExceptionGroup[Exception]):
 
 
 class RollbackFailed(_Several):
-    """An explicit ``q.rollback()`` ran every undo, and these failed.
+    """An explicit ``q.rollback()``, or one to a mark, ran every undo, and these failed.
 
     What failed is left as it was, for a person; everything else has been undone.  It is raised only where there is no
     exception that it could hide: a block left by an exception adds a note to that one instead.  What each undo raised

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import iscoroutine
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from .core.block import Block
-from .core.hooks import calling
+from .core.definition import Definition
+from .core.hooks import Held, calling
 from .core.log import surrounding_log
 from .core.queue import check_arguments
 from .core.signature import display_name, is_async
 from .errors import NoTransaction
 from .transaction import Transaction
 
-__all__ = ["on_commit"]
+__all__ = ["held", "on_commit"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,3 +56,20 @@ def on_commit(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Calla
         advice = "it is async, so await it yourself, or register it inside `async with transaction():`"
         raise NoTransaction(f"on_commit({display_name(fn)})", advice)
     return fn
+
+
+def held(definition: Definition, body: Callable[..., object]) -> Callable[..., Any]:
+    """What stands in a block for the body of an action that waits for the commit: it makes a hook of that.
+
+    The hook belongs to the step, so it is dropped with it.
+    """
+    waiting = Held(body)
+    waiting.definition = definition
+
+    def hold(*args: Any, **kwargs: Any) -> None:
+        on_commit(waiting, *args, **kwargs)
+
+    async def hold_async(*args: Any, **kwargs: Any) -> None:
+        hold(*args, **kwargs)
+
+    return hold_async if definition.is_async else hold

@@ -52,7 +52,8 @@ class Report:
     Attributes:
         name: the transaction's name.
         state: how far it has come, or how it ended.
-        kind: ``transaction``, ``savepoint``, ``queue`` for a classic one, or ``recovery``.
+        kind: ``transaction``, ``savepoint``, ``queue`` for a classic one, or ``recovery``, of which
+            undoing later is one.
         id: its number in the journal, or None.
         started, ended: when, in seconds since the epoch; None if nobody has watched, or it has not happened.
         origin: what it is called in a trace, the W3C ``traceparent`` of its span, or None; a listener may set it when
@@ -294,6 +295,7 @@ class Report:
 _OVER: Final = (
     TransactionState.ROLLED_BACK,
     TransactionState.ROLLED_BACK_WITH_FAILURES,
+    TransactionState.UNDONE_LATER,
     QueueState.ROLLBACK_COMPLETE,
 )
 

@@ -1,6 +1,6 @@
 """`transaction()`, and what it makes: `Transaction` and `AsyncTransaction`, thin shells over one block.
 
-Stands on `core/face.py`, which has what both share, and on the drivers.  Used by programs.
+Stands on `core/rollbacks.py` and `core/face.py`, which have what both share, and on the drivers.  Used by programs.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable
 from functools import partial, wraps
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
@@ -15,17 +16,17 @@ from .core.block import ENDED, Block
 from .core.definition import function_of
 from .core.drivers import drive, drive_async
 from .core.ending import end_plainly, executing, leave, roll_back, tell_ended
-from .core.face import Face
 from .core.interrupts import protected_from_start
 from .core.log import Log, get_current, set_current, surrounding_log
 from .core.options import check_flag, check_options
 from .core.queue import fill_in, run_queued
+from .core.rollbacks import Marking, RollsBack, RollsBackAsync
 from .core.signature import display_name
 from .core.states import StepState, TransactionState
 from .core.tasks import is_closing
 from .core.tracebacks import shorten, throw
 from .core.watch import SEAM, Factory
-from .decorated import NotCalled, in_transaction
+from .decorated import NotCalled, in_transaction, refuse_in_a_block
 from .errors import IllegalOperation, NoTransaction
 from .retry import Policy, check_policy, refuse_on_result
 
@@ -40,12 +41,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
 
+_OPTIONS = ("name", "independent", "outermost", "retry", "journal", "trace", "undo_concurrently")
 _NEW, _OPEN = TransactionState.NEW, TransactionState.OPEN
 _new = object.__new__
 
 
-class _Common(Face):
-    """What sync and async blocks do alike, but for `Face`."""
+class _Common(Marking):
+    """What sync and async blocks do alike, but for `Marking`."""
 
     __slots__ = ()
 
@@ -67,7 +69,7 @@ class _Common(Face):
         return made
 
 
-class Transaction(_Common):
+class Transaction(_Common, RollsBack):
     """One block of sync code whose steps are undone if it fails.  Made by `transaction()`; serves one block.
 
     Entered by ``async with`` it gives an `AsyncTransaction`, which is another face of the same block.
@@ -95,7 +97,7 @@ class Transaction(_Common):
                 block.token = set_current(log)
                 block.state = _OPEN
             else:
-                self._refuse_retry()
+                refuse_in_a_block(block, awaits=False)
                 block.enter(awaits=False)
                 block.face = self
             return self
@@ -158,21 +160,9 @@ class Transaction(_Common):
             step = None  # it holds what it has raised, whose traceback has this frame in it
             set_current(around)
 
-    def rollback(self) -> None:
-        """Undo everything now and close the transaction; the block then ends without an exception.
-
-        Raises:
-            RollbackFailed: after all undos have run, if any failed.
-            TransactionClosed: if the transaction has already ended.
-            IllegalOperation: if a step is running here, or another task or thread has entered it.
-        """
-        self._must_be_mine("rollback()")
-        self._must_be_between_steps()
-        self._raise_problems(drive(roll_back(self._block, None)))
-
     async def __aenter__(self) -> AsyncTransaction:
-        self._refuse_retry()
         block = self._block
+        refuse_in_a_block(block, awaits=True)
         block.refuse_again()
         try:
             block.enter(awaits=True)
@@ -209,17 +199,10 @@ class Transaction(_Common):
         if block.state is not _NEW:
             advice = "use a fresh transaction(...)"
             raise IllegalOperation(f"decorate with {block.label}", f"it is {block.state}", advice)
-        return in_transaction(fn, partial(_fresh, block), block.retry)
-
-    def _refuse_retry(self) -> None:
-        if self._block.retry is not None:
-            raise TypeError(
-                "transaction(retry=...) is for decorating a function, which can be called again; a block cannot: put "
-                "its lines into a function, or give the policy to the actions"
-            )
+        return in_transaction(fn, partial(_fresh, block), block.retry, concurrently=block.clock is not None)
 
 
-class AsyncTransaction(_Common):
+class AsyncTransaction(_Common, RollsBackAsync):
     """One block of async code whose steps, sync and async, are undone if it fails.
 
     What ``async with transaction() as q:`` gives; serves one block, in one event loop.
@@ -247,12 +230,6 @@ class AsyncTransaction(_Common):
         finally:
             del error  # whose traceback has this frame in it
 
-    async def rollback(self) -> None:
-        """Undo everything now and close the transaction, as `Transaction.rollback` does."""
-        self._must_be_mine("rollback()")
-        self._must_be_between_steps()
-        self._raise_problems(await drive_async(roll_back(self._block, None)))
-
 
 def _recover(block: Block, error: BaseException) -> None:
     """What has come out of the end of a block, or has kept it from beginning: undo what is left to be undone."""
@@ -276,10 +253,10 @@ async def _recover_async(block: Block, error: BaseException) -> None:
 def _fresh(block: Block) -> Transaction:
     """Another one with the same options."""
     made = transaction()
-    for option in ("name", "independent", "outermost", "factory", "trace"):
+    for option in ("name", "independent", "outermost", "factory", "trace", "clock"):
         if option in vars(block):
             setattr(made._block, option, getattr(block, option))
-    made._block.plain = block.factory is None and not block.trace
+    made._block.plain = block.factory is None and not (block.trace or block.clock)
     return made
 
 
@@ -294,6 +271,7 @@ def transaction(
     retry: Policy | None = None,
     journal: Journal | str | PathLike[str] | Literal[False] | None = None,
     trace: bool = False,
+    undo_concurrently: bool = False,
 ) -> Transaction: ...
 def transaction(
     name: Any = None,
@@ -303,6 +281,7 @@ def transaction(
     retry: Policy | None = None,
     journal: Any = None,
     trace: bool = False,
+    undo_concurrently: bool = False,
 ) -> Any:
     """A block of steps that are undone, in reverse order, if the block is left by an exception.
 
@@ -320,6 +299,9 @@ def transaction(
         retry: for the decorator: when a call fails and nothing was left behind, call again after this policy.
         journal: a `Journal`, or the path of one, in which every step is recorded before it runs, so that recovery can
             undo what a dead process has started; False for none, whatever the default is.
+        undo_concurrently: for async blocks: what has run at the same time is undone at the same time.  A step that had
+            ended before another one began is undone only once that one has been.  What a step or a savepoint contains
+            is undone with it, by the same rule; savepoints in the block need no option.  Only async handlers overlap.
         trace: keep all steps in ``q.report``, with times, also if it commits; a rollback keeps them anyway.
 
     Raises:
@@ -327,7 +309,7 @@ def transaction(
         NestedTransaction: on entering, if `outermost` is True and there is a block around it.
     """
     if name is not None and not isinstance(name, str):
-        if independent or outermost or retry is not None or journal is not None or trace:
+        if independent or outermost or retry is not None or journal is not None or trace or undo_concurrently:
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
         return transaction(display_name(function_of(name)))(name)
     made: Transaction = transaction()
@@ -340,8 +322,9 @@ def transaction(
     if journal is not None:
         block.factory, block.plain = _factory(journal), False
     check_flag("transaction(trace=...)", trace)
-    if trace:
-        block.trace, block.plain = True, False
+    check_flag("transaction(undo_concurrently=...)", undo_concurrently)
+    if trace or undo_concurrently:
+        block.trace, block.clock, block.plain = trace or None, count(1) if undo_concurrently else None, False
     if retry is not None:
         block.retry, block.plain = check_policy(retry, "transaction(retry=...)"), False
         refuse_on_result(retry, "transaction(retry=...)", "when it has returned, the block has committed")
@@ -354,7 +337,7 @@ if not TYPE_CHECKING:  # pragma: no branch
     def _transaction(name=None, **options):
         # Without parameters for the options, whose defaults would cost more than all the checks of the rest.
         if options or not (name is None or isinstance(name, str)):
-            check_options("transaction()", options, ("name", "independent", "outermost", "retry", "journal", "trace"))
+            check_options("transaction()", options, _OPTIONS)
             return _transaction.__wrapped__(name, **options)
         made = _new(Transaction)
         block = made._block = _new(Block)  # and not Block(), which would cost a frame

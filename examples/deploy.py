@@ -8,6 +8,9 @@ server and asks whether it is well. Whatever goes wrong on the way, the world is
 and the old server has not stopped answering for a moment.
 
     python examples/deploy.py
+    python examples/deploy.py --dry-run
+
+With --dry-run it says what it would do, and what would undo that, and does nothing.
 
 The exit status is 0 if release 1 is live, and the world after each failed deploy of release 2 is
 the same as before it. Ctrl-C and SIGTERM undo what is being deployed.
@@ -84,7 +87,9 @@ RELEASES = {
 
 @dataclass(frozen=True)
 class Server:
-    process: subprocess.Popen[str]
+    """Plain data, so that it can be recorded: `key` is that of the step that has started it."""
+
+    key: str
     port: int
 
 
@@ -109,7 +114,7 @@ class Site:
         """Send the traffic to `server`, and stop the one that had it until now."""
         old, self.live = self.live, server
         if old is not None:
-            stop(old.process)
+            stop(processes[old.key])
 
 
 # ---------------------------------------------------------------- the steps, each with its undo
@@ -133,6 +138,11 @@ def remove_release(archive: Path, releases: Path, step: Step[Path]) -> None:
         shutil.rmtree(release)
 
 
+@unpack.describe
+def what_is_unpacked(archive: Path) -> str:
+    return f"unpack {archive.name} into a folder of its own"
+
+
 @action
 def migrate(database: Path, release: Path) -> None:
     with contextlib.closing(sqlite3.connect(database)) as db:
@@ -149,6 +159,11 @@ def migrate_down(database: Path, step: Step[None]) -> None:
         # A script that failed has changed nothing, SQLite saw to that; so look before undoing.
         if "before" in step.saved and schema_version(db) > step.saved["before"]:
             run_script(db, step.saved["down"], step.saved["before"])
+
+
+@migrate.describe
+def what_is_migrated(database: Path) -> str:
+    return f"run up.sql of the release on {database.name}, and down.sql to undo it"
 
 
 @action
@@ -181,7 +196,7 @@ def start_server(app: Path, database: Path) -> Server:
     )
     processes[key] = process
     assert process.stdout is not None
-    return Server(process, int(process.stdout.readline()))  # it says its port when it listens
+    return Server(key, int(process.stdout.readline()))  # it says its port when it listens
 
 
 @start_server.rollback
@@ -197,14 +212,23 @@ class Unhealthy(Exception):
     """The server answers, but it is not well."""
 
 
-def check_health(server: Server) -> str:
-    """Only reads, so there is nothing to undo: a plain function will do."""
+@action(read_only=True)
+def check_health(server: Server) -> None:
+    answer_of(server)
+
+
+def answer_of(server: Server) -> str:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
             raise Unhealthy(f"HTTP {error.code}: {error.read().decode()}") from error
+
+
+@action(read_only=True)
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 # ---------------------------------------------------------------- the transaction
@@ -215,19 +239,24 @@ def journal_of(site: Site) -> Journal:
     return Journal(site.root.with_name("deploys.db"))
 
 
-def deploy(site: Site, archive: Path, *, dies: bool = False) -> None:
+def deploy(site: Site, archive: Path, *, dies: bool = False, dry_run: bool = False) -> None:
     print(f"Deploying {archive.name}", flush=True)
     q = transaction(f"deploy {archive.name}", journal=journal_of(site))
     try:
         with q:
-            release = unpack(archive, site.root / "releases")
-            migrate(site.database, release)
-            switch_current(site.current, release)
-            server = start_server(site.current / "app.py", site.database)
+            release = q.add(unpack, archive, site.root / "releases")
+            q.add(migrate, site.database, release.later)
+            q.add(switch_current, site.current, release.later)
+            server = q.add(start_server, site.current / "app.py", site.database)
             if dies:
-                os.kill(os.getpid(), signal.SIGKILL)
-            check_health(server)
-            q.on_commit(site.go_live, server)
+                q.add(die)
+            q.add(check_health, server)
+            if dry_run:
+                print(q.plan())
+                q.rollback()
+                return
+            q.execute()
+            q.on_commit(site.go_live, server.result)
     except Exception as error:
         print(f"  failed: {error}")
         print(f"  undone: {', '.join(q.report.undone)}")
@@ -318,14 +347,16 @@ def world(site: Site) -> dict[str, str]:
         state["schema and rows"] = "\n".join(db.iterdump())
         state["schema version"] = str(schema_version(db))
     state["servers running"] = str(servers_of(site))
-    state["the live server"] = check_health(site.live) if site.live else "none"
+    state["the live server"] = answer_of(site.live) if site.live else "none"
     return state
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--killed", type=Path, nargs=2, help=argparse.SUPPRESS)
-    killed = parser.parse_args().killed
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    arguments = parser.parse_args()
+    killed = arguments.killed
     if killed is not None:  # the deploy that is killed, in a process of its own
         root, archive = killed
         deploy(Site(root), archive, dies=True)
@@ -335,6 +366,9 @@ def main() -> int:
         (root / "releases").mkdir(parents=True)
         site = Site(root)
         try:
+            if arguments.dry_run:
+                deploy(site, archives["shop-1"], dry_run=True)
+                return 0
             return run(site, archives)
         finally:
             # Once more, since `run` may have been interrupted before it came to that.

@@ -2,7 +2,8 @@
 
 Each is written once, against a `World`, and says what its trail, the state and report of its first block, and the
 exception that leaves it must be; every driver runs it.  In a trail, ``+a`` is the body of step a, ``-a`` its undo, and
-``!Boom`` an exception that the program caught.  `scenarios_of_ends.py` goes on with this list.
+``!Boom`` an exception that the program caught.  `scenarios_of_ends.py` and `scenarios_of_marks.py`
+go on with this list.
 """
 
 from __future__ import annotations

@@ -297,7 +297,7 @@ def test_an_unknown_option_is_refused_by_name(args: Any, options: Any) -> None:
         action(*args, **options)
     assert str(caught.value) == (
         "@action has no option 'attempts'; its options are retry, irreversible, read_only, "
-        "transaction_required, timeout, name, aliases, undo"
+        "transaction_required, when, timeout, name, aliases, undo"
     )
 
 

@@ -68,6 +68,25 @@ def test_an_example_tells_what_it_is_and_refuses_what_it_does_not_know(example: 
     assert done.stderr.endswith("unrecognized arguments: nonsense\n")
 
 
+def test_a_dry_run_of_the_deploy_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    done = run("deploy.py", "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, head, blank, columns, *lines = done.stdout.splitlines()
+    assert (first, blank) == ("Deploying shop-1.tar.gz", "")
+    assert head == "deploy shop-1.tar.gz: 5 steps queued"
+    assert columns.split() == ["step", "arguments", "undone", "by"]
+    steps = [line.split() for line in lines if line[0] != " "]
+    assert [words[1] for words in steps] == ["unpack", "migrate", "switch_current", "start_server", "check_health"]
+    assert [words[-1] for words in steps] == [
+        "remove_release",
+        "migrate_down",
+        "switch_back",
+        "stop_server",
+        "read-only",
+    ]
+    assert "   unpack shop-1.tar.gz into a folder of its own" in lines
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM that a process could handle")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_deploy_that_is_stopped_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:

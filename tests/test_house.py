@@ -23,8 +23,12 @@ PROJECT = PACKAGE.parent / "pyproject.toml"
 LAZY = {
     ("transaction", "journal"),
     ("report", "views"),
+    ("core.plan", "views"),
+    ("cli.deciding", "journal"),
     ("cli.naming", "journal"),
+    ("cli.operating", "journal"),
     ("cli.pages", "journal"),
+    ("cli.recovering", "journal"),
     ("cli.showing", "journal"),
     ("cli.watching", "journal"),
     ("cli.serving", "serve"),
@@ -46,6 +50,7 @@ CORE_NAMES = [
     "entries.StepReport",
     "handler.Handler",
     "hooks.Durable",
+    "hooks.Held",
     "hooks.HookRun",
     "log.Owner",
     "log.get_current",
@@ -71,15 +76,21 @@ CORE_NAMES = [
     "step.Record",
     "step.Step",
     "step.VALUES",
+    "tasks.Signal",
+    "tasks.in_trio",
     "tasks.running_loop",
     "tasks.running_task",
+    "tasks.shielded",
     "tasks.sleep",
     "telling.log_rolled_back",
     "text.first_of",
+    "options.check_flag",
+    "options.did_you_mean",
     "options.known_options",
     "text.listed",
     "text.log_error",
     "text.log_warning",
+    "text.one_line",
     "text.raise_late",
     "text.shown",
     "watch.Hook",
@@ -103,12 +114,12 @@ def test_a_file_of_the_package_is_under_400_lines() -> None:
 
 
 def test_the_core_does_not_grow() -> None:
-    assert sum(lines(name) for name in FILES if within(name, "core")) < 6550
+    assert sum(lines(name) for name in FILES if within(name, "core")) < 7800
 
 
 def test_the_package_without_what_is_around_it_does_not_grow() -> None:
-    around = ("journal", "testing", "engines", "views", "tracing", "cli", "serve", "__main__")
-    assert sum(lines(name) for name in FILES if not within(name, *around)) < 9250
+    around = ("agents", "journal", "testing", "engines", "views", "tracing", "cli", "serve", "__main__")
+    assert sum(lines(name) for name in FILES if not within(name, *around)) < 10600
 
 
 # -- the order of imports
@@ -198,18 +209,19 @@ def test_what_is_imported_late_is_imported_in_functions_only(name: str, package:
 
 
 def test_the_core_and_the_root_know_nothing_of_what_is_around_them() -> None:
-    around = {"journal", "testing", "engines", "views", "cli", "serve", "pytest_plugin"}
+    around = {"agents", "journal", "testing", "engines", "views", "cli", "serve", "pytest_plugin"}
     allowed = {
         "__init__": {"views"},
         "__main__": {"cli"},
         "pytest_plugin": {"testing"},
+        "core.plan": {"views"},
         "report": {"views"},
         "tracing.progressing": {"views"},
     }
     wrong = {
         name: sorted(other for other in imported if within(other, *around - allowed.get(name, set())))
         for name, imported in graph().items()
-        if not within(name, "journal", "testing", "engines", "views", "cli", "serve")
+        if not within(name, "agents", "journal", "testing", "engines", "views", "cli", "serve")
     }
     assert {name: others for name, others in wrong.items() if others} == {}
 

@@ -14,7 +14,20 @@ from actionqueues import Step, action, transaction
 from .house import CORE, FILES, MODULES, absolute, is_own, load, text, tree, within
 
 #: What users find in an open block.
-Q = ["add", "execute", "name", "on_commit", "on_rollback", "report", "rollback", "run", "savepoint", "state"]
+Q = [
+    "add",
+    "execute",
+    "mark",
+    "name",
+    "on_commit",
+    "on_rollback",
+    "plan",
+    "report",
+    "rollback",
+    "run",
+    "savepoint",
+    "state",
+]
 
 #: What users find in a step.
 STEP = [

@@ -31,14 +31,14 @@ from actionqueues import (
 from actionqueues.core.watch import SEAM
 from actionqueues.journal import Journal
 
-from . import scenarios, scenarios_of_ends
+from . import scenarios, scenarios_of_ends, scenarios_of_marks
 from .ear import Ear, heard
 from .journal.actions import tell
 from .journal.leaving import die, leave
 from .scripted import Scripted, Trail
 from .world import AT_ONCE, SCENARIOS, WORLDS, Boom, Scenario, Stop, World
 
-LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
+LISTS = {scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__}
 
 pytestmark = pytest.mark.usefixtures("nobody_else")
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.documents import EXAMPLES, JOURNALS, README, ROOT, VIEWS, blocks, programs, ran
 
-SECTIONS = [(document, section) for document in (README, EXAMPLES, VIEWS) for section in programs(document)]
+SECTIONS = [(document, section) for document in (README, EXAMPLES, VIEWS, JOURNALS) for section in programs(document)]
 
 #: What sets up the whole process: each is run in one of its own.
 ALONE = {"Logs", "structlog", "Sentry", "OpenTelemetry", "Prometheus"}
@@ -23,6 +23,8 @@ RUN = "from tests.documents import VIEWS, ran\nimport sys\nwith ran(VIEWS, sys.a
 def test_the_programs_of_a_section_run_and_print_what_is_shown(document: Path, section: str) -> None:
     if section == "FastAPI":
         pytest.importorskip("fastapi", reason="what it stands on is not built for this Python yet")
+    if section == "Celery":
+        pytest.importorskip("celery", reason="celery is not installed; it is in the extra 'frameworks'")
     if section == "Time limits" and not hasattr(signal, "SIGALRM"):
         pytest.skip("this system has no SIGALRM")
     if document == VIEWS and section in ALONE:
@@ -37,7 +39,9 @@ def test_the_programs_of_a_section_run_and_print_what_is_shown(document: Path, s
     "document", [README, EXAMPLES, VIEWS, JOURNALS], ids=["README", "examples", "views", "journals"]
 )
 def test_every_block_is_of_a_kind_that_is_tested(document: Path) -> None:
-    kinds = {"console", "python", "text", "sh", *(["txt"] if document == VIEWS else [])}  # see `views/test_page.py`
+    kinds = {"console", "python", "text", "sh"}
+    kinds |= {"txt"} if document == VIEWS else set()  # see `views/test_page.py`
+    kinds |= {"txt", "ini", "yaml"} if document == JOURNALS else set()  # see `journal/test_operating_page.py`
     assert {block.language for block in blocks(document)} <= kinds
 
 

@@ -22,12 +22,12 @@ from actionqueues.core.watch import SEAM
 from actionqueues.journal import Journal
 from actionqueues.views.svg import to_svg
 
-from . import scenarios, scenarios_of_ends
+from . import scenarios, scenarios_of_ends, scenarios_of_marks
 from .journal.actions import create, pay, put
 from .scripted import Scripted
 from .world import AT_ONCE, SCENARIOS, WORLDS, Boom, Scenario, World
 
-LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
+LISTS = {scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__}
 
 
 def every(steps: list[StepReport]) -> list[StepReport]:

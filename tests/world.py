@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
@@ -310,6 +311,7 @@ class Q:
         self._world = world
         self._block = block
         self.add, self.on_commit, self.on_rollback = block.add, block.on_commit, block.on_rollback
+        self.mark = block.mark
 
     @property
     def report(self) -> Any:
@@ -320,9 +322,9 @@ class Q:
         """Run the queue."""
         await self._world.call(self._block.execute)
 
-    async def rollback(self) -> None:
-        """Undo everything."""
-        await self._world.call(self._block.rollback)
+    async def rollback(self, to: Any = None) -> None:
+        """Undo everything, or what came after a mark."""
+        await self._world.call(self._block.rollback if to is None else partial(self._block.rollback, to=to))
 
     def savepoint(self, name: str) -> Opening:
         """A block inside it."""

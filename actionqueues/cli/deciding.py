@@ -6,7 +6,6 @@ Stands on the journal that is named.  Used by the parser.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 from typing import Any
 
@@ -14,26 +13,22 @@ from .naming import import_all, journal_of
 from .printing import one_line, print_json, say
 from .status import LEFT, OK, WRONG
 
-__all__ = ["prune", "recover", "resolve"]
+__all__ = ["prune", "recover", "resolve", "told"]
 
 
 def recover(options: argparse.Namespace) -> int:
     """Undo what dead processes have left, and print what has become of it."""
     if not options.traceback:
         logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    from actionqueues.journal.rounds import recover_here  # here, so that `--help` needs no sqlite3
+
     all_imported = import_all(options.modules)
     journal = journal_of(options)
     named = [journal.show(each) for each in options.ids]  # before anything is done: all of them have to be there
-    done = journal.recover(*options.ids, chdir=options.chdir)
-    waiting = [each.id for each in done if each.state == "waiting"]
-    if waiting:
-        again = asyncio.run(journal.recover_async(*waiting, chdir=options.chdir))
-        done = [*(each for each in done if each.state != "waiting"), *again]
+    done = recover_here(journal, options.ids, chdir=options.chdir)
     left = [entry for entry in named if all(entry.id != each.id for each in done)]
     if options.json:
-        told = ("id", "name", "state", "reason", "repeated_by")
-        rows = [{**{name: getattr(each, name) for name in told}, **_report(each)} for each in done]
-        print_json(rows)
+        print_json([told(each) for each in done])
     else:
         for each in done:
             say(one_line(str(each)))
@@ -51,8 +46,10 @@ def recover(options: argparse.Namespace) -> int:
 _OWN = ("id", "name", "state", "reason")
 
 
-def _report(recovered: Any) -> dict[str, Any]:
-    return {key: value for key, value in recovered.report.as_dict().items() if key not in _OWN}
+def told(recovered: Any) -> dict[str, Any]:
+    """What has become of a transaction, as plain data."""
+    own = {name: getattr(recovered, name) for name in (*_OWN, "repeated_by", "changed")}
+    return {**own, **{key: value for key, value in recovered.report.as_dict().items() if key not in _OWN}}
 
 
 def resolve(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from actionqueues.views.labels import clipped, safe
 from actionqueues.views.timeline import timeline
 
-from .printing import table
+from .printing import table, told_age
 from .showing import is_left, state_of, why_of
 
 if TYPE_CHECKING:
@@ -225,12 +225,7 @@ def _is_running(entry: Entry) -> bool:
 
 
 def _age(time: object, now: datetime) -> str:
-    """How long ago that was, in one unit."""
     try:
-        seconds = int((now - datetime.fromisoformat(str(time)).replace(tzinfo=UTC)).total_seconds())
+        return told_age((now - datetime.fromisoformat(str(time)).replace(tzinfo=UTC)).total_seconds())
     except (ValueError, OverflowError):  # somebody has written into the file
         return "?"
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{max(seconds, 0)} s"

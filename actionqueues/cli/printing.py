@@ -15,7 +15,7 @@ from typing import Final
 from actionqueues.core.text import one_line
 from actionqueues.views.labels import width_of
 
-__all__ = ["knows_unicode", "one_line", "print_json", "print_table", "say", "table"]
+__all__ = ["knows_unicode", "one_line", "print_json", "print_table", "say", "table", "told_age"]
 
 #: What columns that give way keep; before they keep less than the former, others are left out.
 _ENOUGH: Final = 9
@@ -30,6 +30,14 @@ def say(text: str) -> None:
 def knows_unicode(encoding: str | None) -> bool:
     """Whether what has this encoding shows all characters, so that a drawing need not be made of ASCII."""
     return codecs.lookup(encoding or "utf-8").name.startswith("utf")
+
+
+def told_age(seconds: float) -> str:
+    """How long ago that was, in one unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds) // length} {unit}"
+    return f"{int(max(seconds, 0))} s"
 
 
 def print_json(data: object) -> None:

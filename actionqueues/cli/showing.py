@@ -70,6 +70,8 @@ def is_left(entry: Entry) -> bool:
 
 def show(options: argparse.Namespace) -> int:
     """Print one transaction, and what can be done about it."""
+    from actionqueues.journal.inspecting import has_only_conflicts  # here, so that `--help` needs no sqlite3
+
     entry = journal_of(options).show(options.id)
     if options.json:
         print_json(entry.as_dict())
@@ -100,7 +102,8 @@ def show(options: argparse.Namespace) -> int:
             if (entry.reason or "").startswith("damaged: "):
                 _advise("Once that row is mended:", again)
             elif entry.state == "stuck":
-                _advise("Once the reason is gone:", again)
+                if not has_only_conflicts(entry):
+                    _advise("Once the reason is gone:", again)
                 _advise("Undone by hand:", f"{decided} STEP --undone")
                 _advise("To stay as it is:", f"{decided} STEP --not-undone")
             elif entry.state == "committed":

@@ -149,11 +149,13 @@ def _waiting() -> Callable[[], Any]:
 
 
 class _Told:
-    """What has been told of the transactions that have not ended."""
+    """What has been told of the transactions that have not ended, and of those that were undone after they had."""
 
     def __init__(self) -> None:
         self._newest: int | None = None
         self._states: dict[int, str] = {}
+        self._undone: set[int] = set()
+        self._since = ""  # when the last of them has ended
 
     def lines(self, journal: Journal) -> list[str]:
         """What is new."""
@@ -162,11 +164,12 @@ class _Told:
         begins, newest = self._newest is None, self._newest or 0
         if begins:
             ((newest,),) = journal.store.read("SELECT coalesce(max(id), 0) FROM transactions")
-        found = current_entries(journal.store, after=newest, also=self._states)
+        undone = self._undone_since(journal)
+        found = current_entries(journal.store, after=newest, also=[*self._states, *(() if begins else undone)])
         self._newest = max([newest, *(each.id for each in found)])
         lines: list[str] = []
         for entry in found:
-            if entry.id not in self._states and not begins:
+            if entry.id not in self._states and entry.id > newest:
                 lines.append(_line(entry, entry.started, "opened"))
                 self._states[entry.id] = "running"
             state, why = state_of(entry), why_of(entry)
@@ -176,6 +179,15 @@ class _Told:
             self._states[entry.id] = now
         self._states = {each.id: self._states[each.id] for each in found if each.ended is None}
         return lines
+
+    def _undone_since(self, journal: Journal) -> set[int]:
+        """The numbers of those that have been undone later since it was called before."""
+        query = "SELECT id, ended FROM transactions WHERE ended >= ? AND state = 'undone later'"
+        found = {number: str(ended) for number, ended in journal.store.read(query, (self._since,))}
+        self._since = max([self._since, *found.values()])
+        new = set(found) - self._undone
+        self._undone |= new
+        return new
 
 
 def _line(entry: Entry, time: str, what: str) -> str:

@@ -26,12 +26,14 @@ is the only file that does; `tasks.py` knows what asyncio and trio do differentl
 error is a value there: the engine returns it, and the shells (`transaction.py`, `actionqueue.py`) raise it.
 
 **A block** (`block.py`) is made, entered, closed, and committed or rolled back; `face.py` is what users call on it, and
-checks it; `queue.py` binds steps for later, `hooks.py` calls what comes after.  The journal and fault sweeps are
-attached at one seam, `watch.py`; a block that nobody watches pays nothing for it.
+checks it; `rollbacks.py` and `marks.py` undo all of it, or what came after a mark; `queue.py` binds steps for later,
+`hooks.py` calls what comes after.  The journal and fault sweeps are attached at one seam, `watch.py`; a block that
+nobody watches pays nothing for it.
 
-Where each rule lives: order of the queue and of undoing, `log.py` and `engine.py`; failures of undos, and what is left,
-`engine.py`, and how it is told, `telling.py`; retries, `attempts.py` and `calls.py`; legal states, `states.py`; blocks,
-savepoints and their ends, `block.py`, `ending.py`, `face.py`; queued steps, `queue.py`; undo at once, `calls.py`; what
-handlers are given, `handler.py`; what steps tell, `step.py`, `current.py`; hooks, `hooks.py`; async and threads,
-`calls.py`, `waiting.py`, `drivers.py`, `tasks.py`; interrupts, `interrupts.py`.
+Where each rule lives: order of the queue and of undoing, `log.py` and `engine.py`; undoing at the same time,
+`waves.py`; failures of undos, and what is left, `engine.py`, and how it is told, `telling.py`; retries, `attempts.py`
+and `calls.py`; legal states, `states.py`; blocks, savepoints and their ends, `block.py`, `ending.py`, `face.py`; marks,
+`marks.py`; queued steps, `queue.py`; undo at once, `calls.py`; what handlers are given, `handler.py`; what steps tell,
+`step.py`, `current.py`; hooks, `hooks.py`; async and threads, `calls.py`, `waiting.py`, `drivers.py`, `tasks.py`;
+interrupts, `interrupts.py`.
 """

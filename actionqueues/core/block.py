@@ -17,6 +17,7 @@ from typing import Any, Final
 from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, NestedTransaction
 from actionqueues.report import Report, UndoFailure
 
+from .current import refused_to_handlers
 from .engine import Rollback
 from .hooks import HookRun
 from .kept import marks, standing_in
@@ -25,6 +26,7 @@ from .log import (
     Owner,
     current,
     get_current,
+    in_a_moment,
     new_log,
     place_for_another_thread,
     set_current,
@@ -50,8 +52,7 @@ class _Rare(Owner):
     kind = "Transaction"
     factory: Factory | None = None  # makes its watch
     trace: bool | None = None  # whether it is traced though nobody records it
-    independent = outermost = False
-    leaving = disowned = False
+    independent = outermost = leaving = disowned = False
     taken = False  # whether what undoes the block around it undoes it too, though it has not been left
     parent: Block | None = None  # what it is a savepoint of
     top: Block | None = None  # the outermost block that it is a part of, if that is another one
@@ -74,9 +75,7 @@ class Block(_Rare):
     Attributes:
         log: what was started in it.
         queue: the steps that were added and have not been started.
-        face: the shell that `current_transaction()` gives.
-
-    The rest is in `Owner`.
+        face: the shell that `current_transaction()` gives.  The rest is in `Owner`.
     """
 
     __slots__ = ("face", "log", "loop", "plain", "queue", "quick", "running", "state", "token", "waiters")
@@ -130,7 +129,7 @@ class Block(_Rare):
     def enter(self, *, awaits: bool) -> None:
         """Begin."""
         self.plain = True
-        parent, top = self.parent, self.top
+        parent, top, clock = self.parent, self.top, self.clock
         if awaits:
             self.awaits, self.loop, self.task = True, running_loop(), running_task()
         self.log = log = new_log(None, self, get_ident(), direct=not awaits)
@@ -145,20 +144,20 @@ class Block(_Rare):
                     self.watch.entering(self)
             if awaits or self.watch is not None:
                 self.plain = self.direct = log.direct = False
-                self.quick = awaits and self.watch is None and not in_trio() and not in_debug_mode(self.loop)
+                self.quick = awaits and not (self.watch or self.clock or in_trio() or in_debug_mode(self.loop))
             self.token = set_current(log)
             self.state = _OPEN
         except BaseException:
             self.abort()
             self.parent, self.top, self.watch = parent, top, None  # it may be entered elsewhere, and otherwise
-            self.awaits, self.direct = False, True
+            self.awaits, self.direct, self.clock = False, True, clock
             raise
 
     def _nest(self, around: Log | None, log: Log) -> None:
         """Become a savepoint of the block around, if that is wanted."""
         if self.parent is not None:  # a savepoint by name, wherever in that block
             around = self.parent.here(self.label)
-            raise_late(self.parent.refuse(around, self.label))
+            raise_late(refused_to_handlers(self.parent) or self.parent.refuse(around, self.label))
         while around is not None:
             owner: Owner = around.block.real
             if isinstance(owner, Block) and not (owner if owner is around.block else owner.root).left:
@@ -183,7 +182,7 @@ class Block(_Rare):
                 advice = "enter that by `async with` too, or share nothing with it: transaction(independent=True)"
                 raise AsyncActionInSyncBlock("`async with transaction()`", parent.label, advice)
             parent.check_loop(self.label)
-        self.watch = parent.watch
+        self.watch, self.clock = parent.watch, parent.clock or self.clock
         self.direct = log.direct = parent.direct and not self.awaits
         self.plain = parent.plain = False
         if around.thread != log.thread:
@@ -280,6 +279,8 @@ class Block(_Rare):
             own = new_log(log, log.block, get_ident(), direct=False)
             own.append(entry)
             entry = own
+        elif self.clock is not None and type(entry) is not tuple:
+            entry = in_a_moment(log, entry, next(self.clock))
         log.append(entry)
 
     def refuse(self, log: Log, what: str) -> BaseException | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from inspect import isawaitable, iscoroutine
+from math import inf
 from types import CoroutineType
 from typing import Any, NamedTuple
 
@@ -20,9 +21,9 @@ from actionqueues.report import UndoFailure
 
 from .attempts import Attempts
 from .definition import Definition
-from .engine import Rollback, is_exit
+from .engine import is_exit
 from .kept import Undos, keep, kept_step, marks, told, undos_of
-from .log import Log, Owner, get_current, logs_in, new_log, place_for_another_thread, set_current, take_out
+from .log import Log, Owner, end_span, get_current, logs_in, new_log, place_for_another_thread, set_current, take_out
 from .requests import Asking, Await, Engine, Wait
 from .signature import unawaited
 from .states import StepState
@@ -32,6 +33,7 @@ from .text import first_of
 from .tracebacks import from_theirs
 from .waiting import running_in, settled, waited_for
 from .watch import ask, tell
+from .waves import rollback_of
 
 
 class Outcome(NamedTuple):
@@ -51,6 +53,7 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
     own = new_log(log, block, get_ident(), direct=block.direct, record=step)
     own.task = task
     block.plain = False
+    clock, began = block.clock, 0
     # First it is among those that are running, then it looks whether the block is open.  Who closes that does the two
     # the other way round, so that no step is started that its end does not wait for.
     block.running.add(own)
@@ -68,12 +71,17 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
         step.attempts = 1
         if step._record[DEFINITION].retry is not None:
             step._tries = Attempts(step._record[DEFINITION].retry)
+        if clock is not None:
+            began = next(clock)
+            own.span = began, inf
         log.append(own)
         return (yield from attempts(own, step, first=True))
     except BaseException:
         block.unsure = True
         raise
     finally:
+        if began and clock is not None:
+            end_span(own, began, next(clock))
         own.direct = False  # what outlives it here takes the long way, which looks whether the block is open
         block.running.discard(own)
         block.wake()
@@ -184,21 +192,34 @@ def again(log: Log, record: Record) -> tuple[Log, Step[Any]]:
 # -- failure
 
 
-class _Shut(Owner):
-    """Stands in the place of its block in the logs of a failed step: what is started in them comes too late."""
+class Shut(Owner):
+    """Stands in the place of its block in the logs of what is undone where it is: what starts in them comes too late.
+
+    That is a failed step, or what has come after a mark.
+    """
 
     ending = True
     plain = False
 
-    def __init__(self, block: Owner, step: str) -> None:
+    def __init__(self, block: Owner, step: str, how: str) -> None:
         self.block, self.failed_step = block, step
         self.name, self.label, self.report, self.watch = block.name, block.label, block.report, block.watch
         self.loop, self.running, self.awaits, self.direct = block.loop, block.running, block.awaits, block.direct
-        self.state = f"{block.state}, but the step {step}, which has started it, has failed"
+        self.state = f"{block.state}, but {how}"
+        self.clock = block.clock
 
     @property
     def real(self) -> Owner:
         return self.block
+
+
+def shut_in(top: Log, shut: Shut) -> None:
+    """Let it stand in the place of its block in all logs there, and close the savepoints that are open in them."""
+    for log in logs_in(top):
+        if log.block is shut.block:
+            log.block, log.direct = shut, False
+        elif not isinstance(log.block, Shut):
+            log.block.shut()
 
 
 def adopt(log: Log, place: int) -> Log:
@@ -298,15 +319,9 @@ def _undone(
         undos that have not succeeded.
     """
     block: Owner = own.block
-    shut = block
-    if not isinstance(block, _Shut):
-        shut = _Shut(block, step.name)
-        for log in logs_in(own):
-            if log.block is block:
-                log.block, log.direct = shut, False
-            elif not isinstance(log.block, _Shut):
-                log.block.shut()
-    rollback = Rollback(block.report, cause=error, watch=block.watch, awaits=block.awaits)
+    if not isinstance(block, Shut):
+        shut_in(own, Shut(block, step.name, f"the step {step.name}, which has started it, has failed"))
+    rollback = rollback_of(block, error)
     rollback.dooms = block.real
     stuck = yield from waited_for(block.real, own, rollback.interrupts)
     if stuck is None:

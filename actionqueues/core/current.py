@@ -11,9 +11,9 @@ from __future__ import annotations
 from _thread import get_ident
 from typing import Any, cast
 
-from actionqueues.errors import NoTransaction
+from actionqueues.errors import IllegalOperation, NoTransaction
 
-from .log import Log, get_current, running_record, undoing
+from .log import Log, Owner, get_current, running_record, undoing
 from .states import StepState
 from .step import Step
 
@@ -34,6 +34,19 @@ def running_step(log: Log | None, within: Any = None) -> Step[Any] | None:
             return None
         log = log.up if log.up is not None or within is not None else log.block.surrounding
     return None
+
+
+def refused_to_handlers(block: Owner) -> IllegalOperation | None:
+    """What is raised where a rollback handler uses a block, if it has not opened the transaction of that itself."""
+    if undoing.get() is None:
+        return None
+    log = get_current()
+    while log is not None and log.block.real.root is not block.root:
+        log = log.block.real.surrounding if log.up is None else log.up
+    if log is not None:
+        return None
+    advice = "a handler only undoes; it may open a transaction of its own"
+    return IllegalOperation(f"use {block.label}", "a rollback handler of a step in it is running", advice)
 
 
 def current_step() -> Step[Any]:

@@ -21,7 +21,7 @@ from actionqueues.retry import Policy, is_made_policy
 
 from .attempts import judged
 from .frames import caller, current_task_getter, rename_keywords, specialize
-from .handler import Handler
+from .handler import Description, Handler
 from .log import Log, current, get_current, set_current, undoing
 from .signature import ANY, display_name, is_async, parameters_of, text_of, unwrapped
 from .states import StepState
@@ -50,7 +50,9 @@ class Definition:
         owners: the classes in whose bodies it stands.
         given_name: the name that a journal records, if the user has given one.
         probe: finds out whether a step whose outcome is unknown has happened, or None.
+        description: says in words what a call would do, or None.
         transaction_required: whether it refuses to be called outside any block.
+        hold: what stands for its body in a block, for one that waits for the commit; its step changes nothing then.
     """
 
     retry: Policy | None
@@ -61,6 +63,8 @@ class Definition:
     aliases: tuple[str, ...] = ()
     owners: tuple[type, ...] = ()
     probe: Handler | None = None
+    description: Handler | None = None
+    hold: Callable[[Definition, _Function], _Function] | None = None
     irreversible = read_only = is_object = awaits_undo = waits = transaction_required = False
     _overrides: WeakKeyDictionary[type, Handler] | None
 
@@ -121,7 +125,8 @@ class Definition:
         """Let the frames call `body`, in a block and outside any."""
         assert self.frame is not None  # noqa: S101 - it has been generated
         variables = self.frame.__globals__
-        limit = body if self.timeout is None else limited(body, self.timeout)
+        inner = body if self.hold is None else self.hold(self, body)
+        limit = inner if self.timeout is None else limited(inner, self.timeout)
         variables["body"] = judged(limit, self.retry, self.name, is_async=self.is_async)
         variables["plain"] = body
         self.place_outside()
@@ -170,6 +175,7 @@ class Definition:
             return doc  # type: ignore[no-any-return] # what a function has is one, or None
         line = f"Undone by {self.handler.name}." if self.handler else "Nothing to undo: it is read-only."
         line = "It cannot be undone." if self.irreversible else line
+        line = "It cannot be undone, so it waits for the commit." if self.hold else line
         return f"{cleandoc(doc)}\n\n{line}" if isinstance(doc, str) and doc else line
 
     def call_again(self, record: Record) -> Callable[[], Any]:
@@ -177,9 +183,16 @@ class Definition:
         assert self.frame is not None  # noqa: S101 - it was called
         return partial(self.frame, *self.args(record), **self.kwargs(record))
 
-    def bound(self, thing: Any, method: str, retry: Policy | None = None) -> Handler:
-        """The handler that was given to ``rollback``, or the probe to ``landed``, or the reason why it can be none."""
-        what, known = ("rollback handler", self.handler) if method == "rollback" else ("probe", self.probe)
+    def bound(self, thing: Any, method: str, retry: Policy | None = None, timeout: float | None = None) -> Handler:
+        """The handler that was given to ``rollback``, or the probe to ``landed``, or the reason why it can be none.
+
+        Likewise the description that was given to ``describe``.
+        """
+        what, known = {
+            "rollback": ("rollback handler", self.handler),
+            "landed": ("probe", self.probe),
+            "describe": ("description", self.description),
+        }[method]
         one, other = (getattr(unwrapped(each), "__code__", None) for each in (self.function, function_of(thing)))
         # The second `def` of one name in one place, as the setter of a property is, hides the action.  Not what one
         # `def` has made that was run twice, lambdas, and what is not to be found by its name.
@@ -196,12 +209,15 @@ class Definition:
                 f"{self.name} already has a {what}, {known.name}; an action has one: call several functions from "
                 f"it{advice}"
             )
-        return self._bound(thing, f"{self.name}.{method} takes", what, retry)
+        return self._bound(thing, f"{self.name}.{method} takes", what, retry, timeout)
 
-    def _bound(self, thing: Any, taker: str, kind: str, retry: Policy | None) -> Handler:
+    def _bound(
+        self, thing: Any, taker: str, kind: str, retry: Policy | None = None, timeout: float | None = None
+    ) -> Handler:
         function = function_in(thing, taker)
         what = f"the {kind} {display_name(function)}"
-        handler = Handler.bound(function, self.parameters, f"{what} of {self.name}", retry=retry)
+        cls = Description if kind == "description" else Handler
+        handler = cls.bound(function, self.parameters, f"{what} of {self.name}", retry=retry, timeout=timeout)
         if handler.is_async and not self.is_async:
             raise TypeError(
                 f"{what} is async, but {self.name} is not, and may be called where nothing can be awaited; make "
@@ -224,6 +240,14 @@ class Definition:
             self._undo_name: str = handler.function.__name__
             self.quick = None if self.is_async else handler.quick and self._undo_by_class
 
+    def describe_by(self, thing: Any) -> None:
+        """Make a function the description."""
+        made = self.bound(thing, "describe")
+        if made.is_async:
+            advice = "make it a plain `def` that looks at the arguments only"
+            raise TypeError(f"the description {made.name} of {self.name} is async, and nobody awaits it; {advice}")
+        self.description = made
+
     def handler_of(self, record: Record) -> Handler | None:
         """The handler for one call: that of the class of its object, where a subclass has overridden it."""
         handler, overrides = self.handler, self._overrides
@@ -241,7 +265,7 @@ class Definition:
         if handler.function not in others or (isinstance(first, FunctionType) and first in _handlers):
             return handler  # not a method of this class, not overridden, or only by the handler of another action
         taker = f"{cls.__qualname__}.{name} undoes {self.name}, so it must be"
-        return self._bound(first, taker, "rollback handler", handler.retry)
+        return self._bound(first, taker, "rollback handler", handler.retry, handler.timeout)
 
     def _undo_by_class(self, record: Record) -> object:
         handler, owner = self.handler, record[VALUES]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from threading import Event
 from time import sleep
@@ -18,11 +19,11 @@ from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
 
 from .interrupts import InterruptGuard
 from .log import current, get_current, set_current, undoing
-from .requests import Answer, Await, Call, Engine, Shield, Shielded, Undo, Until, Wait
+from .requests import Answer, Await, Call, Engine, Request, Shield, Shielded, Together, Undo, Until, Wait
 from .step import OUTCOME
-from .tasks import Signal, in_worker_thread, shielded
+from .tasks import Group, Signal, in_worker_thread, running_task, shielded
 from .tasks import sleep as sleep_async
-from .text import log_warning
+from .text import first_of, log_warning
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def drive(generator: Engine[T], answer: Answer = None) -> T:
         answer = _done(request)
 
 
-def _done(request: Wait | Call | Await | Until | Undo) -> Answer:
+def _done(request: Wait | Request | Until | Undo | Together) -> Answer:
     """Do what is asked for; returns what came of it."""
     try:
         if isinstance(request, Undo):
@@ -54,6 +55,8 @@ def _done(request: Wait | Call | Await | Until | Undo) -> Answer:
             return _wait(request)
         elif isinstance(request, Call):
             _call(request)
+        elif isinstance(request, Together):
+            return None  # it has not begun
         else:  # of a coroutine that is being closed, or of a sync step in an async block
             return _finish(request)
     except BaseException as interrupt:
@@ -85,6 +88,8 @@ async def drive_async(generator: Engine[T]) -> T:
                 await pause_async(request.seconds)
             elif isinstance(request, Until):
                 await _wait_async(request)
+            elif isinstance(request, Together):
+                answer = await _together(request)
             else:
                 answer = await _call_async(request)
         except BaseException as interrupt:
@@ -263,3 +268,79 @@ async def roll_back_async(request: Undo) -> None:
         if current.get() is None:  # in trio, it was not in a task of its own
             current.set(around)
             undoing.set(before)
+
+
+class _Begun:
+    """A generator of requests that has been begun already, as `drive_async` sees it."""
+
+    def __init__(self, undo: Undo, generator: Shielded) -> None:
+        self.undo, self.generator = undo, generator
+
+    def send(self, answer: Answer) -> Wait | Request | Together:
+        """What it asks for next."""
+        first, self.undo.first = self.undo.first, None
+        return self.generator.send(answer) if first is None else first
+
+
+async def _together(request: Together) -> Answer:
+    """Begin what can be begun, and more whenever one has ended; what has to wait goes on in a task of its own.
+
+    So those that wait for nothing, as sync handlers do, are done one after the other, in their order.
+    """
+    shield, group = request.shield, Group()
+    raised: list[BaseException] = []
+    request.begun = True
+
+    def begin() -> None:
+        try:
+            while undos := request.ready():
+                for undo in undos:
+                    context = copy_context()
+                    begun = context.run(_begin, undo)
+                    if begun is not None:
+                        context.run(group.spawn, partial(go_on, undo, begun))
+        except BaseException as error:
+            interrupted(error)
+
+    async def go_on(undo: Undo, begun: _Begun) -> None:
+        me, working = None, cast("Any", begun)
+        try:
+            while not undo.shield.ended:
+                try:
+                    me = me or running_task()
+                    await drive_async(working)
+                except GeneratorExit:
+                    raise
+                except BaseException as interrupt:
+                    undo.shield.interrupted(interrupt)
+                    working = undo.work()
+            if running_task() is me:  # otherwise its coroutine is being closed
+                begin()
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            interrupted(error)
+
+    def interrupted(error: BaseException) -> None:
+        raised.append(error)
+        if shield.over:
+            request.stop(error)
+            group.cancel()
+
+    late = await group.run(begin, lambda: shield.over)
+    return first_of(*(each for each in raised if each is shield.guard.broken), *raised, late)
+
+
+def _begin(undo: Undo) -> _Begun | None:
+    """Do what of it waits for nothing; returns the rest."""
+    shield = undo.shield
+    undoing.set(cast("Any", shield))
+    while not shield.ended:
+        try:
+            working = undo.work()
+            undo.first = next(working, None)
+            if undo.first is not None:
+                return _Begun(undo, working)
+        except BaseException as interrupt:
+            shield.interrupted(interrupt)
+    return None

@@ -21,6 +21,7 @@ from .engine import Rollback, left_something
 from .hooks import HookRun
 from .kept import cause_of, keep
 from .log import LEFT, Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
+from .marks import Back
 from .queue import fill_in, refuse_async
 from .requests import Engine, Shielded
 from .states import UNDOABLE, StepState, TransactionState
@@ -30,6 +31,7 @@ from .telling import log_rolled_back, tell_of_all, tell_unawaited, tell_where_qu
 from .text import first_of
 from .waiting import others_running, waited_for
 from .watch import Watch, ask
+from .waves import rollback_of
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
 _COMMITTED, _RELEASED = TransactionState.COMMITTED, TransactionState.RELEASED
@@ -141,8 +143,14 @@ def _why_not(block: Block) -> BaseException | None:
 
 
 def _half_done(block: Block) -> BaseException | None:
-    """Whether a step has raised, or was interrupted, and what came between kept it from being undone at once."""
+    """Whether a step has raised, or was interrupted, and what came between kept it from being undone at once.
+
+    Or whether what comes after a mark has not been undone as a whole.
+    """
     for log in logs_in(block.log):
+        if isinstance(log.block, Back):
+            what = f"going back to {log.block.mark} was interrupted"
+            return IllegalOperation(f"commit {block.label}", what, "let the interrupt out of the block")
         for entry in (*log, log.record):
             record = entry._record if isinstance(entry, Step) else entry
             state, raised = (
@@ -210,7 +218,7 @@ def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException
     block.shut()
     rollback = block.rollback
     if rollback is None:
-        rollback = block.rollback = Rollback(block.report, cause=error, watch=block.watch, awaits=block.awaits)
+        rollback = block.rollback = rollback_of(block, error)
         rollback.by_hand = error is None
         rollback.dooms = block.parent
     if block.running:
@@ -323,7 +331,7 @@ def forked() -> None:
             logs += [log.up, block.surrounding]
     set_current(None)
     if isinstance(rollback, Rollback):  # pragma: no cover - in a child process that a handler forks, see test_forks.py
-        rollback.disowned = True
+        rollback.guard.disowned = True
 
 
 def _disown(block: Block) -> None:
@@ -332,7 +340,7 @@ def _disown(block: Block) -> None:
     block.ending = block.disowned = True
     block.undo_at_once = False
     if block.rollback is not None:
-        block.rollback.disowned = True  # pragma: no cover - in a child process, where no tracer looks
+        block.rollback.guard.disowned = True  # pragma: no cover - in a child process, where no tracer looks
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows

@@ -58,6 +58,7 @@ class Rollback(Shield):
         by_hand: whether it is a ``q.rollback()``.
         kept: how often the report was told what it undoes.
         dooms: what must not commit any more once an undo has failed: the block of a failed step or savepoint.
+        main: what it is a part of, if it is.
     """
 
     undoes: ClassVar[bool] = True
@@ -67,19 +68,18 @@ class Rollback(Shield):
     path: Sequence[Log] = ()
     entry: Record | Step[Any] | None = None
     abandoned: tuple[Step[Any], ...] = ()
-    left_before = False
+    left_before = by_hand = False
     dropped: tuple[Step[Any], ...] = ()
-    by_hand = False
     kept = 0
     dooms: Owner | None = None
+    main: Rollback | None = None
 
     def __init__(
         self, report: Report, cause: BaseException | None = None, watch: Watch | None = None, awaits: bool = False
     ) -> None:
         self.report = report
         self.cause = cause
-        self.watch = watch
-        self.awaits = awaits
+        self.watch, self.awaits = watch, awaits
         self.guard = InterruptGuard()
         self.interrupts = []
         self.problems: list[UndoFailure] = []
@@ -369,12 +369,15 @@ class Rollback(Shield):
         self.cause = self.log = None
         self.path = ()
 
-    def under_way(self) -> tuple[str, dict[str, Any]] | None:
+    def in_hand(self) -> int:
+        """How many steps are being undone right now, and are in no log any more."""
         entry, last = self.entry, self.log[-1] if self.log else None
-        taken_out = entry is not None and last is not entry and not (type(last) is Log and last.record is entry)
+        return entry is not None and last is not entry and not (type(last) is Log and last.record is entry)
+
+    def under_way(self) -> tuple[str, dict[str, Any]] | None:
         top = self.path[0] if self.path else None
         own = None if top is None else top.record  # a step that is to be tried again is running still
-        count = taken_out + (isinstance(own, Step) and own.state != StepState.RUNNING)
+        count = self.in_hand() + (isinstance(own, Step) and own.state != StepState.RUNNING)
         count += 0 if top is None else count_steps(top)
         steps, them = ("1 step", "it") if count == 1 else (f"{counted(count)} steps", "them")
         text = f"{self.report.name}: undoing {steps}; twice more to abandon {them}"

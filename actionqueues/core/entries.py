@@ -59,6 +59,7 @@ class StepReport:
         queued, started, ended, undo_started, undo_ended: when, in seconds since the epoch; None if nobody has watched,
             or it has not happened.
         contains: the steps that its body has made, or that the savepoint contains.
+        went_back: which ``q.rollback(to=mark)`` of its block has undone it, from 1; 0 if none has, or times tell that.
     """
 
     __module__ = "actionqueues"
@@ -66,7 +67,7 @@ class StepReport:
     __slots__ = (
         "__weakref__", "_arguments", "_parent", "attempts", "contains", "ended", "error", "hidden", "key", "kind",
         "name", "number", "queued", "reason", "record", "started", "state", "undo", "undo_attempts", "undo_ended",
-        "undo_error", "undo_started",
+        "undo_error", "undo_started", "went_back",
     )  # fmt: skip
 
     number: int
@@ -86,13 +87,14 @@ class StepReport:
     undo_started: float | None
     undo_ended: float | None
     contains: list[StepReport]
+    went_back: int
     record: Record | None  # a frozen one, whose arguments are made text once they are asked for
     _parent: ref[StepReport] | None
     hidden: Collection[str]  # the names of arguments that are not shown
 
     def __init__(self, kind: str, name: str, state: str, record: Record | None = None) -> None:
         self.kind, self.name, self.state, self.record = kind, name, state, record
-        self.number = self.attempts = self.undo_attempts = 0
+        self.number = self.attempts = self.undo_attempts = self.went_back = 0
         self.error = self.undo = self.undo_error = self.reason = self.key = self._parent = None
         self._arguments: str | None = None
         self.queued = self.started = self.ended = self.undo_started = self.undo_ended = None
@@ -154,12 +156,14 @@ _FIELDS: Final = {
     "number": int, "kind": str, "name": str, "arguments": str, "state": str, "attempts": int, "error": (str, None),
     "undo": (str, None), "undo_attempts": int, "undo_error": (str, None), "reason": (str, None), "key": (str, None),
     "queued": (float, None), "started": (float, None), "ended": (float, None), "undo_started": (float, None),
-    "undo_ended": (float, None),
+    "undo_ended": (float, None), "went_back": int,
 }  # fmt: skip
 
 
 def _flat(entry: StepReport) -> dict[str, Any]:
     data = {name: getattr(entry, name) for name in _FIELDS}
+    if not entry.went_back:
+        del data["went_back"]  # which few have
     data["state"], data["undo"] = str(entry.state), None if entry.undo is None else str(entry.undo)
     return data
 
@@ -182,12 +186,15 @@ def _unflat(cls: type[StepReport], data: Any) -> StepReport:
 # -- arguments
 
 
-class _Of(NamedTuple):
+class Shown(NamedTuple):
     """What is shown of a value that is not plain: calling its `repr` may do anything, such as query a database."""
 
     text: str
 
     def __repr__(self) -> str:
+        return self.text
+
+    def __format__(self, _how: str) -> str:
         return self.text
 
 
@@ -211,19 +218,19 @@ def frozen(value: Any, depth: int = 2) -> Any:
     cls = type(value)
     with suppress(Exception):  # its class cannot be looked up, or another thread changes it meanwhile
         if cls in _KEPT:
-            return value if cls is not int or -(1 << 64) < value < 1 << 64 else _Of("<int>")
+            return value if cls is not int or -(1 << 64) < value < 1 << 64 else Shown("<int>")
         if cls is str or cls is bytes:
-            return value if len(value) <= _LENGTH else _Of(f"{value[:_LENGTH]!r}…")
+            return value if len(value) <= _LENGTH else Shown(f"{value[:_LENGTH]!r}…")
         if cls in (tuple, list, dict, set, frozenset) and depth:
             return _collection(value, cls, depth - 1)
         if cls in _TOLD or (cls.__module__, cls.__qualname__) in _TOLD_TOO:
-            return _Of(repr(value))
+            return Shown(repr(value))
         # Nothing of the value is asked, nor of its class: a proxy answers for what it stands for, `__class__` too.
         if issubclass(cls, BaseException) and depth:  # as in a group
-            return _Of(f"{_name_of(cls)}({', '.join(repr(frozen(each, 0)) for each in args_of(value))})")
+            return Shown(f"{_name_of(cls)}({', '.join(repr(frozen(each, 0)) for each in args_of(value))})")
         if issubclass(cls, Enum):
-            return _Of(f"{_name_of(cls)}.{_getattribute(value, '_name_')}")
-    return _Of(f"<{_name_of(cls)}>")
+            return Shown(f"{_name_of(cls)}.{_getattribute(value, '_name_')}")
+    return value if cls is Shown else Shown(f"<{_name_of(cls)}>")
 
 
 _name_of: Final[Callable[[type], str]] = vars(type)["__name__"].__get__
@@ -234,9 +241,9 @@ _getattribute: Final = object.__getattribute__
 def _collection(value: Any, cls: Any, depth: int) -> Any:
     if cls is dict:
         pairs = [(frozen(key, 0), frozen(each, depth)) for key, each in islice(value.items(), _SIZE)]
-        return dict(pairs if len(value) <= _SIZE else [*pairs, (_Of("…"), _Of("…"))])
+        return dict(pairs if len(value) <= _SIZE else [*pairs, (Shown("…"), Shown("…"))])
     made = [frozen(each, depth) for each in islice(value, _SIZE)]
-    return cls(made if len(value) <= _SIZE else [*made, _Of("…")])
+    return cls(made if len(value) <= _SIZE else [*made, Shown("…")])
 
 
 def frozen_record(record: Record) -> Record:
@@ -269,7 +276,7 @@ _TEXTS: Final = frozenset({str, bytes})
 
 def short_arguments(record: Record, hidden: Collection[str] = ()) -> str:
     """The arguments of a frozen record in one line of `WIDTH` characters at most, without those of `hidden` names."""
-    definition, parts, room = record[DEFINITION], list[str](), WIDTH
+    definition = record[DEFINITION]
     if definition.is_object:
         return ""
     try:
@@ -279,8 +286,14 @@ def short_arguments(record: Record, hidden: Collection[str] = ()) -> str:
     if definition.parameters is ANY:  # a plain callable, whose parameters nobody has looked at
         places = {f"*{place}": value for place, value in enumerate(arguments["args"])}
         arguments = {**places, **arguments["kwargs"]}
+    return in_short(arguments, hidden)
+
+
+def in_short(arguments: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
+    """Frozen arguments by name, likewise."""
+    parts, room = list[str](), WIDTH
     for name, value in arguments.items():
-        if name == "self" and type(value) is _Of:
+        if name == "self" and type(value) is Shown:
             continue  # the name of a method tells as much
         text = ("" if name.startswith("*") else f"{name}=") + one_line(repr(_without(hidden, {name: value})[name]))
         parts.append(text)
@@ -294,5 +307,5 @@ def short_arguments(record: Record, hidden: Collection[str] = ()) -> str:
 def _without(hidden: Collection[str], value: Any) -> Any:
     """The same without what has such a name in it, at any depth."""
     if type(value) is dict:
-        return {key: _Of(HIDDEN) if key in hidden else _without(hidden, each) for key, each in value.items()}
+        return {key: Shown(HIDDEN) if key in hidden else _without(hidden, each) for key, each in value.items()}
     return type(value)(_without(hidden, each) for each in value) if type(value) in (list, tuple) else value

@@ -16,7 +16,7 @@ from .calls import adopt, again, attempts, failing, not_awaited, running
 from .definition import Definition
 from .drivers import drive, drive_async
 from .log import Log, Owner, current, place_of
-from .states import StepState
+from .states import StepState, TransactionState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
 from .tasks import in_scope, running_task
 from .tracebacks import giving, shorten, throw
@@ -97,7 +97,9 @@ async def _in_scope(log: Log, step: Step[Any]) -> Any:
     block.check_loop(step.name)
 
     def cancelled() -> TransactionClosed:
-        return TransactionClosed(step.name, block.label, block.state, cancelled=True)
+        state = log.block.state
+        how = "going back to a mark" if state == TransactionState.OPEN else state
+        return TransactionClosed(step.name, block.label, how, cancelled=True)
 
     async def made(task: object) -> Any:
         return giving(*await drive_async(running(log, step, task)))()

@@ -1,6 +1,6 @@
 """What users call on `q`, whatever kind of code the block runs in.
 
-Stands on blocks.  Used by the shells, `Transaction` and `AsyncTransaction`.
+Stands on blocks.  Used by `rollbacks.py`, and through that by the shells.
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
-from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, RollbackFailed
+from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation
 from actionqueues.report import Report
 
 from .block import ENDED, Block
-from .current import running_step
+from .current import refused_to_handlers
 from .drivers import drive
-from .engine import Rollback
 from .hooks import Durable
 from .log import Log, count_steps, get_current, new_log, place_for_another_thread, set_current, undoing
 from .options import check_flag
+from .plan import Plan, plan_of
 from .queue import Adding, check_arguments, refuse_async, undo_record
 from .signature import display_name, is_async, unawaited
 from .states import StepState, TransactionState
 from .step import DEFINITION, Step
 from .tasks import has_ended, running_task
-from .telling import tell_left, tell_of_all
-from .text import first_of, listed, raise_late
+from .text import first_of, raise_late
 from .tracebacks import giving
 from .waiting import running_in
 from .watch import SEAM, Hook, ask
@@ -134,6 +133,26 @@ class Face(Adding):
         block.put(block.here(), (hook,))
         return fn
 
+    def plan(self) -> Plan:
+        """What is queued, in the order in which it will run, and what will undo it: to be looked at, printed or kept.
+
+        That of savepoints in this block which are open here comes first, as they end first.  Nothing is called but what
+        ``@fn.describe`` has been given.
+
+        Raises:
+            TransactionClosed: if the transaction has ended.
+            IllegalOperation: if it has not been entered.
+        """
+        self._must_be_open("plan()")
+        block, log = self._block, self._block.here("plan()")
+        blocks: list[Block] = []
+        while log is not block.log and log.up is not None:
+            if getattr(log.block, "log", None) is log:
+                blocks.append(log.block)
+            log = log.up
+        queues = [(each.name, each.queue or ()) for each in blocks]
+        return plan_of(block.name, [*queues, (None, block.queue or ())], block.watch)
+
     def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn` as a part of this block, from whatever thread; return what it returns.
 
@@ -205,9 +224,7 @@ class Face(Adding):
             raise IllegalOperation(f"use {block.label}", "it has not been entered", "write `with transaction() as q:`")
         if block.state is not _OPEN or what != "rollback()":
             raise_late(block.refuse(self._here(what), what))
-        if undoing.get() is not None and get_current() is None:
-            advice = "a handler only undoes; it may open a transaction of its own"
-            raise IllegalOperation(f"use {block.label}", "a rollback handler of a step in it is running", advice)
+        raise_late(refused_to_handlers(block))
 
     def _here(self, what: str) -> Log:
         """The log that what is done here belongs to, unless the step that has started this has failed since."""
@@ -236,27 +253,6 @@ class Face(Adding):
         if progress and self._block.queue:
             SEAM.show(self._block, self._block.log, len(self._block.queue), 0)
 
-    def _must_be_between_steps(self) -> None:
-        block = self._block
-        step = running_step(block.here(), block)
-        if step is not None:
-            advice = "raise an exception in it instead: leaving the block with that rolls back"
-            raise IllegalOperation(f"roll back {block.label}", f"the step {step.name} of it is running", advice)
-
-    def _raise_problems(self, late: BaseException | None) -> None:
-        """After an explicit rollback, where there is no other exception to tell what could not be undone."""
-        rollback = cast("Rollback", self._block.rollback)
-        if late is not None:
-            tell_of_all(self._block, late)
-            raise_late(late)
-        if rollback.problems:
-            errors = [error for _, error in rollback.problems if isinstance(error, Exception)]
-            names = listed(rollback.problems, lambda failure: failure.step.name)
-            left = [*self.report.not_undone, *self.report.skipped]
-            others = "everything else that could be" if left else "everything else"
-            message = f"{self._block.label}: {others} was rolled back, but not {names}"
-            raise tell_left(self._block, RollbackFailed(message, errors), left)
-
     if not TYPE_CHECKING:  # pragma: no branch - to type checkers there is no such attribute
 
         def __getattr__(self, name):
@@ -281,8 +277,9 @@ class Face(Adding):
         if block.state is _OPEN:
             count = 0 if block.log is ENDED else count_steps(block.log)
             parts.append(f"{count} step{'' if count == 1 else 's'}")
-        if block.queue:
-            parts.append(f"{len(block.queue)} queued")
+        queued = sum(step.state is StepState.QUEUED for step in tuple(block.queue or ()))
+        if queued:
+            parts.append(f"{queued} queued")
         if block.state is _OPEN and block.root.doomed:
             parts.append("doomed")
         outcomes = self.report.outcomes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import Parameter
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias, cast
 
 from actionqueues.retry import Policy
 
@@ -15,6 +15,7 @@ from .frames import undoer
 from .log import undoing
 from .signature import ANY, Parameters, code_of, display_name, is_async, refuse_lazy, signature_of
 from .step import DEFINITION, OUTCOME, PENDING, VALUES, Record, Step
+from .tasks import limited
 
 _Source: TypeAlias = Callable[[Step[Any]], Any]
 
@@ -46,7 +47,11 @@ class Handler:
     has taken.  A parameter whose name means nothing keeps its default.
     """
 
+    #: What it may ask for besides the parameters of its action.
+    offers: ClassVar[tuple[str, ...]] = ("result", *_OFFERED)
+
     is_async = False
+    timeout: float | None = None  #: seconds after which an attempt is given up, if it is async
     needs_result = False  #: whether it cannot be called for a step without a result
     #: The same as `call`, given a record that has an outcome; None where it takes a `Step`, or more than one attempt.
     quick: Callable[[Record], object] | None
@@ -55,6 +60,7 @@ class Handler:
         """Make a handler that is called without arguments, until `bound` gives it some."""
         self.function, self.name, self.retry = function, display_name(function), retry
         self.quick = lambda _record: function()
+        self._function = function  # as it is called
         self._positional: list[_Source] = []
         self._keyword: dict[str, _Source] = {}
         self._args: _Source | None = None  # what it gives `*args`, and `**kwargs`, if it has them
@@ -62,18 +68,26 @@ class Handler:
 
     @classmethod
     def bound(
-        cls, function: Callable[..., object], parameters: Parameters, what: str, *, retry: Policy | None = None
+        cls,
+        function: Callable[..., object],
+        parameters: Parameters,
+        what: str,
+        *,
+        retry: Policy | None = None,
+        timeout: float | None = None,
     ) -> Self:
         """Make that of an action with these parameters; `TypeError`, about `what`, for what cannot be supplied."""
         handler = cls(function, retry=retry)
         handler.is_async = is_async(function)
+        if timeout is not None and handler.is_async:
+            handler.timeout, handler._function = timeout, limited(cast("Any", function), timeout)
         handler._bind(parameters, what)
         items = [each for each in (*handler._positional, *handler._keyword.values()) if isinstance(each, _Item)]
         told = len(items) == len(handler._positional) + len(handler._keyword)
         if retry is not None or not told or handler._args is not None or handler._kwargs is not None:
             handler.quick = None
         else:
-            handler.quick = undoer(function, [item.place for item in items], tuple(handler._keyword))
+            handler.quick = undoer(handler._function, [item.place for item in items], tuple(handler._keyword))
         return handler
 
     def _bind(self, of: Parameters, what: str) -> None:
@@ -99,13 +113,14 @@ class Handler:
                 self._positional.append(source)
         if unknown:
             declared = () if of.declared is None else of.declared.parameters
-            *offered, last = dict.fromkeys([*of.names, *declared, "result", *_OFFERED])
+            known = [repr(name) for name in dict.fromkeys([*of.names, *declared, *self.offers])]
+            *offered, last = known or ["of the action, which has none"]
             hint = ""
             if of.shape == ANY.shape and of.declared is None:
                 hint = "; or is the action made by a decorator that lacks functools.wraps, which shows the parameters?"
             raise TypeError(
                 f"{what} asks for {' and '.join(map(repr, unknown))}, which cannot be supplied; name a parameter "
-                f"{', '.join(map(repr, offered))} or {last!r}, or give it a default{hint}"
+                f"{', '.join(offered)}{' or ' if offered else ''}{last}, or give it a default{hint}"
             )
 
     def _source(self, parameter: Parameter, of: Parameters) -> _Source | None:
@@ -114,12 +129,12 @@ class Handler:
             return _Item(of.names.index(name) + VALUES)
         if of.declared is not None and name in of.declared.parameters:
             return lambda step: step._record[DEFINITION].argument(step._record, name)
+        if name not in self.offers:
+            return None if default is Parameter.empty else lambda _step: default
         if name == "result":
             self.needs_result = default is Parameter.empty
             return _Item(OUTCOME, default)
-        if name in _OFFERED:
-            return _OFFERED[name]
-        return None if default is Parameter.empty else lambda _step: default
+        return _OFFERED[name]
 
     def asks_for(self, *names: str) -> bool:
         """Whether one of its own parameters has one of these names."""
@@ -133,7 +148,13 @@ class Handler:
             positional += self._args(step)
         if self._kwargs is not None:
             keyword |= self._kwargs(step)
-        return self.function(*positional, **keyword)
+        return self._function(*positional, **keyword)
+
+
+class Description(Handler):
+    """What says in words what a call would do: it can be given the arguments of that, since there is nothing else."""
+
+    offers = ()
 
 
 def in_line(function: Any, of: Parameters) -> Any:

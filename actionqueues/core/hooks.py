@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -26,6 +27,16 @@ calling: ContextVar[Any] = ContextVar("actionqueues.hooks", default=None)
 
 class Durable:
     """The mark of a function that recovery may call by its name: only a journal can register it as a hook."""
+
+
+class Held(partial[Any]):
+    """The body of an action that waits for the commit: a hook that a journal records, by the name of the action.
+
+    Attributes:
+        definition: the `Definition` of that.
+    """
+
+    definition: Any
 
 
 class HookRun(Shield):

@@ -25,6 +25,7 @@ __all__ = [
     "kept_step",
     "marks",
     "numbered",
+    "past_of",
     "reason_of",
     "standing_in",
     "text_of",
@@ -59,6 +60,19 @@ class Kept:
         self.name, self.attempts = "", 1
         self.error: Cause | None = None
         self.key: str | None = None
+
+
+class Past:
+    """What is told of all that was undone on the way to a mark, in one: who goes back further passes it on as it is.
+
+    Attributes:
+        entries: `StepReport`s, and others of these.
+    """
+
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: list[StepReport | Past]) -> None:
+        self.entries = entries
 
 
 _PLAIN_REPR = BaseException.__repr__
@@ -120,7 +134,7 @@ def keep(log: Log) -> list[Any]:
                 stack.append((entry, iter(entries), around))
         elif type(entry) is Step:
             kept.append(kept_step(entry, []))
-        elif type(entry[0]) is StepReport:
+        elif type(entry[0]) in (StepReport, Past):
             kept.append(entry[0])
         elif isinstance(entry[0], Step) and entry[0].state is StepState.QUEUED:
             kept.append(kept_step(entry[0], []))
@@ -197,6 +211,9 @@ def told(kept: Iterable[Any], undos: Undos, *, over: bool) -> list[StepReport]:
         if type(each) is tuple:
             stack += [(frozen_record(record), parent) for record in reversed(each)]
             continue
+        if type(each) is Past:
+            stack += [(earlier, parent) for earlier in reversed(each.entries)]
+            continue
         if type(each) is StepReport:
             entry = each  # that of something that was undone before
         else:
@@ -205,6 +222,19 @@ def told(kept: Iterable[Any], undos: Undos, *, over: bool) -> list[StepReport]:
         entry.parent = parent
         (made if parent is None else parent.contains).append(entry)
     return made
+
+
+def past_of(kept: Iterable[Any], undos: Undos, back: int) -> list[StepReport | Past]:
+    """What is told of what was undone on the way to a mark, the `back`-th time, in one at most."""
+    made: list[StepReport | Past] = []
+    for each in kept:
+        if type(each) is Past:
+            made.append(each)
+            continue
+        for entry in told([each], undos, over=True):
+            entry.went_back = entry.went_back or back
+            made.append(entry)
+    return [Past(made)] if len(made) > 1 else made
 
 
 #: What becomes of the state of what has not ended, or begun, once all has been rolled back.
@@ -227,7 +257,7 @@ def _told(kept: Any, undos: Undos, *, over: bool) -> StepReport:
     return entry
 
 
-def marks(kept: Iterable[StepReport], *, left: bool) -> list[tuple[Any]]:
+def marks(kept: Iterable[StepReport | Past], *, left: bool) -> list[tuple[Any]]:
     """What stands in a log in the place of what has been undone, of which something may have been left."""
     return [*([LEFT] if left else []), *((entry,) for entry in kept)]
 

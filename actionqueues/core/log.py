@@ -1,8 +1,8 @@
 """`Log`: a list of what was started, in order of start; and where the running code stands in the tree of logs.
 
 An entry of a log is a record (see `step.py`), the `Step` that somebody has asked for of one, another log, or a mark: a
-tuple that holds what is to be dropped if the walk of an undo meets it, a commit hook or a queued step, or what is kept
-of something that has been undone already.
+tuple that holds what is to be dropped if the walk of an undo meets it, a commit hook, a queued step or a `Mark`, or
+what is kept of something that has been undone already.
 
 Undo goes backwards, and what an entry contains goes with it, first.  A block has a log, and so has a savepoint, which
 stands in the log around it where it was entered; a thread that comes in, where it came in; a step in an async block,
@@ -49,8 +49,11 @@ class Owner:
         watch: what has to know of each step, or None.
         waiters: what waits for one of those that are running to end.
         unsettled: the rollbacks of its steps that had no room to account for the undo that this has cut short.
-        failed_step: the name of the step that has failed, if it stands in the place of a block because of that.
+        failed_step: the name of the step that has failed, or the mark that was gone back to, if it stands in the place
+            of a block because of that.
+        backs: how often it was gone back to a mark in it.
         noted: the notes that its rollbacks have added to exceptions, each once; of the outermost block.
+        clock: counts the starts and ends of steps, where those that ran together are undone together; None elsewhere.
     """
 
     name: str
@@ -68,7 +71,9 @@ class Owner:
     waiters: tuple[Any, ...] = ()
     unsettled: tuple[Any, ...] = ()
     failed_step: str | None = None
+    backs = 0
     noted: set[str] | None = None
+    clock: Iterator[int] | None = None
 
     @property
     def real(self) -> Any:
@@ -124,10 +129,12 @@ class Log(list[Any]):
         thread: the thread that writes it.
         direct: whether a call in that thread may put its record here at once.
         task: what is cancelled if this is running while its block fails, or None.
-        asked: of what `running_record` has found, its place, how long the log was, and what stood last in it.
+        asked: of what `running_record` has found, its place (-1: nothing), how long the log was, and what stood last in
+            it.
+        span: when what it is the log of has started and ended, by the clock of the block.
     """
 
-    __slots__ = ("asked", "block", "direct", "record", "task", "thread", "up")
+    __slots__ = ("asked", "block", "direct", "record", "span", "task", "thread", "up")
     __hash__ = object.__hash__  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] - two logs are never equal
     __eq__ = object.__eq__
 
@@ -138,6 +145,7 @@ class Log(list[Any]):
     direct: bool
     task: Any
     asked: tuple[int, int, Any]  # not set before
+    span: tuple[float, float]  # likewise
 
 
 class Undoing(Protocol):
@@ -191,6 +199,27 @@ def logs_in(top: Log) -> Iterator[Log]:
         logs += [entry for entry in log if type(entry) is Log]
 
 
+def in_a_moment(log: Log, entry: Any, now: int) -> Log:
+    """A log for what was done by hand, at that moment."""
+    made = new_log(log, log.block, log.thread, direct=False)
+    made.append(entry)
+    made.span = now, now
+    return made
+
+
+def end_span(log: Log, began: float, ended: float) -> None:
+    """A step has ended, by the clock of its block; so have those around it, no sooner, that it has outlived."""
+    log.span = began, ended
+    up = log.up
+    while up is not None:
+        around = getattr(up, "span", None)
+        if around is not None:
+            if around[1] >= ended:
+                break
+            up.span = around[0], ended
+        up = up.up
+
+
 def count_steps(top: Log) -> int:
     """How many steps stand in this log, however deep."""
     return sum(
@@ -241,7 +270,8 @@ def place_for_another_thread(log: Log) -> Log:
 def running_record(log: Log) -> int | None:
     """The place of the innermost record in a log whose body is running, if one is.
 
-    What was found far from the end is noted, so that a step that asks again does not look through all that it has made.
+    What was found far from the end is noted, so that a step that asks again does not look through all that it has made,
+    and so is that nothing was.
     """
     size = len(log)
     found, seen, last = getattr(log, "asked", (-1, 0, None))
@@ -254,4 +284,6 @@ def running_record(log: Log) -> int | None:
             if size - place > _FAR:
                 log.asked = place, size, log[-1]
             return place
+    if size > _FAR:
+        log.asked = -1, size, log[-1]
     return None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
+from math import inf
 from typing import Any, TypeVar, cast
 
-__all__ = ["check_flag", "check_options", "did_you_mean", "known_options"]
+__all__ = ["check_flag", "check_options", "check_seconds", "did_you_mean", "known_options"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -26,6 +27,12 @@ def check_options(what: str, given: Iterable[str], known: Collection[str]) -> No
         if name not in known:
             meant = did_you_mean(name, known)
             raise TypeError(f"{what} has no option {name!r}{meant}; its options are {', '.join(known)}")
+
+
+def check_seconds(given: object, what: str) -> None:
+    """Refuse what is neither None nor a time after which something can be given up."""
+    if given is not None and (type(given) not in (int, float) or not 0 < cast("float", given) < inf):
+        raise ValueError(f"{what} must be a number of seconds above 0, not {given!r}")
 
 
 def did_you_mean(name: str, known: Collection[str], least: float = 0.6) -> str:

@@ -10,7 +10,7 @@ Stands on the guard of interrupts.  Used by the engine, the drivers and whatever
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 from weakref import ref
@@ -88,12 +88,11 @@ class Shield:
         undoes: whether it calls rollback handlers.
         guard: keeps Ctrl-C away meanwhile.
         ended: whether it has come to its end; an interrupt may have come before it had begun.
-        disowned: whether this is a child process of the one that has begun it.
         interrupts: what was raised that is no `Exception`, to be raised once it has ended.
     """
 
     undoes: ClassVar[bool] = False
-    ended = disowned = False
+    ended = False
     guard: InterruptGuard
     interrupts: list[BaseException]
 
@@ -112,6 +111,11 @@ class Shield:
         Called in a signal handler.
         """
         raise AssertionError  # pragma: no cover - abstract
+
+    @property
+    def disowned(self) -> bool:
+        """Whether this is a child process of the one that has begun it."""
+        return self.guard.disowned
 
     @property
     def over(self) -> bool:
@@ -143,12 +147,36 @@ class Undo:
     interrupted it.
 
     `work` makes it, and is called again if something has come out of it, until `shield.over`.
+
+    Attributes:
+        first: of one among others, what it asks for first, until that is done.
     """
 
-    __slots__ = ("shield", "work")
+    __slots__ = ("first", "shield", "work")
 
     def __init__(self, shield: Shield, work: Callable[[], Shielded]) -> None:
         self.shield, self.work = shield, work
+        self.first: Wait | Request | Together | None = None
+
+
+class Together:
+    """Do several undos at the same time, in tasks of their own.  Answered with None, or with what interrupted it.
+
+    Where nothing can be awaited it is left alone, which `begun` tells.
+
+    Attributes:
+        shield: that of all of them, which is on duty.
+        ready: says which can be begun now, each once; asked again whenever one of them has ended.
+        stop: called with what has cut one of them short, so that all are: none of them does anything more.
+    """
+
+    __slots__ = ("begun", "ready", "shield", "stop")
+
+    def __init__(
+        self, shield: Shield, ready: Callable[[], Sequence[Undo]], stop: Callable[[BaseException], object]
+    ) -> None:
+        self.shield, self.ready, self.stop = shield, ready, stop
+        self.begun = False
 
 
 #: What a watch may ask for.
@@ -158,7 +186,7 @@ Request: TypeAlias = Call | Await
 Asking: TypeAlias = Generator[Request, Answer, T]
 
 #: What is shielded: returns nothing, and is sent the answers.
-Shielded: TypeAlias = Generator[Wait | Request, Answer, None]
+Shielded: TypeAlias = Generator[Wait | Request | Together, Answer, None]
 
 #: Everything that the engine decides.
-Engine: TypeAlias = Generator[Wait | Request | Until | Undo, Answer, T]
+Engine: TypeAlias = Generator[Wait | Request | Until | Undo | Together, Answer, T]

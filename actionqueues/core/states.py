@@ -43,6 +43,7 @@ class TransactionState(StrEnum):
     RELEASED = "released"  #: a savepoint that succeeded: its steps belong to the outer transaction
     ROLLED_BACK = "rolled back"
     ROLLED_BACK_WITH_FAILURES = "rolled back with failures"
+    UNDONE_LATER = "undone later"  #: it had committed, and `Journal.undo` has taken it back
 
 
 class QueueState(StrEnum):

@@ -14,6 +14,7 @@ from functools import cache, wraps
 from inspect import CO_ASYNC_GENERATOR, CORO_CLOSED, getcoroutinestate, iscoroutine
 from typing import Any, TypeVar
 
+from .interrupts import protected_from_start
 from .text import first_of
 
 T = TypeVar("T")
@@ -121,7 +122,83 @@ def _shielded_task() -> Any:
                 return False
             return super().cancel(msg) if caller is None or caller is self else False
 
+        def cut_short(self) -> None:
+            super().cancel()
+
     return Shielded
+
+
+class Group:
+    """Tasks that are waited for together, and that nobody else can find and cancel."""
+
+    def __init__(self) -> None:
+        self._tasks: set[Any] = set()
+        self._nursery: Any = None
+        self._raised: list[BaseException] = []
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``function()``, which raises nothing, in a task of its own, in a copy of the context of this call."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._alone, function)
+            return
+        import asyncio
+
+        task = _shielded_task()(self._counted(function), loop=asyncio.get_running_loop())
+        self._tasks.add(task)  # so that it can be cut short before it has begun
+
+    @protected_from_start
+    async def _alone(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await function()
+        except BaseException as error:  # of one that was hit before it had begun: the nursery would cancel all others
+            self._raised.append(error)
+
+    async def _counted(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.add(running_task())  # again, if an interrupt has kept it out
+        await function()
+
+    def cancel(self) -> None:
+        """Cut all of them short."""
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+        for task in self._tasks - {None}:  # that of one that has begun in a child process
+            task.cut_short()
+
+    async def run(self, begin: Callable[[], None], over: Callable[[], bool]) -> BaseException | None:
+        """Call `begin`, and wait until all that were spawned have ended; returns what has interrupted the waiting.
+
+        An interrupt does not end it, but cuts them short if it is `over`.
+        """
+        if in_trio():
+            import trio
+
+            async with trio.open_nursery() as self._nursery:
+                begin()
+            return first_of(*self._raised)
+        import asyncio
+
+        interrupt: BaseException | None = None
+        begin()
+        begun = False
+        while self._tasks or not begun:
+            try:
+                if begun:
+                    ended, _ = await asyncio.wait(self._tasks)
+                    self._tasks -= ended
+                    raised = [task.exception() for task in ended if not task.cancelled()]
+                    interrupt = first_of(interrupt, *raised)  # of one that was hit before it had begun
+                else:
+                    await asyncio.sleep(0)  # from here on all are known
+                    begun = True
+            except GeneratorExit:
+                raise  # nothing can be awaited any more
+            except BaseException as error:
+                interrupt = first_of(interrupt, error)
+                if over():
+                    self.cancel()
+                if running_loop() is None:  # pragma: no cover - in a child process, where no tracer looks
+                    break  # nothing can be awaited there either
+        return interrupt
 
 
 def _is_cancelling(task: Any) -> bool:
@@ -245,15 +322,23 @@ def is_closing(error: BaseException) -> bool:
 
 
 def limited(function: Callable[..., Awaitable[Any]], seconds: float) -> Callable[..., Awaitable[Any]]:
-    """`function`, given up with `TimeoutError` after so many seconds."""
+    """`function`, given up with `TimeoutError` after so many seconds; not where it can wait for nothing anyway."""
 
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
+        if running_task() is None:
+            return await function(*args, **kwargs)
         if not in_trio():
             import asyncio
 
-            async with asyncio.timeout(seconds):
-                return await function(*args, **kwargs)
+            limit = asyncio.timeout(seconds)
+            try:
+                async with limit:
+                    return await function(*args, **kwargs)
+            except TimeoutError as error:
+                if error.args or not limit.expired():
+                    raise
+                raise TimeoutError(f"not done within {seconds} s") from error.__cause__
         import trio
 
         with trio.move_on_after(seconds):

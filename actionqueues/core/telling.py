@@ -127,12 +127,16 @@ def too_late(what: str, block: Any) -> TransactionClosed:
     elif block.state == TransactionState.RELEASED:
         closed.how = f"has been left, and its steps belong to {parent.label}"
     elif rollback is not None and not is_open:
-        if parent is not None and parent.rollback is rollback:
+        if parent is not None and _main(parent.rollback) is _main(rollback):
             closed.how = f"was undone with {parent.label}"
         if rollback.by_hand:
             closed.how = f"{closed.how or 'was rolled back'} by q.rollback()"
             closed.advice = "call it before that, or in a transaction of its own"
     return closed
+
+
+def _main(rollback: Any) -> Any:
+    return rollback if rollback is None else rollback.main or rollback
 
 
 def tell_unawaited(block: Any) -> None:

@@ -45,12 +45,12 @@ def others_running(block: Owner, top: Log | None, me: object, *, calling_off: bo
     thread = get_ident()
     others: list[Log] = []
     for log in running_in(block, top):
-        is_savepoint = _is_savepoint(log)
+        of_savepoint = is_savepoint(log)
         if log.thread != thread:
-            waits = not is_savepoint or _is_alive(log.thread)
+            waits = not of_savepoint or _is_alive(log.thread)
         else:
             waits = log.task is not None and log.task is not me and not has_ended(log.task)
-            if calling_off and is_savepoint and not can_be_cancelled(log.task):
+            if calling_off and of_savepoint and not can_be_cancelled(log.task):
                 waits = waits and log.block.state is not TransactionState.OPEN
         if waits:
             others.append(log)
@@ -95,7 +95,7 @@ def waited_for(
                 return None
     if calling_off:
         for log in running_in(block, top):
-            if _is_savepoint(log):
+            if is_savepoint(log):
                 log.block.taken = True
     return None
 
@@ -103,10 +103,10 @@ def waited_for(
 def _called(log: Log) -> str:
     if log.record is not None:
         return f"the step {settled(log).name}"
-    return str(log.block.label) if _is_savepoint(log) else f"what another thread does in {log.block.label}"
+    return str(log.block.label) if is_savepoint(log) else f"what another thread does in {log.block.label}"
 
 
-def _is_savepoint(log: Log) -> bool:
+def is_savepoint(log: Log) -> bool:
     """Whether it is the log of a block, and not of what a thread or a step has made in one."""
     return getattr(log.block, "log", None) is log
 

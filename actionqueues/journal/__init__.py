@@ -8,11 +8,15 @@ from .errors import JournalCorrupt as JournalCorrupt
 from .errors import JournalError as JournalError
 from .errors import NotRecordable as NotRecordable
 from .errors import NotRestorable as NotRestorable
+from .every import RecoverEvery as RecoverEvery
 from .journal import Journal as Journal
 from .journal import set_default_journal as set_default_journal
 from .journal import shared_journal as shared_journal
 from .leftover import Recovered as Recovered
 from .marking import durable as durable
+from .planning import PlannedUndo as PlannedUndo
+from .planning import UndoPlan as UndoPlan
+from .requested import UndoRequested as UndoRequested
 from .serializer import Serializer as Serializer
 from .serializer import Unsupported as Unsupported
 from .values import RecordedError as RecordedError
@@ -23,9 +27,13 @@ __all__ = [
     "JournalError",
     "NotRecordable",
     "NotRestorable",
+    "PlannedUndo",
     "RecordedError",
+    "RecoverEvery",
     "Recovered",
     "Serializer",
+    "UndoPlan",
+    "UndoRequested",
     "Unsupported",
     "current_hook_key",
     "durable",

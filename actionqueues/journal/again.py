@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from actionqueues.core.attempts import Attempts
 from actionqueues.core.requests import Request
@@ -27,7 +27,10 @@ from .restoring import Restoring
 from .rows import StepRow, finish
 from .values import readable
 
-__all__ = ["Again", "HookAgain", "RecordingAgain"]
+__all__ = ["UNKNOWN", "Again", "HookAgain", "RecordingAgain"]
+
+#: Why what may have happened cannot be undone by a handler that needs a result.
+UNKNOWN: Final = "nobody knows whether it has happened, and its undo needs its result"
 
 
 class Again(NamedTuple):
@@ -75,9 +78,8 @@ class RecordingAgain(Recording):
         if refused is not None:
             row = (readable(refused.reason), tx, number)
             return self._fact(lambda db: db.execute("UPDATE steps SET reason = ? WHERE tx = ? AND number = ?", row))
-        if step.state is StepState.SKIPPED and step.error is None:
-            reason = "nobody knows whether it has happened, and its undo needs its result"
-            return self._fact(lambda db: _skip(db, reason, tx, number))
+        if step.state is StepState.SKIPPED and self.steps[step].row.state in ("running", "unknown"):
+            return self._fact(lambda db: _skip(db, UNKNOWN, tx, number))
         return super().settled(step)
 
     def rolled_back(self, block: Any) -> Request | None:  # noqa: ARG002 - as in `Watch`

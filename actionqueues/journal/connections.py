@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from .files import Files
 from .forking import close_inherited
 from .locks import Lock
-from .opening import connect, explained, is_own
+from .opening import FAULTS, connect, explained, is_own
 from .ownership import OwnerLocks
 from .readonly import can_only_be_read, reading
 
@@ -147,7 +147,7 @@ class Connections:
                 (page,) = db.execute("PRAGMA page_size").fetchone()
                 whole = not frames or os.path.getsize(f"{self.path}-wal") >= 32 + frames * (24 + page)
                 return whole and bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return False
 
     def _another(self) -> sqlite3.Connection:
@@ -167,14 +167,14 @@ class Connections:
         """Call this, and say what an error of SQLite, or of the system, means."""
         try:
             return function()
-        except (sqlite3.Error, OSError) as error:
+        except FAULTS as error:
             if not is_own(error):
                 raise
             raise self.explanation(error) from error
 
     def explanation(self, error: Exception) -> Exception:
         """What an error of SQLite, or of the system, means."""
-        return explained(self.path, error, self.busy_timeout) if isinstance(error, sqlite3.Error | OSError) else error
+        return explained(self.path, error, self.busy_timeout) if isinstance(error, FAULTS) else error
 
     def close(self) -> None:
         """Close all of them, and let go of the ownership; what is needed again is opened again."""

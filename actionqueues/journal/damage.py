@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-__all__ = ["ALL_UNFINISHED", "DAMAGE", "can_own", "readable_row", "told"]
+__all__ = ["ALL_UNFINISHED", "ANY_DAMAGE", "DAMAGE", "STATES", "can_own", "readable_row", "told"]
 
 #: What has not ended, or nobody knows: years begin with a 1 or a 2.
 _UNFINISHED: Final = ("ended IS NULL", "ended < '1'", "ended >= '3'")
@@ -27,16 +27,21 @@ def _other_than(*texts: str, none: bool = False) -> str:
     return f"{{0}} IS NULL OR {{0}} NOT IN ({listed})" if not none else f"{{0}} IS NOT NULL AND {{0}} NOT IN ({listed})"
 
 
+#: Those of a transaction in the file.
+STATES: Final = ("open", "rolling back", "committed", "rolled back", "undone later", "stuck")
+
 #: When a value is none that this column can have.
 _TRANSACTIONS: Final = {
     "name": _TEXT,
-    "state": _other_than("open", "rolling back", "committed", "rolled back", "stuck"),
+    "state": _other_than(*STATES),
     "owner": "{0} IS NOT NULL AND (typeof({0}) != 'integer' OR {0} < 1 OR {0} > 1 << 60)",
     "ended": _TIME,
     "error": _OPTIONAL,
     "reason": _OPTIONAL,
     "directory": _OPTIONAL,
     "origin": _OPTIONAL,
+    "requested": _OPTIONAL,
+    "plain_hooks": _OPTIONAL,
 }
 _STEPS: Final = {
     "number": _NUMBER,
@@ -53,6 +58,7 @@ _STEPS: Final = {
     "undo": _other_than("undone", "undo failed", "conflict", "skipped", "not undone", "not landed", none=True),
     "reason": _OPTIONAL,
     "directory": _OPTIONAL,
+    "fingerprint": _OPTIONAL,
 }
 _HOOKS: Final = {
     "number": _NUMBER,
@@ -86,6 +92,9 @@ _WRONG_INSIDE: Final = f"coalesce({_wrong_in('steps', _STEPS)}, {_wrong_in('hook
 
 #: SQL for what is wrong with a transaction that has not ended: ``owner is 'x'``, ``step 3: name is X'00'``; or NULL.
 DAMAGE: Final = f"coalesce({_wrong(_TRANSACTIONS)}, CASE WHEN {' OR '.join(_UNFINISHED)} THEN {_WRONG_INSIDE} END)"
+
+#: The same for one that has ended too, which is looked at only where it is to be undone.
+ANY_DAMAGE: Final = f"coalesce({_wrong(_TRANSACTIONS)}, {_WRONG_INSIDE})"
 
 
 def can_own(owner: object) -> bool:

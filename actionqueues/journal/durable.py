@@ -5,20 +5,23 @@ Stands on values and marks.  Used by what records, recovers, and decides.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Sequence
 from contextvars import ContextVar
+from typing import Final
 
+from actionqueues.core.hooks import Held
 from actionqueues.core.watch import Hook
 
 from .marking import DurableFunction
-from .names import name_of_function
+from .names import name_of, name_of_function
 from .places import working_directory
 from .store import now
 from .values import Values
 
-__all__ = ["DurableHooks", "current_hook_key", "hook_called", "hook_tried", "running_hook"]
+__all__ = ["ADD_PLAIN_HOOK", "DurableHooks", "current_hook_key", "hook_called", "hook_tried", "running_hook"]
 
 #: The key of the durable hook that is being called.
 running_hook: ContextVar[str | None] = ContextVar("actionqueues.journal.running_hook", default=None)
@@ -30,6 +33,12 @@ def current_hook_key() -> str | None:
     None outside any.
     """
     return running_hook.get()
+
+
+#: Records that a hook without a row is called, which another hook has registered.
+ADD_PLAIN_HOOK: Final = (
+    "UPDATE transactions SET plain_hooks = json_insert(coalesce(plain_hooks, '[]'), '$[#]', ?) WHERE id = ?"
+)
 
 
 class DurableHooks:
@@ -47,14 +56,17 @@ class DurableHooks:
         self._rows: dict[Hook, tuple[str, str, str]] = {}
 
     def register(self, hook: Hook) -> bool:
-        """Take one whose function is durable; returns whether it is.
+        """Take one whose function is durable, as a step that waits for the commit is; returns whether it is.
 
         Raises:
             NotRecordable: for arguments that are no plain data.
         """
-        if not isinstance(hook.function, DurableFunction):
+        if isinstance(hook.function, Held):
+            name = name_of(hook.function.definition, self._values.path)
+        elif isinstance(hook.function, DurableFunction):
+            name = name_of_function(hook.function, self._values.path)
+        else:
             return False
-        name = name_of_function(hook.function, self._values.path)
         arguments = self._values.call(hook.function, hook.args, hook.kwargs, hook.name)
         self._rows[hook] = name, arguments, os.urandom(16).hex()
         return True
@@ -69,6 +81,10 @@ class DurableHooks:
         self.numbers = {hook: number for number, hook in due}
         self.not_called = {number for number, _ in due}
         return due
+
+    def plain(self, hooks: Sequence[Hook]) -> str:
+        """The names of those that are not durable, which are called once, as JSON."""
+        return json.dumps([self._values.masked(hook.name) for hook in hooks if hook not in self._rows])
 
     def next_number(self) -> int:
         """The number for one that a hook has registered."""

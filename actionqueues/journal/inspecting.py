@@ -7,14 +7,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from .damage import ALL_UNFINISHED, DAMAGE, can_own, readable_row, told
+from actionqueues.core.options import did_you_mean
+
+from .damage import ALL_UNFINISHED, DAMAGE, STATES, can_own, readable_row, told
 from .errors import JournalError
-from .ownership import lives
+from .ownership import OwnerLocks, lives
 from .store import Store
 
-__all__ = ["Entry", "HookEntry", "StepEntry", "current_entries", "entries", "entry_of", "latest_steps"]
+__all__ = [
+    "Entry", "HookEntry", "Source", "StepEntry", "current_entries", "entries", "entry_of", "has_only_conflicts",
+    "latest_steps",
+]  # fmt: skip
+
+
+class Source(Protocol):
+    """Where entries are read from: a `Store`, or a file that is only read."""
+
+    path: str
+
+    @property
+    def locks(self) -> OwnerLocks:
+        """Those of the owners; raises `JournalError` if they cannot be used."""
+        ...
+
+    def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """The rows of a query."""
+        ...
 
 
 class StepEntry(NamedTuple):
@@ -120,6 +140,10 @@ def _entry(row: Sequence[Any]) -> Entry:
 
 def entries(store: Store, states: Sequence[str]) -> list[Entry]:
     """All transactions, or those in these states, the oldest first."""
+    for state in states:
+        if state not in STATES:
+            meant = did_you_mean(str(state), STATES)
+            raise ValueError(f"no transaction is {state!r:.80}{meant}; the states are {', '.join(STATES)}")
     where = f"WHERE state IN ({', '.join('?' * len(states))}) OR {DAMAGE} IS NOT NULL " if states else ""
     query = f"SELECT {_COLUMNS} FROM transactions {where}ORDER BY id"  # noqa: S608 - constants
     found = [_entry(row) for row in store.read(query, tuple(states))]
@@ -136,7 +160,7 @@ SELECT {_COLUMNS} FROM transactions WHERE id IN (
 """  # noqa: S608 - constants
 
 
-def current_entries(store: Store, *, ended: int = 0, after: int = 1 << 62, also: Collection[int] = ()) -> list[Entry]:
+def current_entries(store: Source, *, ended: int = 0, after: int = 1 << 62, also: Collection[int] = ()) -> list[Entry]:
     """The transactions that somebody watches, the oldest first; the time that it takes does not grow with the file.
 
     Args:
@@ -155,7 +179,7 @@ def latest_steps(store: Store, transactions: Collection[int]) -> dict[int, str]:
     return {number: str(name) for number, name in store.read(query, (json.dumps([*transactions]),)) if name is not None}
 
 
-def _with_life(store: Store, found: list[Entry]) -> list[Entry]:
+def _with_life(store: Source, found: list[Entry]) -> list[Entry]:
     """The same, with whether a live process is working on each."""
     owners = {each.owner for each in found if each.owner is not None and each.ended is None}
     try:
@@ -166,6 +190,18 @@ def _with_life(store: Store, found: list[Entry]) -> list[Entry]:
         each._replace(live=False if each.owner is None or each.ended is not None else alive[each.owner])
         for each in found
     ]
+
+
+def has_only_conflicts(entry: Entry) -> bool:
+    """Whether it is stuck with conflicts alone: a person decides about these, and no recovery tries them again."""
+    left = {
+        step.undo
+        for step in entry.steps
+        if step.undo in ("undo failed", "conflict")
+        or (step.undo is None and step.state != "never run")
+        or (step.undo == "skipped" and step.state in ("running", "unknown"))
+    }
+    return entry.state == "stuck" and left == {"conflict"}
 
 
 def entry_of(store: Store, transaction: int) -> Entry:

@@ -12,21 +12,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
 from weakref import WeakValueDictionary
 
-from actionqueues.core.options import known_options
+from actionqueues.core.options import check_flag, known_options
 from actionqueues.core.watch import SEAM
 
 from . import ownership
 from .errors import JournalError
+from .every import RecoverEvery
 from .files import real_path
 from .inspecting import Entry, current_entries, entries, entry_of
 from .leftover import Recovered
 from .locks import Lock
+from .numbers import number_of
+from .planning import UndoPlan
 from .recording import Recording
 from .recovery import Recovery
 from .reporting import Shown
+from .requested import requested_by
 from .resolving import abandon, prune, resolve, resolve_hook
 from .serializer import Serializer
 from .store import Store
+from .undoing import Undoing, undo_plan
 from .values import Values
 
 __all__ = ["Journal", "set_default_journal", "shared_journal"]
@@ -171,14 +176,103 @@ class Journal:
         Raises:
             JournalError: if the file cannot be used.
         """
-        return Recovery(self, awaits=False, chdir=chdir).run(transactions)
+        return Recovery(self, awaits=False, chdir=chdir).run([*map(number_of, transactions)])
 
     async def recover_async(self, *transactions: int, chdir: bool = False) -> list[Recovered]:
         """The same in an event loop, async handlers included."""
-        return await Recovery(self, awaits=True, chdir=chdir).run_async(transactions)
+        return await Recovery(self, awaits=True, chdir=chdir).run_async([*map(number_of, transactions)])
+
+    def recover_every(self, seconds: float | timedelta, *, chdir: bool = False) -> RecoverEvery:
+        """Recover now, and again so many seconds after each round, until the end of a ``with`` block.
+
+        ``with journal.recover_every(30):`` does it in a thread, ``async with journal.recover_every(30):`` in a task of
+        asyncio or trio; async handlers are called in either, those of a thread in an event loop of its own.  Any number
+        of them, in any number of processes, undo each step once.
+
+        Nothing that is recovered ends it, `SystemExit` of a handler included: that is logged, and the next round tries
+        it again.  What a round has logged, the next one does not log again.  At the end of the block, what is just
+        being undone is finished, and nothing else is begun.
+
+        Args:
+            seconds: from the end of a round to the next one; more than 0.
+            chdir: as of `recover`; in a program that does nothing else.
+
+        Raises:
+            ValueError: if that is no such time.
+            IllegalOperation: from ``with``, if it has been entered before, or was made before this process was forked.
+
+        Example:
+            >>> with journal.recover_every(30):
+            ...     serve()
+        """
+        return RecoverEvery(self, seconds, chdir=chdir)
+
+    def undo(
+        self,
+        transaction: int,
+        *,
+        partly: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
+        chdir: bool = False,
+    ) -> Recovered:
+        """Undo a transaction that has committed, with what was recorded of it: arguments, results, saved data and keys.
+
+        It is undone as by `recover`, in reverse order, each step by its own handler and policy, and is ``undone later``
+        then, or ``stuck``.  Who dies in it, or is interrupted, leaves it to the next recovery, which goes on with the
+        same keys.  Handlers are given `UndoRequested` as their `cause`.
+
+        Whether later transactions build on what is undone is for the handlers to notice: they raise
+        `RollbackConflict` then.  To have it again, call again what made it.
+
+        Args:
+            transaction: its number.
+            partly: undo what can be undone, and leave the rest: what `undo_plan` calls its problems.
+            by: who asks for it; the name of the user, if there is none.
+            reason: why.
+            chdir: as for `recover`.
+
+        Returns:
+            What was done about it.
+
+        Raises:
+            LookupError: if there is no such transaction, or no more.
+            IllegalOperation: if it has not committed, somebody else is at it, or a part of it cannot be undone; nothing
+                has been called then.
+            AsyncActionInSyncBlock: if a handler is async: use `undo_async`.
+            JournalError: if the file cannot be used.
+        """
+        undoing = Undoing(self, requested_by(by, reason), partly=partly, awaits=False, chdir=chdir)
+        return undoing.run([number_of(transaction)])[0]
+
+    async def undo_async(
+        self,
+        transaction: int,
+        *,
+        partly: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
+        chdir: bool = False,
+    ) -> Recovered:
+        """The same in an event loop, async handlers included."""
+        undoing = Undoing(self, requested_by(by, reason), partly=partly, awaits=True, chdir=chdir)
+        return (await undoing.run_async([number_of(transaction)]))[0]
+
+    def undo_plan(self, transaction: int, *, chdir: bool = False) -> UndoPlan:
+        """What `undo` would do, in that order, and what it could not; nothing is called, and no resource made.
+
+        Raises:
+            LookupError: as `undo` does.
+            IllegalOperation: likewise, but for what cannot be undone.
+        """
+        return undo_plan(self, number_of(transaction), chdir=chdir)
 
     def transactions(self, *states: str) -> list[Entry]:
-        """What is in the file: all transactions, or those in one of these states, the oldest first."""
+        """What is in the file: all transactions, or those in one of these states, the oldest first.
+
+        Raises:
+            ValueError: if there is no such state.
+        """
         return entries(self.store, states)
 
     def show(self, transaction: int) -> Shown:
@@ -187,7 +281,7 @@ class Journal:
         Raises:
             LookupError: if there is none of that number.
         """
-        return Shown(*entry_of(self.store, transaction))
+        return Shown(*entry_of(self.store, number_of(transaction)))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What notebooks show: what has not ended, and what has ended last, each the newest first."""
@@ -215,12 +309,13 @@ class Journal:
             LookupError: if there is no such step.
             IllegalOperation: if it is not to be decided, or a live process is working on it.
         """
-        resolve(self.store, transaction, step, undone=undone)
+        check_flag("journal.resolve(undone=...)", undone)
+        resolve(self.store, number_of(transaction), number_of(step, "step"), undone=undone)
         return self.show(transaction)
 
     def resolve_hook(self, transaction: int, hook: int) -> Entry:
         """Record a person's decision that a durable hook need not be called any more."""
-        resolve_hook(self.store, transaction, hook)
+        resolve_hook(self.store, number_of(transaction), number_of(hook, "hook"))
         return self.show(transaction)
 
     def abandon(self, transaction: int, why: str = "decided by a person") -> Entry:
@@ -237,7 +332,7 @@ class Journal:
             LookupError: if there is no such transaction.
             IllegalOperation: if there is nothing to decide, or a recovery has not tried it, or a process works on it.
         """
-        abandon(self.store, transaction, why)
+        abandon(self.store, number_of(transaction), why)
         return self.show(transaction)
 
     def prune(self, older_than: timedelta | float = timedelta(0)) -> int:

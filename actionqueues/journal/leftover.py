@@ -1,5 +1,7 @@
 """`Leftover`: one transaction that a dead process has left, undone in pieces of bounded size, or its hooks called.
 
+What is undone after it has committed is a leftover too, once the file says that it is being rolled back.
+
 Like all that the engine decides it is a generator of requests, so that one text serves programs with an event loop and
 without.  Who dies in it leaves it to the next recovery: what has been undone is in the file.
 
@@ -9,7 +11,7 @@ Stands on the engine, and on the recording that it goes on with.  Used by recove
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -27,15 +29,17 @@ from actionqueues.errors import CommitHookFailed
 from actionqueues.report import Report
 
 from .again import Again, HookAgain, RecordingAgain
+from .fingerprints import has_changed
 from .places import Place, back_again
 from .recording import JournalFile
 from .repeating import Repetition, repetition_of
 from .reporting import steps_of
+from .requested import UndoRequested
 from .restoring import Restoring
 from .rows import LEFT, StepRow, chunk
 from .values import RecordedError
 
-__all__ = ["Leftover", "Recovered", "called"]
+__all__ = ["Leftover", "Recovered", "called", "told_changed"]
 
 #: How many steps are in memory at once.
 _PIECE = 500
@@ -43,17 +47,19 @@ _PIECE = 500
 
 @dataclass
 class Recovered:
-    """What a recovery has done about one transaction.
+    """What a recovery, or `Journal.undo`, has done about one transaction.
 
     Attributes:
         id: its number in the journal.
         name: its name.
-        state: how it is now: ``rolled back``, ``committed`` (its durable hooks have been called), ``stuck``, or
-            ``waiting`` for ``recover_async``, because undoing it takes an event loop.
+        state: how it is now: ``rolled back``, ``committed`` (its durable hooks have been called), ``undone later`` (it
+            had committed, and somebody has asked for that to be undone), ``stuck``, or ``waiting`` for
+            ``recover_async``, because undoing it takes an event loop.
         reason: why it is stuck or waits, or None.
         report: what has been undone, and what not.
         repeated_by: the number of a transaction of the same name that has committed since, and has made a step with the
             same arguments, or None: the undo may have hit what that has made.
+        changed: the names of the steps whose undo is another code in this program than in the one that has made them.
     """
 
     __module__ = "actionqueues.journal"
@@ -64,11 +70,12 @@ class Recovered:
     reason: str | None
     report: Report = field(repr=False)
     repeated_by: int | None = None
+    changed: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
         """Whether nothing is left to a person: it has ended, and everything was undone."""
-        return self.state in ("rolled back", "committed") and self.report.clean
+        return self.state in ("rolled back", "committed", "undone later") and self.report.clean
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What notebooks show."""
@@ -80,7 +87,20 @@ class Recovered:
         left = f", not undone: {listed(steps, lambda step: step.name)}" if steps else ""
         reason = f", {self.reason}" if self.reason else ""
         again = f", though {self.repeated_by} has done the same again since" if self.repeated_by else ""
-        return f"{self.id} {self.name}: {self.state}{undone}{left}{reason}{again}"
+        changed = f", {told_changed(self.changed)}" if self.changed else ""
+        return f"{self.id} {self.name}: {self.state}{undone}{left}{reason}{again}{changed}"
+
+
+def told_changed(names: Sequence[str]) -> str:
+    """What is said of steps that are undone by other code than was recorded with them."""
+    which, have = ("handler", "has") if len(names) == 1 else ("handlers", "have")
+    return f"the {which} of {listed(names, str)} {have} changed since"
+
+
+def _changed_among(steps: Sequence[Again]) -> dict[str, None]:
+    """The names of those that are undone by other code than was recorded with them, the last one first."""
+    undone = [(row, step) for row, step, refused in reversed(steps) if refused is None]
+    return {step.name: None for row, step in undone if has_changed(row.fingerprint, step)}
 
 
 def called(function: Callable[[], object]) -> Engine[None]:
@@ -104,7 +124,7 @@ class Leftover(Owner):
     name: str
     state: str
     report: Report
-    cause: RecordedError | None
+    cause: RecordedError | UndoRequested | None
     directory: str | None
     recording: RecordingAgain
     restoring: Restoring
@@ -115,11 +135,14 @@ class Leftover(Owner):
         self.store = journal.store
         self.made = made
         self.tx = tx
+        self.name, self.report = "", Report("", TransactionState.ROLLING_BACK)  # until it has been read
         self.chdir = chdir
         self.awaits = awaits
         self.log = new_log(None, self, get_ident(), direct=False)
         self._below = 1 << 62
         self._ended = self._needs_loop = False
+        self._requested = False
+        self._changed: dict[str, None] = {}
 
     def recovering(self) -> Engine[Recovered]:
         """Undo it, or call its hooks, unless that takes an event loop that is not there; raise what interrupts that."""
@@ -140,8 +163,9 @@ class Leftover(Owner):
 
     def _begin(self) -> None:
         """Read what is known of it, and say that it is being rolled back, before the first undo."""
-        query = "SELECT name, state, error, started, directory, origin FROM transactions WHERE id = ?"
-        self.name, self.state, error, started, self.directory, origin = self.store.read(query, (self.tx,))[0]
+        query = "SELECT name, state, error, started, directory, origin, requested FROM transactions WHERE id = ?"
+        self.name, self.state, error, started, self.directory, origin, requested = self.store.read(query, (self.tx,))[0]
+        self._requested = requested is not None
         self.restoring = Restoring(self.journal.values, self.made, Place(self.directory, chdir=self.chdir))
         committed = self.state == "committed"
         self.report = Report(self.name, TransactionState.COMMITTED if committed else TransactionState.ROLLING_BACK)
@@ -158,16 +182,18 @@ class Leftover(Owner):
             self.store.write_guarded(lambda db: db.execute(statement, (error, self.tx)), sync=True)
         self.report._cause = error
         self.cause = None if error is None else RecordedError(error)  # None: `q.rollback()` was called
+        if requested is not None:
+            self.cause = UndoRequested.from_json(requested)
 
     def _look_for_repetition(self, started: str) -> None:
         """Warn of undoing what somebody has done again since, whose effect may be the same thing."""
         found = self.repetition = repetition_of(self.store, self.tx, self.name, started)
         if found is not None:
+            advice = "undo that first" if self._requested else "recover before a job is run again"
             log_warning(
                 f"{self.store.path}: transaction {self.tx}, {self.name!r}, is being undone, though transaction "
                 f"{found.id} of the same name has committed since, with {found.step} of the same arguments: look "
-                "whether what that has made is still there; recover before a job is run again, or tell effects apart "
-                "by step.key",
+                f"whether what that has made is still there; {advice}, or tell effects apart by step.key",
                 transaction=self.name,
                 step=found.step,
                 state=self.state,
@@ -188,7 +214,7 @@ class Leftover(Owner):
         if state == "committed" and ended is None:
             state = "stuck"
         repeated_by = None if self.repetition is None else self.repetition.id
-        return Recovered(self.tx, self.name, state, reason, self.report, repeated_by)
+        return Recovered(self.tx, self.name, state, reason, self.report, repeated_by, tuple(self._changed))
 
     # -- undoing
 
@@ -201,7 +227,8 @@ class Leftover(Owner):
             return rollback.interrupt()
         rollback.log_left()
         failed = TransactionState.ROLLED_BACK_WITH_FAILURES
-        self.report.state = failed if self.report.failed else TransactionState.ROLLED_BACK
+        undone = TransactionState.UNDONE_LATER if self._requested else TransactionState.ROLLED_BACK
+        self.report.state = failed if self.report.failed else undone
         yield from rollback.tell(watch.rolled_back, self)
         log_rolled_back(self.report)
         return rollback.interrupt()
@@ -217,6 +244,7 @@ class Leftover(Owner):
                 if rows:
                     restoring = self._restoring_at(rows[0].directory)
                     steps = [Again(row, *restoring.step(row)) for row in reversed(rows)]
+                    self._changed |= _changed_among(steps)
                     self.recording.expect(steps)
                     self.log.extend(each.step for each in steps)
                     self._below = rows[-1].number

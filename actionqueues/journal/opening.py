@@ -16,7 +16,7 @@ from .errors import JournalCorrupt, JournalError
 from .files import may, refuse_cut_off, refuse_strange, warn_of_readers
 from .wal import lost_commits
 
-__all__ = ["connect", "damaged", "explained", "is_own", "recognised"]
+__all__ = ["FAULTS", "connect", "damaged", "explained", "is_own", "recognised"]
 
 #: So many commits may follow a damaged place after a power cut: those since the last sync, which a disk may have done
 #: in any order.  A single thread makes two of them, an outcome and the next intent; several threads may make more.
@@ -172,10 +172,16 @@ def is_own(error: BaseException) -> bool:
     return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{__package__}.")
 
 
-def explained(path: str, error: sqlite3.Error | OSError, busy_timeout: float) -> JournalError:
-    """What an error of SQLite, or of the system, means for the user."""
+#: What comes of using a file; the last is raised for a message of SQLite that quotes what is no text.
+FAULTS: Final = (sqlite3.Error, OSError, UnicodeDecodeError)
+
+
+def explained(path: str, error: Exception, busy_timeout: float) -> JournalError:
+    """What one of the `FAULTS` means for the user."""
     if isinstance(error, OSError):
         return JournalError(path, f"cannot be used: {error}")
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(path, f"it holds what is no text: {error.object[:60]!r}")
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if primary == sqlite3.SQLITE_NOTADB:
         return JournalCorrupt(path, f"is no SQLite file, or its beginning is damaged ({error}); nothing was changed")

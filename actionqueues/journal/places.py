@@ -89,9 +89,9 @@ class Place:
             return None
         then = f"{found!r} is relative to {self.directory!r}, where it was recorded"
         if self._gone:
-            return f"{then}, and which is not there any more; make that folder again and recover with --chdir"
+            return f"{then}, and which is not there any more; make that folder again, and use --chdir"
         this = "this one has been removed" if self._here is None else f"this is {self._here!r}"
-        return f"{then}, and {this}; recover with --chdir, journal.recover(chdir=True), or from there"
+        return f"{then}, and {this}; use --chdir, in a program chdir=True, or do it from there"
 
     def _relative(self, data: Any) -> Iterator[str]:
         """The relative paths in recorded data."""

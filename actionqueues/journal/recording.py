@@ -10,37 +10,32 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
-from actionqueues.core.definition import Definition
 from actionqueues.core.requests import Call, Request
 from actionqueues.core.states import StepState
-from actionqueues.core.step import DEFINITION, VALUES, Step
+from actionqueues.core.step import DEFINITION, Step
 from actionqueues.core.watch import Hook, Watch
 from actionqueues.errors import RetryError
 from actionqueues.report import Report
 
-from .durable import DurableHooks, hook_called, hook_tried, running_hook
+from .describing import Described, described_by_hand, described_step
+from .durable import ADD_PLAIN_HOOK, DurableHooks, hook_called, hook_tried, running_hook
 from .errors import JournalError, NotRecordable, NotRestorable
 from .locks import Lock
-from .names import name_of, name_of_function
 from .places import working_directory
 from .reading import needs
 from .rows import finish, never_run, set_undo
 from .saved import Saved
 from .store import Commit, Statement, Store, Work, now
-from .values import Values, readable
+from .values import Values
 
 __all__ = ["JournalFile", "Recording"]
 
 _INTENT = (
-    "INSERT INTO steps (tx, number, kind, name, arguments, handler, state, attempts, key, directory, started, ended) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)"
+    "INSERT INTO steps (tx, number, kind, name, arguments, handler, fingerprint, state, attempts, key, directory, "
+    "started, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)"
 )
-
-
-#: The kind, the name, the arguments and the handler of a step.
-_Described: TypeAlias = tuple[str, str, str | None, str]
 
 
 class JournalFile(Protocol):
@@ -96,7 +91,7 @@ class Recording(Watch):
 
     def starting(self, step: Step[Any]) -> Request:
         number = next(self._count)
-        described = self._described(step)
+        described = described_step(self.values, step)
         self._intended.add(number)
         self.numbers[step] = number
         step.saved = Saved(self.values, self.keep, step._record[DEFINITION], number)
@@ -107,18 +102,7 @@ class Recording(Watch):
         statement = Statement("UPDATE steps SET saved = ? WHERE tx = ? AND number = ?", (saved, self.tx, number))
         self.store.write_guarded(statement, sync=sync)
 
-    def _described(self, step: Step[Any]) -> _Described:
-        definition: Definition = step._record[DEFINITION]
-        if definition.frame is not None:
-            name, handler = name_of(definition, self.store.path), definition.handler
-            arguments = self.values.arguments(definition, step._record, step.name)
-            return "action", name, arguments, "" if handler is None else readable(handler.name)
-        if definition.is_object:
-            return "object", step.name, self.values.arguments(definition, step._record, step.name), "rollback"
-        self.values.learn_call(definition.function, *step._record[VALUES:])
-        return "plain", readable(step.name), None, ""
-
-    def _intend(self, number: int, described: _Described, key: str, state: str) -> Call:
+    def _intend(self, number: int, described: Described, key: str, state: str) -> Call:
         started = now()
         directory = working_directory()
         if not self._directory:
@@ -226,13 +210,10 @@ class Recording(Watch):
             return None
 
     def recorded(self, step: Step[Any]) -> Request:
-        args, kwargs = step._record[VALUES:]
-        function = step._record[DEFINITION].function
-        name = name_of_function(function, self.store.path)
-        arguments = self.values.call(function, args, kwargs, step.name)
+        described = described_by_hand(self.values, step)
         number = next(self._count)
         self.numbers[step] = number
-        return self._intend(number, ("by hand", name, arguments, name), step.key, "done")
+        return self._intend(number, described, step.key, "done")
 
     def place_of(self, step: Step[Any]) -> tuple[int, int]:
         """The numbers of its transaction, and of itself, in the file."""
@@ -244,18 +225,16 @@ class Recording(Watch):
         due = self.hooks.commit(hooks)
         if self.tx is None and not due:
             return None
-        return Call(lambda: self._commit(due))
+        return Call(lambda: self._commit(due, self.hooks.plain(hooks)))
 
-    def _commit(self, due: list[tuple[int, Hook]]) -> None:
+    def _commit(self, due: list[tuple[int, Hook]], plain: str) -> None:
         def work(db: sqlite3.Connection, tx: int) -> None:
             never_run(db, tx, list(self._intended))
-            if not due:
-                statement = "UPDATE transactions SET state = 'committed', ended = ?, owner = NULL WHERE id = ?"
-                db.execute(statement, (now(), tx))
-            else:
-                db.execute("UPDATE transactions SET state = 'committed' WHERE id = ?", (tx,))
-                for number, hook in due:
-                    self.hooks.insert(db, tx, number, hook)
+            end = "" if due else "ended = ?, owner = NULL, "
+            statement = f"UPDATE transactions SET state = 'committed', {end}plain_hooks = ? WHERE id = ?"  # noqa: S608
+            db.execute(statement, (*([] if due else [now()]), plain, tx))
+            for number, hook in due:
+                self.hooks.insert(db, tx, number, hook)
             self.store.unfinished.discard(tx)
 
         tx = self.tx
@@ -358,6 +337,8 @@ class Recording(Watch):
             else:
                 self.store.write_guarded(lambda db: more(db, tx), sync=True)
             self.hooks.add(number, hook)
+        elif self.hooks.not_called is not None and self.tx is not None:
+            self._try(Statement(ADD_PLAIN_HOOK, (self.values.masked(hook.name), self.tx)), sync=False)
 
     def calling_hook(self, hook: Hook) -> Request | None:
         number, tx = self.hooks.numbers.get(hook), self.tx

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from types import GeneratorType
-from typing import Any
+from typing import Any, Protocol
 
 from actionqueues.core.drivers import drive, drive_async
 from actionqueues.core.requests import Await, Engine
@@ -25,7 +25,20 @@ from .damage import ALL_UNFINISHED, DAMAGE, can_own, readable_row, told
 from .leftover import Leftover, Recovered, called
 from .recording import JournalFile
 
-__all__ = ["Recovery"]
+__all__ = ["Recovery", "Round"]
+
+
+class Round(Protocol):
+    """What a run is one round of, where there are many: one bad transaction stops neither the run nor the next one."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no further transaction is to be begun."""
+        ...
+
+    def ended_by(self, leftover: Leftover, error: BaseException) -> Recovered:
+        """What has become of one whose recovery was ended by this; or raise it, if it ends the run as well."""
+        ...
 
 
 class Recovery:
@@ -35,13 +48,17 @@ class Recovery:
         journal: the journal.
         awaits: whether async handlers can be awaited.
         chdir: whether to undo each step in the directory that it was begun in.
+        part_of: which round it is, if there are many.
     """
 
-    def __init__(self, journal: JournalFile, *, awaits: bool, chdir: bool = False) -> None:
+    def __init__(
+        self, journal: JournalFile, *, awaits: bool, chdir: bool = False, part_of: Round | None = None
+    ) -> None:
         self.journal = journal
         self.store = journal.store
         self.awaits = awaits
         self.chdir = chdir
+        self.part_of = part_of
         self.made: dict[str, Any] = {}
         self.taken: list[int] = []
         self.damaged: list[tuple[Any, ...]] = []
@@ -53,7 +70,8 @@ class Recovery:
     def claim(self, only: Iterable[int]) -> None:
         """Take over what nobody works on: `taken` then has the numbers of the transactions, in order."""
         self.store.catch_up()
-        self.store.check()
+        if self.part_of is None:
+            self.store.check()
         mine = self.store.owner
         wanted = set(only)
         columns = f"id, owner, state = 'committed', name, {DAMAGE}"
@@ -69,6 +87,8 @@ class Recovery:
             # What is ours, and nobody is busy with, is left from a recovery that could not give it back.
             given_up = [row for row in rows if row[1] == mine and row[0] not in busy and not row[2]]
             rows = [row for row in rows if row[1] in free or row in given_up]
+            if rows and self.part_of is not None:  # rounds that find nothing to do need not read the whole file
+                self.store.check()
             self.damaged = [(number, owner, name, damage) for number, owner, _, name, damage in rows if damage]
             self._take([row[:2] for row in rows if row[4] is None], mine)
         finally:
@@ -83,9 +103,13 @@ class Recovery:
         taken = self.taken  # known even if an interrupt comes out of the writing
 
         def work(db: sqlite3.Connection) -> None:
+            self.store.recovering.difference_update(taken)  # if it is called again
             taken.clear()
             statement = "UPDATE transactions SET owner = ? WHERE id = ? AND owner IS ? AND ended IS NULL"
             for number, owner in rows:
+                # Another thread may have taken it since: then it is this process's already, and the row does not tell.
+                if number in self.store.recovering:
+                    continue
                 if db.execute(statement, (mine, number, owner)).rowcount:
                     taken.append(number)
             self.store.recovering.update(taken)
@@ -100,12 +124,27 @@ class Recovery:
             self._let_go()
             self._open.close()
         finally:
-            self.store.recovering.difference_update(self.taken)
             if self.taken:
-                left = [(number, self.store.owner) for number in self.taken]
-                statement = "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL"
-                self.store.write_guarded(lambda db: db.executemany(statement, left), sync=False)
-                self.taken.clear()
+                self._give_back()
+
+    def _give_back(self) -> None:
+        """Leave to others what has not ended: in one commit, so that no thread takes what another one gives back."""
+        store, statement = (
+            self.store,
+            "UPDATE transactions SET owner = NULL WHERE id = ? AND owner = ? AND ended IS NULL",
+        )
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(statement, [(number, mine) for number in self.taken])
+            store.recovering.difference_update(self.taken)
+
+        try:
+            mine = store.owner
+            store.write_guarded(work, sync=False)
+        except BaseException:
+            store.recovering.difference_update(self.taken)  # it stays this process's, until a recovery takes it again
+            raise
+        self.taken.clear()
 
     # -- running
 
@@ -133,19 +172,36 @@ class Recovery:
 
     def _recovering(self, only: Iterable[int]) -> Engine[list[Recovered]]:
         yield from called(lambda: self.claim(only))
-        for name, make in self.journal.values.resources.items() if self.taken else ():
-            yield from self._supply(name, make)
+        if self.taken:
+            yield from self.supplying(self.journal.values.resources)
+        done = yield from self.finishing()
+        return sorted([*done, *map(self._left_alone, self.damaged)], key=lambda each: each.id)
+
+    def finishing(self) -> Engine[list[Recovered]]:
+        """Do what there is to be done about all that was taken."""
         done: list[Recovered] = []
         for number in self.taken:
+            if self.part_of is not None and self.part_of.stopping:
+                break
             leftover = Leftover(self.journal, self.made, number, awaits=self.awaits, chdir=self.chdir)
-            done.append((yield from leftover.recovering()))
-        return sorted([*done, *map(self._left_alone, self.damaged)], key=lambda each: each.id)
+            try:
+                done.append((yield from leftover.recovering()))
+            except BaseException as error:
+                if self.part_of is None:
+                    raise
+                done.append(self.part_of.ended_by(leftover, error))
+        return done
 
     def _left_alone(self, row: tuple[Any, ...]) -> Recovered:
         """A transaction with a damaged row."""
         number, _, name, damage = readable_row(row)
         log_error(f"{self.journal}: transaction {number} is {told(damage)}", None, transaction=str(name), state="stuck")
         return Recovered(number, str(name), "stuck", told(damage), Report(str(name), TransactionState.ROLLING_BACK))
+
+    def supplying(self, names: Iterable[str]) -> Engine[None]:
+        """Make these resources again."""
+        for name in names:
+            yield from self._supply(name, self.journal.values.resources[name])
 
     def _supply(self, name: str, make: Callable[[], Any]) -> Engine[None]:
         """Make a resource again; without it, what needs it is stuck, and the rest is not."""

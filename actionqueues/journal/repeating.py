@@ -18,7 +18,7 @@ _UNDONE: Final = f"FROM steps WHERE tx = ? AND arguments IS NOT NULL AND handler
 
 _SAME: Final = f"""
 SELECT max(transactions.id), steps.name, steps.arguments FROM transactions JOIN steps ON steps.tx = transactions.id
-WHERE transactions.name = ? AND transactions.state = 'committed'
+WHERE transactions.name = ? AND transactions.state = 'committed' AND transactions.id != ?
     AND (transactions.ended IS NULL OR transactions.ended >= ?)
     AND (steps.name, steps.arguments) IN (SELECT name, arguments {_UNDONE})
 GROUP BY steps.name, steps.arguments ORDER BY 1 DESC
@@ -41,7 +41,7 @@ def repetition_of(store: Store, tx: int, name: str, started: str) -> Repetition 
     Steps without arguments, or with none but resources, count only if there are no others: nearly every transaction may
     have one.  Steps whose arguments are all kept out of the file do not count: nobody knows whether they are the same.
     """
-    same = store.read(_SAME, (name, started, tx))
+    same = store.read(_SAME, (name, tx, started, tx))
     found = [row for row in same if _tells(row[2])]
     if not found and same and not any(map(_tells, _arguments(store, tx))):
         found = [row for row in same if _tells(row[2]) is False]

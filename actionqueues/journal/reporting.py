@@ -94,7 +94,7 @@ def report_data(entry: Entry) -> dict[str, Any]:
         "never_awaited": [],
         "journal_failures": [],
         "clean": not left,
-        "reason": _text(entry.reason),
+        "reason": _text(entry.reason) if entry.ended is None else None,  # it may have been abandoned since
     }
 
 

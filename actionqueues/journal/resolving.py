@@ -9,12 +9,13 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from actionqueues.errors import IllegalOperation
 
 from .damage import DAMAGE
 from .durable import hook_called
+from .inspecting import entry_of
 from .rows import LEFT, finish, set_undo
 from .store import Store, now
 from .values import readable
@@ -36,14 +37,17 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
         if row is None:
             refused.append(LookupError(f"cannot {what}: there is no such step"))
             return
-        damage = f"SELECT owner, state, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
-        owner, state, wrong = db.execute(damage, (transaction,)).fetchone() or (None, None, "there is no such row")
+        damage = f"SELECT owner, state, ended, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
+        found = db.execute(damage, (transaction,)).fetchone()
+        owner, state, ended, wrong = found or (None, None, None, "there is no such row")
         query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
         if wrong is not None:
             refused.append(_refused_as_damaged(what, wrong))
         elif owner is not None or state != "stuck":
             refused.append(
-                IllegalOperation(what, f"the transaction is {state}", "only what is stuck is decided; recover it first")
+                IllegalOperation(
+                    what, _told_state(state, owner), f"only what is stuck is decided; {_way(state, ended)}"
+                )
             )
         elif db.execute(query, (transaction, step)).fetchone() is None:
             refused.append(IllegalOperation(what, f"it is {row[0] or row[1]}", "there is nothing to decide about it"))
@@ -53,7 +57,26 @@ def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
 
     store.write_guarded(work, sync=True)
     if refused:
-        raise refused[0]
+        raise _refusal(store, transaction, what, refused[0])
+
+
+def _told_state(state: object, owner: object) -> str:
+    tried = ", and the process that was trying it again has died" if state == "stuck" and owner is not None else ""
+    return f"the transaction is {state}{tried}"
+
+
+def _way(state: object, ended: object) -> str:
+    if ended is None:
+        return "recover it first"
+    return "there is nothing to decide about it" + ("; to take it back, undo it" if state == "committed" else "")
+
+
+def _refusal(store: Store, transaction: int, what: str, refused: Exception) -> Exception:
+    """The same, unless a live process is at it: then that is what keeps it from being decided."""
+    if isinstance(refused, IllegalOperation) and entry_of(store, transaction).live:
+        advice = "wait for that to end, or end it, and then do it"
+        return IllegalOperation(what, "a live process is working on it", advice)
+    return refused
 
 
 def _refused_as_damaged(what: str, damage: str) -> IllegalOperation:
@@ -84,12 +107,14 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
 
     store.write_guarded(work, sync=True)
     if refused:
-        raise refused[0]
+        raise _refusal(store, transaction, what, refused[0])
 
 
-def abandon(store: Store, transaction: int, why: str) -> None:
+def abandon(store: Store, transaction: int, why: Any) -> None:
     """Record that all that is left of a transaction stays as it is, steps and hooks, in one commit."""
     what = f"abandon transaction {transaction} in {store.path!r}"
+    if not isinstance(why, str):
+        raise TypeError(f"journal.abandon(why=...) takes a text, not {why!r:.80}")
     reason = f"abandoned: {readable(why)}"
     refused: list[Exception] = []
 
@@ -104,21 +129,21 @@ def abandon(store: Store, transaction: int, why: str) -> None:
         if wrong is not None:
             refused.append(_refused_as_damaged(what, wrong))
         elif owner is not None or ended is not None or state not in ("stuck", "committed"):
-            advice = "there is nothing to decide about it" if ended is not None else "recover it first"
-            refused.append(IllegalOperation(what, f"the transaction is {state}", advice))
+            refused.append(IllegalOperation(what, _told_state(state, owner), _way(state, ended)))
         elif state == "stuck":
             query = f"SELECT number FROM steps WHERE tx = ? AND {LEFT}"  # noqa: S608 - constants
             for (number,) in db.execute(query, (transaction,)).fetchall():
                 set_undo(db, transaction, number, "not undone", reason)
             finish(db, transaction)
+            db.execute("UPDATE transactions SET reason = ? WHERE id = ?", (reason, transaction))
         else:
             statement = "UPDATE hooks SET ended = ?, error = ? WHERE tx = ? AND ended IS NULL"
             db.execute(statement, (now(), reason, transaction))
-            db.execute("UPDATE transactions SET ended = ?, reason = NULL WHERE id = ?", (now(), transaction))
+            db.execute("UPDATE transactions SET ended = ?, reason = ? WHERE id = ?", (now(), reason, transaction))
 
     store.write_guarded(work, sync=True)
     if refused:
-        raise refused[0]
+        raise _refusal(store, transaction, what, refused[0])
 
 
 def prune(store: Store, before: datetime, write: Callable[..., None]) -> int:

@@ -133,9 +133,9 @@ class Restoring:
             if row.handler:
                 raise NotRestorable(
                     self.path,
-                    f"{step.name} had the undo {row.handler} when it ran, and has none in this program; recover with "
-                    "the version that ran it, give it its undo again, or undo it by hand: actionqueues resolve FILE "
-                    f"ID {row.number} --undone",
+                    f"{step.name} had the undo {row.handler} when it ran, and has none in this program; use the "
+                    "version that ran it, or give it its undo again, or, once this is stuck, undo it by hand and say "
+                    f"so: actionqueues resolve FILE ID {row.number} --undone",
                 )
             return
         rest = any(

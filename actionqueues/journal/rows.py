@@ -34,6 +34,7 @@ class StepRow(NamedTuple):
     key: str
     handler: str | None
     directory: str | None
+    fingerprint: str | None
     undos: int
     first_undo: str | None
 
@@ -43,7 +44,7 @@ def chunk(store: Store, tx: int, below: int, size: int) -> list[StepRow]:
     undos = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
     columns = (
         "number, kind, name, arguments, state, result, saved, error, attempts, key, handler, directory, "
-        f"(SELECT count(*) {undos}), (SELECT min(started) {undos})"
+        f"fingerprint, (SELECT count(*) {undos}), (SELECT min(started) {undos})"
     )
     which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict'"
     query = f"SELECT {columns} FROM steps WHERE {which} ORDER BY number DESC LIMIT ?"  # noqa: S608 - constants
@@ -52,15 +53,16 @@ def chunk(store: Store, tx: int, below: int, size: int) -> list[StepRow]:
 
 
 def finish(db: sqlite3.Connection, tx: int) -> None:
-    """A rollback has come to its end: it is rolled back, or stuck for a reason."""
+    """A rollback has come to its end: it is rolled back, or undone later, or stuck for a reason."""
     left = db.execute(
         f"SELECT name, undo, reason, count(*) OVER () FROM steps WHERE tx = ? AND {LEFT} "  # noqa: S608 - constants
         "ORDER BY number DESC LIMIT 1",
         (tx,),
     ).fetchone()
     if left is None:
+        state = "CASE WHEN requested IS NULL THEN 'rolled back' ELSE 'undone later' END"
         db.execute(
-            "UPDATE transactions SET state = 'rolled back', ended = ?, owner = NULL, reason = NULL WHERE id = ?",
+            f"UPDATE transactions SET state = {state}, ended = ?, owner = NULL, reason = NULL WHERE id = ?",  # noqa: S608
             (now(), tx),
         )
         return

@@ -16,7 +16,7 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA", "VERSION", "create", "migra
 APPLICATION_ID: Final = 0x61716A6C
 
 #: The version of `SCHEMA`, kept in ``PRAGMA user_version``.
-VERSION: Final = 3
+VERSION: Final = 4
 
 SCHEMA: Final = """
 -- Times are UTC, as text, and only for people: the order is that of the numbers.
@@ -35,14 +35,16 @@ CREATE TABLE owners (
 CREATE TABLE transactions (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     name     TEXT NOT NULL,
-    state    TEXT NOT NULL,      -- open, rolling back, committed, rolled back, or stuck: a person has to look
+    state    TEXT NOT NULL,      -- open, rolling back, committed, rolled back, undone later, or stuck, for a person
     owner    INTEGER,            -- who works on it; null once nobody does
     started  TEXT NOT NULL,
     ended    TEXT,               -- null: there is something left to do
     error    TEXT,               -- why it was rolled back
     reason   TEXT,               -- why it is stuck
     directory TEXT,              -- where its process worked at its first step; null: an older version has written it
-    origin   TEXT                -- what it is called in a trace, the W3C traceparent of its span; null: in none
+    origin   TEXT,               -- what it is called in a trace, the W3C traceparent of its span; null: in none
+    requested TEXT,              -- JSON: who wants it undone after it has committed, and why; null: nobody
+    plain_hooks TEXT             -- JSON: the names of its commit hooks without rows; null: an older version committed
 );
 
 -- What there is to do is found without reading what is done.
@@ -69,6 +71,7 @@ CREATE TABLE steps (
     undone     TEXT,             -- when its undo had ended
     handler    TEXT,             -- the name of its undo; empty: it had none; null: an older version has written it
     directory  TEXT,             -- where its process worked when it began; null: in that of the transaction
+    fingerprint TEXT,            -- of the code of its undo; null: it has none, or an older version has written it
     PRIMARY KEY (tx, number)
 ) WITHOUT ROWID;
 
@@ -117,6 +120,11 @@ ALTER TABLE steps ADD COLUMN directory TEXT;
 ALTER TABLE hooks ADD COLUMN directory TEXT;
 """,
     3: "ALTER TABLE transactions ADD COLUMN origin TEXT;",
+    4: """
+ALTER TABLE transactions ADD COLUMN requested TEXT;
+ALTER TABLE transactions ADD COLUMN plain_hooks TEXT;
+ALTER TABLE steps ADD COLUMN fingerprint TEXT;
+""",
 }
 
 

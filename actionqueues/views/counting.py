@@ -189,7 +189,7 @@ class Counted:
 
     def transaction_rolled_back(self, event: Any) -> None:
         """See `TransactionRolledBack`."""
-        self._run(event).state = "rolled back"
+        self._run(event).state = "undone later" if event.report.state == "undone later" else "rolled back"
 
     def transaction_stuck(self, event: Any) -> None:
         """See `TransactionStuck`."""

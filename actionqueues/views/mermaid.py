@@ -3,7 +3,7 @@
 From top to bottom the way forward, in full lines, and the way back in dotted ones.  Whatever a name holds, every sign
 in it is written as an entity, so that it is a label and nothing else.
 
-Stands on parts and style.  Used by reports.
+Stands on parts and style.  Used by reports, and by plans for how it writes texts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .model import SAVEPOINT, Mark, read
 from .parts import Part, parts_of
 from .style import ENDED, LIGHT, mark_of, tone_of
 
-__all__ = ["to_mermaid"]
+__all__ = ["MOST", "quoted", "to_mermaid"]
 
 #: What Mermaid draws at most is 50 000 letters, with a few for whoever puts it into a page.
-_MOST: Final = 48_000
+MOST: Final = 48_000
 #: So many parts in a block, or half as many until all has room.
 _PARTS: Final = 40
 _NAME: Final = 40
@@ -38,7 +38,7 @@ def to_mermaid(data: Mapping[str, Any]) -> str:
     """
     story, most = read(data), _PARTS
     text = _Drawing(story.state).draw(parts_of(story, most))
-    while len(text.encode("utf-16-le")) // 2 > _MOST:  # as JavaScript counts letters
+    while len(text.encode("utf-16-le")) // 2 > MOST:  # as JavaScript counts letters
         most //= 2
         text = _Drawing(story.state).draw(parts_of(story, most))
     return text
@@ -61,7 +61,7 @@ class _Drawing:
             last = self._back(whole, "")
         if last and self._state in ENDED:
             tone = tone_of(mark_of(self._state))
-            self.lines += [f'  finish(["{_quoted(self._state)}"]):::{tone}', f"  {last} {_arrow(whole)} finish"]
+            self.lines += [f'  finish(["{quoted(self._state)}"]):::{tone}', f"  {last} {_arrow(whole)} finish"]
         for tone, (text, ground, edge) in LIGHT.tones.items():
             self.lines.append(f"  classDef {tone} fill:{ground},stroke:{edge},color:{text}")
         return "\n".join(self.lines) + "\n"
@@ -146,14 +146,14 @@ def _has_undo(part: Part) -> bool:
 # -- labels
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """With an entity for each sign that Mermaid or HTML could read."""
     plain = (char if char.isalnum() or char in " ,()" or not char.isascii() else f"#{ord(char)};" for char in text)
     return "".join(plain).replace("#92;n", "#92;#8203;n")  # it would break the line, also where it is decoded
 
 
 def _lines(*lines: str) -> str:
-    return "<br/>".join(_quoted(line) for line in lines if line)
+    return "<br/>".join(quoted(line) for line in lines if line)
 
 
 def _title(part: Part) -> str:
@@ -167,7 +167,7 @@ def _heading(part: Part) -> str:
     if part.kind == "lanes":
         return f"{len(part.parts)} at the same time"
     kind = "savepoint " if part.forward and part.forward.kind == SAVEPOINT else ""
-    return _quoted(f"{kind}{_title(part)}: {word_of(part, back=False)}")
+    return quoted(f"{kind}{_title(part)}: {word_of(part, back=False)}")
 
 
 def _forward_label(part: Part, *, lane: bool) -> str:

@@ -296,7 +296,7 @@ def _node(item: _Timed, at: _At, text: _Text) -> Node:
 
 
 def _back(forward: Sequence[Node], entries: Sequence[_Entry], text: _Text) -> tuple[Node, ...]:
-    order = _undo_order(forward)
+    order = _undo_order(forward, entries)
     times: list[float] = []
     latest = -inf
     for place in order:  # what has no time of its own stays where it would have been undone
@@ -317,8 +317,11 @@ def _back(forward: Sequence[Node], entries: Sequence[_Entry], text: _Text) -> tu
     return tuple(found)
 
 
-def _undo_order(forward: Sequence[Node]) -> list[int]:
-    """Where there are undos, in the order of undoing: backwards, but what has failed was undone before others began."""
+def _undo_order(forward: Sequence[Node], entries: Sequence[_Entry]) -> list[int]:
+    """Where there are undos, in the order of undoing: backwards, but what has failed was undone before others began.
+
+    So was what was undone on the way to a mark.
+    """
     order: list[int] = []
     pending: list[int] = []
     within: list[tuple[int, int]] = []  # what is undone where it ends: its end, and what was pending when it began
@@ -327,9 +330,13 @@ def _undo_order(forward: Sequence[Node]) -> list[int]:
         order.extend(reversed(pending[since:]))
         del pending[since:]
 
-    for node in forward:
+    backs = [(node.parent, _time(entries[node.place].get("went_back"))) for node in forward]
+    ends = {back: node.end for node, back in zip(forward, backs, strict=True)}
+    for node, back in zip(forward, backs, strict=True):
         while within and within[-1][0] <= node.place:
             undo(within.pop()[1])
+        if back[1] and (end := ends.pop(back, None)) is not None:  # the first of these
+            within.append((end, len(pending)))
         if node.mark in _UNDONE_AT_ONCE:
             within.append((node.end, len(pending)))
         if node.back is not None:

@@ -74,7 +74,7 @@ def instrument(
     Args:
         tracer_provider: makes the tracer; the global one, if none is given.
         meter_provider: makes the meter, likewise.
-        journal: a journal whose transactions that are stuck are counted, each time the metrics are read.
+        journal: a journal; what is stuck in it, or left by a dead process, is counted each time the metrics are read.
 
     Returns:
         A handle: ``stop()`` ends it, once what is under way has ended.

@@ -9,7 +9,6 @@ Stands on events, and on a journal where one is given.  Used by `instrument`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
@@ -19,7 +18,7 @@ from actionqueues.core.text import one_line
 
 if TYPE_CHECKING:
     from actionqueues.journal import Journal
-    from actionqueues.journal.inspecting import Entry
+    from actionqueues.journal.checking import Left
 
 __all__ = ["Metrics", "observe_stuck"]
 
@@ -58,7 +57,8 @@ class Metrics:
 
     def transaction_rolled_back(self, event: events.TransactionRolledBack) -> None:
         """Count it, and why."""
-        self._over(event, "rolled back")
+        later = event.report.state == "undone later"
+        self._over(event, "undone later" if later else "rolled back")
         self._rolled_back(event, event.error)
 
     def transaction_stuck(self, event: events.TransactionStuck) -> None:
@@ -126,35 +126,24 @@ def _type_of(error: BaseException | None) -> dict[str, str]:
 
 
 def observe_stuck(meter: Meter, journal: Journal, stopped: Callable[[], bool]) -> None:
-    """Observe how many transactions of a journal are stuck, and for how long the oldest one has been there."""
+    """Observe how many transactions of a journal nobody brings to their end, and the age of the oldest."""
     where = {"actionqueues.journal": one_line(journal.path)}
 
     def count(_: CallbackOptions) -> Iterable[Observation]:
-        return [] if stopped() else [Observation(len(_stuck(journal)), where)]
+        return [] if stopped() else [Observation(len(_left(journal)), where)]
 
     def age(_: CallbackOptions) -> Iterable[Observation]:
         if stopped():
             return []
-        ages = [_age(entry.started) for entry in _stuck(journal)]
-        return [Observation(max(ages, default=0.0), where)]
+        return [Observation(max((each.age or 0.0 for each in _left(journal)), default=0.0), where)]
 
-    told = "Transactions that are stuck: a person has to look at them."
+    told = "Transactions that are stuck, or that no process works on: what `actionqueues check` counts."
     meter.create_observable_gauge("actionqueues.stuck", [count], "{transaction}", told)
     told = "The time since the oldest of those that are stuck has begun."
     meter.create_observable_gauge("actionqueues.stuck.age", [age], "s", told)
 
 
-def _stuck(journal: Journal) -> list[Entry]:
-    """Those that are stuck, without reading those that have ended."""
-    from actionqueues.journal.inspecting import current_entries  # here, because it needs sqlite3
+def _left(journal: Journal) -> list[Left]:
+    from actionqueues.journal.checking import left_in  # here, because it needs sqlite3
 
-    return [entry for entry in current_entries(journal.store) if entry.state == "stuck"]
-
-
-def _age(started: str) -> float:
-    """The seconds since a time that a journal has written down; none, if that is damaged."""
-    try:
-        since = datetime.now(UTC) - datetime.fromisoformat(started).replace(tzinfo=UTC)
-    except ValueError:
-        return 0.0
-    return max(0.0, since.total_seconds())
+    return left_in(journal.store)

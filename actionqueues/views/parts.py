@@ -107,7 +107,7 @@ class _Reader:
         story = self._story
         whole = Part("frame", story.name, outermost=True)
         whole.parts = self._shown(-1, 0)
-        whole.returned = story.state.startswith("roll") or story.state == "stuck"
+        whole.returned = story.state.startswith("roll") or story.state in ("stuck", "undone later")
         _find_ways(whole, broken=whole.returned, error=story.error)
         return whole
 
@@ -210,6 +210,8 @@ def _find_ways(frame: Part, *, broken: bool, error: str) -> None:
     last = started[-1] if started else None
     if broken and not (last and _ends_in(last, error)):
         label, mark = ("exception", Mark.FAILED) if error else ("rollback()", Mark.ROLLED_BACK)
+        if error.startswith("UndoRequested("):  # nothing has failed
+            label, mark = "undo", Mark.ROLLED_BACK
         last = Part("raised", label, mark=mark, error=error, passed=True)
         started.append(last)
     frame.parts = started + [part for part in frame.parts if not part.started]  # what never started stands behind

@@ -137,6 +137,7 @@ _MARKS: Final = {
     "execute complete": Mark.DONE,
     "rolled back": Mark.ROLLED_BACK,
     "rollback complete": Mark.ROLLED_BACK,
+    "undone later": Mark.ROLLED_BACK,
     "rolled back with failures": Mark.UNDO_FAILED,
     "stuck": Mark.CONFLICT,
     "open": Mark.RUNNING,

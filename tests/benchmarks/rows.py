@@ -7,7 +7,7 @@ explains one of those, or says what something else costs.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.benchmarks import measures
+from tests.benchmarks import measures, together
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.original import VERSION
 from tests.benchmarks.timing import Effort
@@ -62,6 +62,7 @@ EXPLAINING = (
     Row("the classic queue, and its rollback", measures.classic_step_undone),
     Row(f"the same rollback in actionqueues {VERSION}", measures.original_step_undone),
     Row("async step, and its undo, both suspending", measures.async_step_suspending_undone),
+    Row("twenty undos of 50 ms at the same time", together.undone_together),
     Row("100 000 steps with the collector off", measures.growth_without_collector),
     Row("the depth of 1600, undone from inside", measures.deep_undone),
     Row("the depth of 1600, undone once released", measures.deep_undone_once_released),

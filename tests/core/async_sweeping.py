@@ -93,6 +93,17 @@ async def fails(world: World) -> None:
         raise LookupError
 
 
+async def marked(world: World) -> None:
+    async with transaction() as q:
+        world.block = q
+        await aput(world, "a")
+        mark = q.mark()
+        await aput(world, "b")
+        make(world, "c")
+        await q.rollback(to=mark)
+        await aput(world, "d")
+
+
 async def caught(world: World) -> None:
     async with transaction() as q:
         world.block = q
@@ -176,6 +187,17 @@ async def together(world: World) -> None:
         await aput(world, "d")
 
 
+async def undone_together(world: World) -> None:
+    async with transaction(undo_concurrently=True) as q:
+        world.block = q
+        async with asyncio.TaskGroup() as group:
+            group.create_task(aput(world, "a"))
+            group.create_task(anest(world, "b", 1))
+        make(world, "c")
+        await aput(world, "d")
+        raise LookupError
+
+
 @transaction
 async def decorated(world: World) -> None:
     world.block = current_transaction()
@@ -192,8 +214,10 @@ PROGRAMS: list[Program] = [
     savepoints,
     queued,
     hooks,
+    marked,
     undos_fail,
     together,
+    undone_together,
     decorated,
 ]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests import scenarios, scenarios_of_ends
+from tests import scenarios, scenarios_of_ends, scenarios_of_marks
 from tests.async_library import Library, everywhere
 from tests.async_worlds import AsyncIn, InLibrary, MixedIn
 from tests.world import SCENARIOS, Scenario, describe, outcomes
 
-LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
+LISTS = {scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__}
 
 
 @everywhere

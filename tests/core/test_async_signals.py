@@ -155,6 +155,122 @@ def test_interrupts_while_the_event_loop_waits_for_a_handler_cost_no_undo() -> N
     assert last == "KeyboardInterrupt"
 
 
+TOGETHER = """
+        async def main():
+            try:
+                async with transaction(undo_concurrently=True) as q:
+                    here = []
+                    async def meet():
+                        here.append(1)
+                        while len(here) < 3:
+                            await asyncio.sleep(0)
+                    @action
+                    async def upload(name):
+                        say(f"+{name}")
+                        await meet()
+                    @upload.rollback
+                    async def remove(name):
+                        say(f"-{name}")
+                        await undo(name)
+                        say(f"={name}")
+                    await put("first")
+                    await asyncio.gather(upload("a"), upload("b"), upload("c"))
+                    raise LookupError
+            finally:
+                say("failed:" + "".join(f.step.args[0] for f in q.report.failures))
+                say("abandoned:" + "".join(step.args[0] for step in q.report.abandoned))
+        """
+
+
+@on_posix
+def test_ctrl_c_while_undos_run_together_cuts_none_of_them_short() -> None:
+    said, last = run(
+        f"""
+        async def undo(name):
+            if name != "c":
+                press()  # twice in all
+            await pause()
+        {TOGETHER}
+        asyncio.run(main())
+        """,
+        status=-signal.SIGINT,
+    )
+    assert sorted(said[4:10]) == ["-a", "-b", "-c", "=a", "=b", "=c"]
+    assert said[10:] == ["-first", "failed:", "abandoned:"]
+    assert last == "KeyboardInterrupt"
+
+
+@on_posix
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_third_ctrl_c_cuts_all_undos_short_that_run_together_and_reports_the_rest(deep: bool) -> None:
+    said, last = run(
+        f"""
+        async def undo(name):
+            if name != "a":
+                return await asyncio.sleep(60)
+            if {deep}:
+                await pause()  # otherwise the others have not begun to wait
+            for _ in range(3):
+                press()
+        {TOGETHER}
+        asyncio.run(main())
+        """,
+        status=-signal.SIGINT,
+        closing=True,
+    )
+    assert said == ["+first", "+a", "+b", "+c", "-c", "-b", "-a", "failed:cba", "abandoned:first"]
+    assert last == "KeyboardInterrupt: pressed three times: what was being done was cut short"
+
+
+@on_posix
+@pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="trio is not installed")
+def test_the_third_ctrl_c_cuts_undos_short_that_run_together_in_trio() -> None:
+    said, last = run(
+        """
+        import trio
+
+        async def main():
+            try:
+                async with transaction(undo_concurrently=True) as q:
+                    meet = trio.Event()
+
+                    @action
+                    async def upload(name):
+                        say(f"+{name}")
+                        if name == "b":
+                            meet.set()
+                        await meet.wait()
+
+                    @upload.rollback
+                    async def remove(name):
+                        if name == "b":
+                            await trio.sleep(60)
+                        await trio.sleep(0.01)
+                        say("press")
+                        for _ in range(3):
+                            press()
+
+                    await upload("b")
+                    meet = trio.Event()
+                    async with trio.open_nursery() as nursery:
+                        async def later():
+                            await upload("a")
+                        nursery.start_soon(later)
+                        await trio.sleep(0)
+                        nursery.start_soon(upload, "b")
+                    raise LookupError
+            finally:
+                say("failed:" + "".join(sorted(f.step.args[0] for f in q.report.failures)))
+                say("abandoned:" + "".join(step.args[0] for step in q.report.abandoned))
+
+        trio.run(main)
+        """,
+        status=-signal.SIGINT,
+    )
+    assert said == ["+b", "+a", "+b", "press", "failed:ab", "abandoned:b"]
+    assert last == "KeyboardInterrupt: pressed three times: what was being done was cut short"
+
+
 @on_posix
 def test_sigterm_rolls_back_where_the_program_asked_for_it() -> None:
     said, _ = run(

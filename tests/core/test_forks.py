@@ -209,6 +209,44 @@ def test_a_child_that_is_forked_in_a_rollback_handler_does_not_go_on_with_the_ro
     assert run(_IN_A_HANDLER) == ["undo b", "undo a"]
 
 
+_AMONG_OTHERS = """
+import asyncio, os
+from actionqueues import action, transaction
+
+@action
+async def do(name, *inner):
+    await asyncio.gather(*(do(each) for each in inner))
+
+@do.rollback
+async def undo(name):
+    if name == "d":
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where asyncio complains of an exit out of a second task
+            raise SystemExit(3)
+        os.write(1, f"saw {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\\n".encode())
+    await asyncio.sleep(0)
+    os.write(1, f"undo {name}\\n".encode())
+
+async def main():
+    async with transaction(undo_concurrently=True):
+        await do("a")
+        await asyncio.gather(do("b"), do("c", "d", "e"))
+        raise LookupError
+
+try:
+    asyncio.run(main())
+except LookupError:
+    pass
+"""
+
+
+@can_fork
+def test_a_child_that_is_forked_in_one_of_several_undos_goes_on_with_none_and_ends() -> None:
+    said = run(_AMONG_OTHERS)
+    assert sorted(said) == ["saw 3", "undo a", "undo b", "undo c", "undo d", "undo e"]
+
+
 def test_what_is_open_in_a_forked_child_takes_nothing_and_undoes_nothing_there() -> None:
     trail: Trail = []
     with pytest.raises(LookupError), transaction("outer") as outer:

@@ -19,7 +19,7 @@ def needs_nothing() -> None: ...
 
 def refused(handler: Any, *, of: Any = needs_nothing, **options: Any) -> str:
     """The message with which an action refuses a handler; it is left without one."""
-    decorated = action(of)
+    decorated: Any = action(of)
     with pytest.raises(TypeError) as caught:
         decorated.rollback(**options)(handler) if options else decorated.rollback(handler)
     assert repr(decorated).endswith("no rollback handler>")
@@ -130,7 +130,7 @@ def test_a_retry_option_that_is_no_policy_is_refused() -> None:
 
 def test_an_unknown_option_is_refused_by_name() -> None:
     assert refused(needs_nothing, irreversible=True) == (
-        "rollback() has no option 'irreversible'; its options are retry"
+        "rollback() has no option 'irreversible'; its options are retry, undo_timeout"
     )
 
 

@@ -149,6 +149,47 @@ def explicit(world: World) -> None:
         q.rollback()
 
 
+def marked(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        q.on_commit(world.hooks.append, "first")
+        put(world, "a")
+        first = q.mark("first")
+        q.on_commit(world.hooks.append, "second")
+        put(world, "b")
+        second = q.mark("second")
+        q.add(make, world, "c")
+        with q.savepoint():
+            Corner().sell(world, "d")
+        q.execute()
+        q.rollback(to=second)
+        stubborn(world, "e")
+        q.rollback(to=first)
+        q.rollback(to=first)
+        put(world, "f")
+
+
+def marked_once(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        mark = q.mark()
+        put(world, "b")
+        make(world, "c")
+        q.rollback(to=mark)
+
+
+def marked_fails(world: World) -> None:
+    with transaction() as q:
+        world.block = q
+        put(world, "a")
+        mark = q.mark()
+        put(world, "b")
+        hopeless(world, "c")
+        put(world, "d")
+        q.rollback(to=mark)
+
+
 def nested(world: World) -> None:
     with transaction() as q:
         world.block = q
@@ -219,6 +260,9 @@ SCENARIOS: list[Scenario] = [
     retried,
     hooks,
     explicit,
+    marked,
+    marked_once,
+    marked_fails,
     nested,
     nested_fails,
     undos_fail,
@@ -247,7 +291,7 @@ def told(outcomes: list[Outcome]) -> list[str]:
     return [f"{' and '.join(f'{p.function}: {p.text}' for p in o.places)} -> {'; '.join(o.wrong)}" for o in outcomes]
 
 
-@pytest.mark.parametrize("scenario", slow_but(SCENARIOS, commits, fails, classic))
+@pytest.mark.parametrize("scenario", slow_but(SCENARIOS, commits, fails, marked_once, classic))
 def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(scenario: Scenario) -> None:
     outcomes = sweep(scenario)
     assert len(outcomes) > 40
@@ -270,7 +314,8 @@ def test_the_block_that_would_commit_is_interrupted_on_both_sides_of_the_commit(
 
 
 @pytest.mark.parametrize(
-    "scenario", slow_but([fails, commits, savepoints, queued_fails, caught, retried, explicit, undos_fail], fails)
+    "scenario",
+    slow_but([fails, commits, savepoints, queued_fails, caught, retried, explicit, marked_once, undos_fail], fails),
 )
 def test_a_second_interrupt_never_undoes_anything_twice_or_out_of_order(scenario: Scenario) -> None:
     reference = reference_of(scenario)

@@ -6,13 +6,13 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
 import pytest
 
-from actionqueues import Step, Transaction, TransactionDoomed, action, current_step, transaction
+from actionqueues import IllegalOperation, Step, Transaction, TransactionDoomed, action, current_step, transaction
 from tests.inside import forget_context, left_in_context
 from tests.marks import slow_but
 
@@ -217,3 +217,31 @@ def test_a_block_with_little_room_undoes_nothing_twice_and_nothing_in_the_wrong_
         ends.add(str(q.state))
     assert ends & {"open", "rolling back"}, "there was too little room even to end it"
     assert ("committed" if body is commits else "rolled back") in ends, "there was room enough"
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_what_had_no_room_to_be_undone_to_a_mark_is_undone_at_the_end_of_the_block_or_reported(caught: bool) -> None:
+    ends: set[tuple[str, int]] = set()
+    for room in range(2, 50):
+        world = World()
+        q = transaction()
+
+        def go_back(q: Transaction = q, world: World = world, room: int = room) -> None:
+            put(world, 1)
+            mark = q.mark()
+            put(world, 2)
+            asks(world, 3)
+            with suppress(RecursionError) if caught else nullcontext():
+                near_the_limit(room, lambda: q.rollback(to=mark))
+
+        with suppress(RecursionError, TransactionDoomed, IllegalOperation), q:
+            go_back()
+        assert world.undone == sorted(set(world.undone), reverse=True), room
+        reported = {failure.step.args[1] for failure in q.report.failures}
+        if q.state == "committed":
+            assert world.undone in ([3, 2], []), "all of it, or it had not begun"
+        else:
+            assert {1, 2, 3} - set(world.undone) == reported
+        ends.add((str(q.state), len(reported)))
+    assert ("committed", 0) in ends
+    assert ("rolled back with failures", 1) in ends

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from actionqueues import NoTransaction, current_transaction
-from tests import scenarios, scenarios_of_ends
+from tests import scenarios, scenarios_of_ends, scenarios_of_marks
 from tests.world import SCENARIOS, WORLDS, Scenario, World, describe, outcomes
 
-LISTS = [scenarios.__name__, scenarios_of_ends.__name__]
+LISTS = [scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__]
 
 
 @pytest.fixture(params=WORLDS, ids=lambda world: world.__name__)

@@ -11,10 +11,10 @@ import pytest
 from actionqueues import AsyncActionInSyncBlock, IllegalOperation, StepState, Transaction, action, transaction
 from actionqueues.core.requests import Await, Call, Request
 from actionqueues.core.watch import Watch, observed
-from tests import scenarios, scenarios_of_ends
+from tests import scenarios, scenarios_of_ends, scenarios_of_marks
 from tests.world import SCENARIOS, WORLDS, Scenario, World, describe, outcomes
 
-LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
+LISTS = {scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__}
 
 
 class Recording(Watch):

@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import actionqueues
 from actionqueues import Retry, Step, action, current_step, transaction
-from actionqueues.journal import Journal, current_hook_key, durable, schema
-from actionqueues.journal.connections import Connections
+from actionqueues.journal import Journal, Recovered, current_hook_key, durable, schema
+
+from .killing import Killer
 
 FOLDER = Path(sys.argv[2]) if __name__ == "__main__" else Path()
 
@@ -72,6 +72,7 @@ def flaky(name: str) -> str:
 
 @flaky.rollback(retry=Retry(attempts=3, wait_initial=0, wait_jitter=0))
 def unflaky(step: Step[str]) -> None:
+    call("undo-key", step.undo_key)
     if "name" in step.saved:
         remove(step.saved["name"])
 
@@ -88,8 +89,13 @@ def mend(name: str, error: BaseException | None) -> None:
     remove(name)
 
 
+before_undoing: list[Callable[[], object]] = []
+
+
 @durable
 def clean(name: str) -> None:
+    if before_undoing:
+        before_undoing.pop()()
     remove(name)
 
 
@@ -108,6 +114,19 @@ def die(name: str) -> None:
 def undie(name: str, step: Step[None]) -> None:
     call("state", step.state)
     remove(name)
+
+
+@action
+def deadly(name: str) -> None:
+    make(name)
+
+
+@deadly.rollback
+def undeadly(name: str) -> None:
+    remove(name)
+    if not (FOLDER / "killed").exists():
+        (FOLDER / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @action
@@ -138,44 +157,6 @@ def body(q: Any) -> None:
         put("e")
     q.add(put, "f")
     q.on_commit(tell, "second")
-
-
-class Killer:
-    """Kills this process at the n-th of something; writes down how many there were if it survives."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.count = 0
-
-    def __call__(self, *_: object) -> None:
-        self.count += 1
-        if self.count == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def at_statements(self) -> None:
-        """Before each statement that the writer of the journal executes."""
-        connect, killer = Connections._connect, self
-
-        def traced(self: Connections) -> Any:
-            db = connect(self)
-            db.set_trace_callback(killer)
-            return db
-
-        Connections._connect = traced  # type: ignore[method-assign] # a process of its own
-
-    def at_lines(self) -> None:
-        """Before each line of the package."""
-        package = os.path.dirname(actionqueues.__file__)
-
-        def line(_frame: FrameType, event: str, _arg: object) -> Any:
-            if event == "line":
-                self()
-            return line
-
-        def enter(frame: FrameType, _event: str, _arg: object) -> Any:
-            return line if frame.f_code.co_filename.startswith(package) else None
-
-        sys.settrace(enter)
 
 
 def journal(**options: Any) -> Journal:
@@ -258,6 +239,30 @@ def recover(at: int) -> None:
     print(killer.count, *(each.state for each in done))
 
 
+def undo() -> Recovered:
+    return journal().undo(1, partly=True, by="ada")
+
+
+def undo_at(at: int) -> None:
+    """Undo what has committed, killed before a line of the package."""
+    killer = Killer(at)
+    killer.at_lines()
+    one = undo()
+    sys.settrace(None)
+    print(killer.count, one.state)
+
+
+def race_undo() -> None:
+    """The same as soon as it is told to."""
+    journal().open()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    try:
+        print(undo().state)
+    except actionqueues.IllegalOperation as refused:
+        print(refused)
+
+
 def race(count: int) -> None:
     """Start new transactions, some of which fail, on a file that others recover."""
     opened = journal()
@@ -334,6 +339,21 @@ def savepoints() -> None:
         die("last")
 
 
+def marks() -> None:
+    """Killed while it goes back to a mark."""
+    with transaction("marks", journal=journal()) as q:
+        put("a")
+        first = q.mark()
+        put("b")
+        q.rollback(to=first)
+        put("c")
+        second = q.mark()
+        put("d")
+        deadly("e")
+        put("f")
+        q.rollback(to=second)
+
+
 def forked() -> None:
     """A child outlives its parent, which dies in a transaction."""
     with transaction("forks", journal=journal()):
@@ -355,8 +375,11 @@ COMMANDS: dict[str, Callable[[int], None]] = {
     "files-fail": lambda at: files(at, fails=True),
     "migrate": migrate,
     "race": lambda at: race(at),
+    "undo": undo_at,
+    "race-undo": lambda _: race_undo(),
     "async": lambda _: asyncio.run(concurrent()),
     "savepoints": lambda _: savepoints(),
+    "marks": lambda _: marks(),
     "die": lambda _: started("b", die),
     "wait": lambda _: started("b", wait),
     "fork": lambda _: forked(),

@@ -65,6 +65,15 @@ def test_a_damaged_file_is_not_recovered_from(path: Path) -> None:
         Journal(path).recover()
 
 
+def test_a_message_of_sqlite_that_is_no_text_says_that_the_file_is_damaged(path: Path) -> None:
+    whole = bytearray(filled(path))
+    name = whole.index(b"CREATE TABLE steps")
+    whole[name + 7 : name + 9] = b"\xff\xfe"
+    path.write_bytes(whole)
+    with pytest.raises(JournalCorrupt, match="is damaged .*put a copy"):
+        Journal(path).recover()
+
+
 def torn(path: Path, damage: Callable[[bytearray], None]) -> tuple[bytes, bytes]:
     """A journal whose process died, with its log damaged: the files as they are then."""
     pid = os.fork()

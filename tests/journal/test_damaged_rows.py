@@ -41,6 +41,8 @@ DAMAGE: list[tuple[str, str, Any, str]] = [
     ("transactions", "ended", "", "ended is ''"),
     ("transactions", "error", b"boom", "error is X'626F6F6D'"),
     ("transactions", "reason", b"boom", "reason is X'626F6F6D'"),
+    ("transactions", "requested", b"{}", "requested is X'7B7D'"),
+    ("transactions", "plain_hooks", b"[]", "plain_hooks is X'5B5D'"),
     ("steps", "name", b"put", "step 2: name is X'707574'"),
     ("steps", "kind", "other", "step 2: kind is 'other'"),
     ("steps", "kind", 7, "step 2: kind is '7'"),
@@ -58,6 +60,7 @@ DAMAGE: list[tuple[str, str, Any, str]] = [
     ("steps", "reason", b"{}", "step 2: reason is X'7B7D'"),
     ("steps", "handler", b"take", "step 2: handler is X'74616B65'"),
     ("steps", "directory", b"/", "step 2: directory is X'2F'"),
+    ("steps", "fingerprint", b"f", "step 2: fingerprint is X'66'"),
     ("transactions", "directory", b"/", "directory is X'2F'"),
 ]
 IDS = [f"{table}.{column}-{value!r}" for table, column, value, _ in DAMAGE]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from actionqueues import transaction
-from actionqueues.journal import Journal
+from actionqueues.cli import parser
+from actionqueues.journal import Journal, damage
 
 from . import actions
 from .actions import failing, trail
@@ -57,6 +58,14 @@ def test_looking_at_live_work_does_not_keep_a_recovery_from_anything(live: Path)
     (entry,) = looks.transactions("open")
     assert (entry.live, looks.show(1).live, looks.recover()) == (True, True, [])
     looks.close()
+
+
+def test_a_state_that_there_is_not_is_refused_with_those_that_there_are(path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^no transaction is 'comitted' \(did you mean 'committed'\?\); the states are "
+    ):
+        Journal(path).transactions("comitted")
+    assert parser._STATES == damage.STATES
 
 
 def test_the_work_of_this_process_is_live_too(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

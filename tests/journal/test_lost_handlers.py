@@ -39,8 +39,9 @@ def test_the_version_without_the_undo_leaves_it_to_the_one_that_has_it(
         one = recovered(path)
         assert (one.state, one.clean, trail) == ("stuck", False, ["-c", "-a"])
         assert (one.reason or "").endswith(
-            "create had the undo delete when it ran, and has none in this program; recover with the version that ran "
-            "it, give it its undo again, or undo it by hand: actionqueues resolve FILE ID 2 --undone"
+            "create had the undo delete when it ran, and has none in this program; use the version that ran it, or "
+            "give it its undo again, or, once this is stuck, undo it by hand and say so: actionqueues resolve FILE ID "
+            "2 --undone"
         )
         assert [entry.ended for entry in Journal(path).transactions()] == [None]
         assert recovered(path).state == "stuck"

@@ -144,6 +144,19 @@ def test_a_process_of_the_old_version_that_has_it_open_still_writes_into_it(old:
     assert trail == ["-e"]
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_file_of_any_version_becomes_what_a_new_one_is_and_its_rows_lack_what_is_new(
+    version: int, old: Path, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(old, isolation_level=None)) as db:
+        schema.migrate(db, version, schema.MIGRATIONS)
+    journal = Journal(old)
+    assert journal.store.read("SELECT requested, plain_hooks FROM transactions") == [(None, None)] * 2
+    assert journal.store.read("SELECT fingerprint FROM steps") == [(None,)] * 4
+    Journal(tmp_path / "new.db").open().close()
+    assert layout(old) == layout(tmp_path / "new.db")
+
+
 def test_a_file_from_before_traces_were_kept_becomes_what_a_new_one_is(old: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as db:
         schema.migrate(db, 2, schema.MIGRATIONS)

@@ -97,7 +97,8 @@ def test_one_transaction_of_a_process_is_recovered_and_then_the_others(tmp_path:
     assert run(tmp_path, "die").killed
     edit(
         tmp_path / "actions.db",
-        "INSERT INTO transactions SELECT 2, 'other', state, owner, '', '', '', '', NULL, NULL FROM transactions",
+        "INSERT INTO transactions (id, name, state, owner, started, ended, error, reason) "
+        "SELECT 2, 'other', state, owner, '', '', '', '' FROM transactions",
     )
     edit(tmp_path / "actions.db", "UPDATE transactions SET ended = NULL")
     with Journal(tmp_path / "actions.db") as journal, pytest.MonkeyPatch.context() as patch:

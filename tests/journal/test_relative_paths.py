@@ -139,7 +139,7 @@ def test_a_file_of_that_name_here_is_left_alone_and_the_other_one_waits(path: Pa
     assert (one.state, trail) == ("stuck", [])
     assert (one.reason or "").endswith(
         f"the undo of make needs 'name': 'x.txt' is relative to {str(then)!r}, where it was recorded, and this is "
-        f"{str(now)!r}; recover with --chdir, journal.recover(chdir=True), or from there"
+        f"{str(now)!r}; use --chdir, in a program chdir=True, or do it from there"
     )
     assert [(folder / "x.txt").exists() for folder in (then, now)] == [True, True]
     (two,) = Journal(path).recover(chdir=True)
@@ -158,7 +158,7 @@ def test_the_command_has_a_way_out(path: Path, then: Path, now: Path, capsys: py
     os.chdir(now)
     status, lines = run(capsys, "recover", str(path))
     assert (status, trail) == (1, [])
-    assert all("recover with --chdir" in line for line in lines[:2])
+    assert all("use --chdir" in line for line in lines[:2])
     assert run(capsys, "recover", str(path), "--chdir")[0] == 0
     assert (trail, os.getcwd()) == (["-x.txt", "-y.txt"], str(now))
 
@@ -231,7 +231,7 @@ def test_whoever_has_no_directory_follows_no_relative_path(path: Path, then: Pat
     try:
         one = recovered(path)
         assert one.state == "stuck"
-        assert "where it was recorded, and this one has been removed; recover with --chdir" in (one.reason or "")
+        assert "where it was recorded, and this one has been removed; use --chdir" in (one.reason or "")
         (one,) = Journal(path).recover(chdir=True)
         assert (one.state, trail) == ("rolled back", ["-x.txt"])
     finally:

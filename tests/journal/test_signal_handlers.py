@@ -73,5 +73,5 @@ def test_a_handler_that_raises_at_any_moment_costs_at_most_the_transaction_that_
     scenario: Scenario, kind: type[Tracer], journal: Journal
 ) -> None:
     count = ringing.moments(scenario, journal, kind)
-    every = int(os.environ.get("SWEEP_EVERY", "19"))
+    every = int(os.environ.get("SWEEP_EVERY", "43"))
     assert ringing.swept(scenario, journal, range(1, count + 1, every), kind, Limit) == []

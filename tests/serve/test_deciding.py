@@ -65,7 +65,7 @@ def test_what_a_live_process_is_working_on_is_not_touched(path: Path, decider: V
         put("a")
         assert decider.do("1/retry").data["told"].startswith("nothing was done")
         answer = decider.do("1/abandon")
-        assert (answer.status, "the transaction is open" in answer.data["error"]) == (409, True)
+        assert (answer.status, "a live process is working on it" in answer.data["error"]) == (409, True)
     assert trail == ["+a"]
 
 
@@ -87,7 +87,9 @@ def test_a_hook_is_decided(path: Path, decider: Visitor) -> None:
 
 def test_abandoning_keeps_the_reason(path: Path, decider: Visitor) -> None:
     story(path)
-    assert decider.do("3/abandon", why=" ada: gone \n").data == {"told": "transaction 3 is rolled back"}
+    assert decider.do("3/abandon", why=" ada: gone \n").data == {
+        "told": "transaction 3 is rolled back: abandoned: ada: gone"
+    }
     assert [step["reason"] for step in decider.see(3)["steps"]] == [
         None,
         "abandoned: ada: gone",

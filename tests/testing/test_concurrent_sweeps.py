@@ -109,6 +109,19 @@ def test_concurrent_steps_may_start_in_another_order_each_time() -> None:
     assert {"undo@put_async#2", "undo@put_async#4"} <= {outcome.id for outcome in made.outcomes}
 
 
+def test_undos_that_run_at_the_same_time_are_swept_with_every_fault() -> None:
+    async def scenario() -> None:
+        async with transaction(undo_concurrently=True):
+            await put_async("a")
+            await asyncio.gather(put_async("b"), put_async("c"))
+            await put_async("d")
+
+    found = ids(sweep(scenario, state=memory(world)))
+    assert {f"undo@put_async{place}" for place in ("", "#2", "#3", "#4")} <= set(found)
+    assert {"after@put_async#4", "cancel-inside@put_async#4"} <= set(found)
+    assert world == dict.fromkeys("abcd", True)
+
+
 def bugs(scenario: Any, **options: Any) -> list[tuple[str, Bug, str]]:
     found = sweep(scenario, state=memory(world), reset=world.clear, **options)
     return [(each.id, each.finding.bug, each.finding.step) for each in found if each.finding is not None]

@@ -14,13 +14,13 @@ import pytest
 import trio
 
 from actionqueues.testing import Bug, SweepError, sweep
-from tests import scenarios, scenarios_of_ends
+from tests import scenarios, scenarios_of_ends, scenarios_of_marks
 from tests.async_library import Library
 from tests.async_worlds import AsyncIn
 from tests.marks import slow_but
 from tests.world import SCENARIOS, AsyncWorld, MixedWorld, Scenario, Stop, World, drive
 
-LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
+LISTS = {scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__}
 
 #: Scenarios in which no step is made inside a transaction.
 WITHOUT_STEPS = {

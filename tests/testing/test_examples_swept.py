@@ -133,7 +133,7 @@ def test_a_deploy_of_the_examples_is_undone_and_recovered_wherever_it_is_killed(
     ]
     assert "taken@unpack>crash@unpack.attempting+" in [outcome.id for outcome in made.outcomes]
     assert [made.steps, *(found[name] - {"stale", "taken"} for name in steps)] == [
-        steps,
+        [*steps, "check_health"],
         *[BODY | UNDO | {"crash"}] * 4,
     ]
     assert [outcome.id for outcome in made.outcomes if outcome.fault == "stale"] == ["stale@switch_current"]

@@ -222,6 +222,30 @@ assert_type(uncreate(x=1, result="x"), None)
 assert_type(uncreate2(step=current_step(), hard=True), int)
 uncreate("1", "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
 uncreate2(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+
+
+@create.describe
+def what_is_created(x: int) -> str:
+    return f"make {x}"
+
+
+assert_type(what_is_created(1), str)
+create.describe()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+create.describe(3)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]  # planted
+
+
+@fetch.rollback(undo_timeout=2.5, retry=Retry(attempts=3))
+async def unfetch_in_time(result: object) -> None: ...
+
+
+unfetched: Callable[[object], Coroutine[Any, Any, None]] = unfetch_in_time
+
+
+@fetch.rollback(undo_timeout=2.5)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportUntypedFunctionDecorator]  # planted
+def unfetch_sync() -> None: ...
+
+
+fetch.rollback(undo_timeout="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 create.rollback()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
 create.rollback(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
 create.rollback(retry="x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted

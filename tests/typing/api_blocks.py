@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar, assert_type
 
@@ -9,6 +10,9 @@ from actionqueues import (
     Action,
     AsyncTransaction,
     CoroutineNotAwaited,
+    Mark,
+    Plan,
+    PlannedStep,
     Report,
     Retry,
     Step,
@@ -251,6 +255,14 @@ def block_data(q: Transaction) -> None:
     assert_type((q.report.clean, q.report.failed), tuple[bool, bool])
     assert_type(q.report.failures[0].error, BaseException)
     assert_type(q.execute(), None)
+    assert_type(q.plan(), Plan)
+    assert_type(q.plan()[0], PlannedStep)
+    assert_type(q.plan()[1:], Sequence[PlannedStep])
+    assert_type([step.undo for step in q.plan()], list[str | None])
+    assert_type(q.mark("here"), Mark)
+    assert_type(q.rollback(to=q.mark()), None)
+    q.mark(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
+    q.rollback(to="here")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # planted
     assert_type(q.rollback(), None)
     current_transaction().on_commit(create, 1)
     q.state = TransactionState.OPEN  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # planted
@@ -267,7 +279,7 @@ class AsyncDuck:
 
 
 async def ablock(shop: Shop) -> int:
-    async with transaction("name") as q:
+    async with transaction("name", undo_concurrently=True) as q:
         assert_type(q, AsyncTransaction)
         assert_type(q.add(fetch, 1), Step[bytes])
         assert_type(q.add(create, q.add(len, "x")), Step[str])
@@ -280,6 +292,7 @@ async def ablock(shop: Shop) -> int:
         q.on_commit(fetch, 1)
         async with q.savepoint() as inner:
             assert_type(inner, AsyncTransaction)
+        assert_type(await q.rollback(to=q.mark()), None)
         assert_type(await q.rollback(), None)
         q.execute()  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]  # planted
         # Planted:
@@ -354,6 +367,7 @@ async def wholes(service: Service) -> None:
     with transaction:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]  # planted
         pass
     Transaction("x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # planted
+    transaction("x", undo_concurrently=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # planted
     transaction("x", indep=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]  # planted
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any, assert_type
 
 from actionqueues import Step, Transaction, action, transaction
-from actionqueues.journal import Journal, Recovered, Serializer, durable, set_default_journal
+from actionqueues.journal import (
+    Journal,
+    PlannedUndo,
+    Recovered,
+    RecoverEvery,
+    Serializer,
+    UndoPlan,
+    UndoRequested,
+    durable,
+    set_default_journal,
+)
 
 
 @action(name="charge", aliases=("shop:pay",))
@@ -55,6 +65,10 @@ def recovery() -> None:
     journal.recover(chdir="folder")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(journal.show(1).live, bool | None)
     assert_type(journal.show(1).steps[0].handler, str | None)
+    with journal.recover_every(timedelta(minutes=1)) as every:
+        assert_type(every, RecoverEvery)
+    journal.recover_every("30")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    journal.recover_every(30, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     journal.recover("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     journal.resolve(1, 2, undone=True)
     journal.resolve(1, 2, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -63,7 +77,22 @@ def recovery() -> None:
     set_default_journal(None)
 
 
+def undoing() -> None:
+    assert_type(journal.undo(1), Recovered)
+    assert_type(journal.undo(1, partly=True, by="ada", reason="wrong", chdir=True).changed, tuple[str, ...])
+    assert_type(journal.undo_plan(1, chdir=True), UndoPlan)
+    assert_type(journal.undo_plan(1).steps, tuple[PlannedUndo, ...])
+    assert_type(journal.undo_plan(1).problems, list[str])
+    assert_type(journal.undo_plan(1).complete, bool)
+    assert_type(UndoRequested("ada").reason, str | None)
+    journal.undo(1, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    journal.undo("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 async def recovery_async() -> None:
+    async with journal.recover_every(0.5, chdir=True) as task:
+        assert_type(task, RecoverEvery)
+    assert_type(await journal.undo_async(1, partly=True), Recovered)
     assert_type(await journal.recover_async(), list[Recovered])
     assert_type(await journal.recover_async(chdir=True), list[Recovered])
 

@@ -12,6 +12,7 @@ import pytest
 
 from actionqueues import RollbackConflict, transaction
 from actionqueues.journal import Journal
+from actionqueues.journal.checking import left_in, source_of
 from actionqueues.views.opentelemetry import instrument
 from tests.journal.actions import failing, put, trail
 from tests.journal.leaving import edit, leave
@@ -100,6 +101,9 @@ def test_what_is_stuck_in_a_journal_is_looked_up_each_time(tmp_path: Path) -> No
             journal.recover()
         finally:
             failing.clear()
+        leave(path, lambda _: put("c"))
+        assert made.metrics()["stuck"] == {str(path): len(left_in(source_of(journal.store)))} == {str(path): 3}
+        journal.recover(3)
         assert made.metrics()["stuck"] == {str(path): 2}
         edit(path, "UPDATE transactions SET started = '2001-01-01 00:00:00.000' WHERE id = 1")
         edit(path, "UPDATE transactions SET started = 'long ago' WHERE id = 2")
@@ -107,7 +111,7 @@ def test_what_is_stuck_in_a_journal_is_looked_up_each_time(tmp_path: Path) -> No
         listening.stop()
         assert "stuck" not in made.metrics()
         assert "stuck.age" not in made.metrics()
-    assert made.metrics()["transactions"] == {"recovery stuck left": 2}
+    assert made.metrics()["transactions"] == {"recovery stuck left": 2, "recovery rolled back left": 1}
 
 
 def test_keys_numbers_and_arguments_are_no_attributes(t: Telemetry, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from actionqueues import ActionQueue, TransactionDoomed, action, current_step, e
 from actionqueues.core.watch import SEAM
 from actionqueues.journal import Journal
 from actionqueues.views.opentelemetry import instrument
-from tests import scenarios, scenarios_of_ends
+from tests import scenarios, scenarios_of_ends, scenarios_of_marks
 from tests.journal.actions import put
 from tests.journal.leaving import edit, leave
 from tests.scripted import Scripted
@@ -32,7 +32,7 @@ from tests.world import AT_ONCE, SCENARIOS, WORLDS, Boom, Scenario, World
 
 from .otel import Telemetry
 
-LISTS = {scenarios.__name__, scenarios_of_ends.__name__}
+LISTS = {scenarios.__name__, scenarios_of_ends.__name__, scenarios_of_marks.__name__}
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ export function took(started, ended) {
 }
 
 const MOODS = {
-  good: ["committed", "rolled back", "done", "undone", "not landed"],
+  good: ["committed", "rolled back", "undone later", "done", "undone", "not landed"],
   busy: ["running", "rolling back", "calling its hooks", "undoing"],
   bad: ["stuck", "undo failed", "conflict", "failed", "abandoned"],
 };

@@ -9,6 +9,7 @@ const FILTERS = [
   ["running", "Running"],
   ["committed", "Committed"],
   ["rolled back", "Rolled back"],
+  ["undone later", "Undone later"],
 ];
 
 let filter = "all";
@@ -42,7 +43,7 @@ function draw() {
   for (const button of byId("filters").children) {
     const { group, label } = button.dataset;
     const count = shown.filter((each) => each.group === group).length;
-    const open = !["all", "committed", "rolled back"].includes(group); // of these, only the latest are here
+    const open = !["all", "committed", "rolled back", "undone later"].includes(group); // of these, only the latest are here
     write(button.firstElementChild, open ? `${label} (${count})` : label);
     mark(button, "aria-pressed", String(group === filter));
   }
