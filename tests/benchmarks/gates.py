@@ -4,9 +4,9 @@ A gate is a third above the figure that must be kept to, since the machines that
 on memory and on the disk have a gate that only a mistake reaches.  A block of one step that is rolled back misses its
 figure, by what its report keeps of the step: its gate is above what that costs now.
 
-Noise only ever adds, and it comes and goes.  So
-what is missed is measured again after all the others have been, and the best time of all the tries counts, on either
-side: a slow moment of the baseline lets nothing through, and one of this library fails nothing.
+Noise only ever adds, and it comes and goes.  So what is missed is measured again after all the others have been, and
+the best time of all the tries counts, on either side: a slow moment of the baseline lets nothing through, and one of
+this library fails nothing.
 """
 
 from collections.abc import Iterable
