@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from actionqueues.journal import Journal
 
 from .actions import failing, trail
 from .leaving import close
@@ -27,3 +33,27 @@ def path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
     caplog.set_level(logging.CRITICAL)
     yield tmp_path / "actions.db"
     close(tmp_path / "actions.db")
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    """One that waits for no disk and logs nothing, for what a tracer interrupts."""
+    monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
+    made = Journal(tmp_path / "actions.db", durability="process")
+    tracing = sys.gettrace()
+    yield made
+    sys.settrace(tracing)
+    made.close()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A path in a folder that others may enter."""
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root can become somebody who may not write")
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        yield folder / "actions.db"
+    finally:
+        Journal(folder / "actions.db").close()
+        shutil.rmtree(folder)

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+import pytest
+
 from actionqueues import IllegalOperation, Retry, action, current_step, transaction
 from actionqueues.core import interrupts
 from actionqueues.journal import Journal, JournalError, durable
@@ -197,6 +199,11 @@ def commits_beside_a_thread(journal: Journal) -> None:
     finally:
         thread.join(60)
         assert not thread.is_alive(), "the other thread waits for ever"
+
+
+#: What an interrupt at any moment may leave behind: it costs nothing but a warning.
+lost_coroutines = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+lost_connections = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 class Limit(TimeoutError):

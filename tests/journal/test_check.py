@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -198,19 +196,6 @@ os.setegid(65534)
 os.seteuid(65534)  # after the imports, which are the owner's alone
 print(actionqueues.cli.main(["check", sys.argv[1], "--older-than", "0s"]), flush=True)
 """
-
-
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A path in a folder that others may enter."""
-    if os.name != "posix" or os.geteuid() != 0:
-        pytest.skip("only root can become somebody who may not write")
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))
-    try:
-        yield folder / "actions.db"
-    finally:
-        Journal(folder / "actions.db").close()
-        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("live", [True, False])

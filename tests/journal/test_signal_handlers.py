@@ -7,11 +7,7 @@ slow; all of them, by `SWEEP_EVERY=1` in the environment, take half an hour.
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,9 +19,6 @@ from .ringing import Limit, LineAlarm, Scenario, Stop
 from .stage import sample
 
 # What is raised between a call, and the instruction that keeps what it has returned, loses that.
-lost_coroutines = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-lost_connections = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 SCENARIOS = [
     ringing.commits,
     ringing.commits_with_a_hook,
@@ -40,18 +33,8 @@ SCENARIOS = [
 ]
 
 
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
-    monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
-    made = Journal(tmp_path / "actions.db", durability="process")
-    tracing = sys.gettrace()
-    yield made
-    sys.settrace(tracing)
-    made.close()
-
-
-@lost_coroutines
-@lost_connections
+@ringing.lost_coroutines
+@ringing.lost_connections
 @pytest.mark.parametrize("kind", [LineAlarm, CallTracer])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("error", [Limit, Stop])
@@ -65,8 +48,8 @@ def test_a_handler_that_raises_costs_at_most_the_transaction_that_it_hits(
 
 
 @pytest.mark.slow
-@lost_coroutines
-@lost_connections
+@ringing.lost_coroutines
+@ringing.lost_connections
 @pytest.mark.parametrize("kind", [LineAlarm, CallTracer])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_handler_that_raises_at_any_moment_costs_at_most_the_transaction_that_it_hits(

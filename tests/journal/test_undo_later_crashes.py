@@ -10,8 +10,7 @@ import logging
 import os
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -187,22 +186,9 @@ def test_a_cancelled_task_has_undone_all_of_it(whole: Path) -> None:
 
 # -- a signal handler of the program's own, at any moment
 
-lost_coroutines = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-lost_connections = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
-    monkeypatch.setattr(logging.getLogger("actionqueues"), "disabled", True)
-    made = Journal(tmp_path / "actions.db", durability="process")
-    tracing = sys.gettrace()
-    yield made
-    sys.settrace(tracing)
-    made.close()
-
-
-@lost_coroutines
-@lost_connections
+@ringing.lost_coroutines
+@ringing.lost_connections
 @pytest.mark.parametrize("kind", [LineAlarm, CallTracer])
 @pytest.mark.parametrize("scenario", [ringing.undoes, ringing.undoes_async])
 @pytest.mark.parametrize("error", [Limit, Stop])
