@@ -21,7 +21,7 @@ from actionqueues.errors import ActionQueuesError
 
 from .naming import import_all, journal_of, let_go
 from .printing import one_line, say
-from .status import INTERRUPTED, WRONG
+from .status import WRONG, interrupted_by
 
 if TYPE_CHECKING:
     from actionqueues.journal import Journal
@@ -53,10 +53,7 @@ def keep_recovering(options: argparse.Namespace) -> int:
     with let_go(journal):
         journal.store.open()  # what is no journal is refused now
         ended_by = _recover(journal, Rounds(journal, chdir=options.chdir, ends=(_Signalled,)), options.watch)
-    if ended_by != signal.SIGINT:  # pragma: no cover - in processes of their own, which end by it
-        signal.signal(ended_by, signal.SIG_DFL)
-        os.kill(os.getpid(), ended_by)  # so that whoever waits for it sees what it has died of
-    return INTERRUPTED
+    return interrupted_by(ended_by)
 
 
 def _recover(journal: Journal, rounds: Rounds, seconds: float) -> int:

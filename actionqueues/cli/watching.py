@@ -9,7 +9,6 @@ import argparse
 import logging
 import os
 import select
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from .pages import Pages
 from .printing import knows_unicode, one_line, say
 from .screen import Screen
 from .showing import state_of, why_of
-from .status import INTERRUPTED, OK
+from .status import INTERRUPTED, OK, interrupted_by
 
 if TYPE_CHECKING:
     from actionqueues.journal import Journal
@@ -57,10 +56,7 @@ def _watch(seen: _Seen, file: str) -> int:
     logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # what is logged would stand in the picture
     with Screen() as screen:
         ended_by = _draw(seen, screen, one_line(file))
-    if ended_by not in (None, signal.SIGINT):  # pragma: no cover - in processes of their own, which end by it
-        signal.signal(ended_by, signal.SIG_DFL)
-        os.kill(os.getpid(), ended_by)  # so that whoever waits for it sees what it has died of
-    return OK if ended_by is None else INTERRUPTED
+    return OK if ended_by is None else interrupted_by(ended_by)
 
 
 class _Seen:
