@@ -54,7 +54,10 @@ def test_what_happens_is_seen_while_it_does(path: Path, monkeypatch: pytest.Monk
 
     def script(terminal: Terminal) -> None:
         terminal.shows("No transaction has been recorded yet.")
-        terminal.press("j\r")  # there is nothing to choose
+        terminal.press("j\r?")  # there is nothing to choose
+        terminal.shows("Page Up")
+        terminal.press("q")
+        terminal.shows("No transaction has been recorded yet.")
         with transaction("sign-up", journal=path):
             actions.put("a")
             terminal.shows("Running", "sign-up")
