@@ -89,11 +89,19 @@ class InterruptGuard:
 
 
 def in_another_thread(function: Callable[[], None]) -> None:
-    """Call this in another thread, from a signal handler, which must not wait for locks, as `Thread.start` does."""
+    """Call this in another thread, from a signal handler, which must not wait for locks, as `Thread.start` does.
+
+    The interpreter waits for that thread at its end, as long as it has not begun to end before it.  One that it does not
+    wait for would be stopped there, perhaps with a lock of the log in its hands, for which the end would wait for ever.
+    """
+
+    def call() -> None:
+        if threading.main_thread().is_alive():  # pragma: no branch
+            function()
 
     def begin() -> None:  # pragma: no cover - in a thread that no tracer looks into
         with suppress(RuntimeError):  # the interpreter is ending, or there is no room for a thread
-            threading.Thread(target=function, name="actionqueues", daemon=True).start()
+            threading.Thread(target=call, name="actionqueues", daemon=False).start()
 
     start_new_thread(begin, ())
 

@@ -134,7 +134,7 @@ def _pressed(held: ref[Shield]) -> None:
     """The first Ctrl-C has come, and is kept: tell what it would take to get out.
 
     This is called in a signal handler, and may have interrupted what holds a lock of the log.  So another thread logs
-    it, which may have to wait for that; nobody waits for the thread.
+    it, which may have to wait for that; the program goes on meanwhile.
     """
     shield = held()
     told = None if shield is None else shield.under_way()
