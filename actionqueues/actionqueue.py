@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .aqstatemachine import AQStateMachine
 from .core.definition import Definition
 from .core.drivers import drive, pause
-from .core.engine import Rollback, left_something
+from .core.engine import Rollback
 from .core.frames import place_of_caller
 from .core.interrupts import protected_from_start
 from .core.kept import cause_of, keep, kept_step, standing_in
@@ -22,7 +22,7 @@ from .core.queue import Adding, is_action_class, refuse_async, run_queued
 from .core.requests import Engine
 from .core.states import QueueState, StepState
 from .core.step import DEFINITION, PENDING, VALUES, Step
-from .core.telling import log_rolled_back
+from .core.telling import left_something, log_rolled_back
 from .core.tracebacks import shorten
 from .core.waiting import waited_for
 from .core.watch import SEAM, Watch
@@ -49,7 +49,7 @@ class _Executed(Owner):
     undo_at_once = False
 
     def __init__(self, machine: AQStateMachine, report: Report) -> None:
-        self._machine, self.report, self.running = machine, report, set()
+        self._machine, self.report, self.running = machine, report, {}
         self.watch = SEAM.watch(self, _unrecorded) if SEAM.used else None
         self.direct = self.watch is None
 

@@ -14,10 +14,9 @@ import wrapt
 from .core.attempts import Attempts
 from .core.definition import function_in
 from .core.drivers import pause, pause_async
-from .core.engine import left_something
 from .core.signature import display_name, is_async, refuse_lazy, unawaited
 from .core.states import TransactionState
-from .core.telling import NOT_AGAIN
+from .core.telling import NOT_AGAIN, left_something
 from .errors import TransactionDoomed
 from .retry import Policy
 

@@ -42,6 +42,7 @@ def on_commit(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Calla
     """
     log = surrounding_log()
     while log is not None and not isinstance(log.block.real, Block):
+        log.block.refuse_inside(f"register the commit hook {display_name(fn)}", "do it in the block")
         log = log.block.surrounding  # of a queue, which has no hooks
     block: Block | None = calling.get() if log is None else log.block.real
     if block is not None and (log is not None or block.hook_run is not None):

@@ -33,6 +33,7 @@ __all__ = [
     "next_wait",
     "refuse_on_result",
     "result_predicate",
+    "uniform",
     "verdict",
 ]
 
@@ -148,6 +149,9 @@ class Retry:
 
     def __call__(self, attempt: int, error: BaseException) -> float | None:
         """Seconds to wait after the `attempt`-th failed attempt, or None to give up.  `timeout` is the caller's."""
+        return self._wait(attempt, error, uniform)
+
+    def _wait(self, attempt: int, error: BaseException, uniform: Callable[[float, float], float]) -> float | None:
         on, wait, base = self.on, self.wait_initial, self.wait_exp_base
         if not _leaves_another(self, attempt):
             return None
@@ -161,9 +165,7 @@ class Retry:
             return worth_it
         if not worth_it:
             return None
-        import random  # here, because importing it takes longer than importing this package
-
-        jitter = random.uniform(0, self.wait_jitter)  # noqa: S311 - it spreads load
+        jitter = uniform(0, self.wait_jitter)
         if not wait:
             return min(self.wait_max, jitter)
         try:
@@ -171,6 +173,13 @@ class Retry:
             return min(self.wait_max, wait * base**half * base ** (attempt - 1 - half) + jitter)
         except OverflowError:
             return self.wait_max
+
+
+def uniform(low: float, high: float) -> float:
+    """A random number between two."""
+    import random  # here, because importing it takes longer than importing this package
+
+    return random.uniform(low, high)  # noqa: S311 - it spreads load
 
 
 if not TYPE_CHECKING:  # pragma: no branch
@@ -317,13 +326,20 @@ class Verdict(NamedTuple):
     late: bool = False  #: whether it is because of a time
 
 
-def verdict(policy: Policy | None, attempt: int, error: BaseException, elapsed: float) -> Verdict:
+def verdict(
+    policy: Policy | None,
+    attempt: int,
+    error: BaseException,
+    elapsed: float,
+    uniform: Callable[[float, float], float] = uniform,
+) -> Verdict:
     """Whether there is to be another attempt.
 
     An `ActionRetryException` asks for an attempt and names the wait; a policy then only decides whether there may be
     another one.  Without a policy it is always granted, and nothing else ever is.  `attempt` attempts have been made,
-    the first one was started `elapsed` seconds ago, and the last one raised `error`.  What the policy raises goes on,
-    and `TypeError` is raised for an answer that is no number of seconds.
+    the first one was started `elapsed` seconds ago, and the last one raised `error`; `uniform` is what the jitter of a
+    `Retry` comes from.  What the policy raises goes on, and `TypeError` is raised for an answer that is no number of
+    seconds.
     """
     wait: float | None = None
     if isinstance(error, ActionRetryException):
@@ -338,7 +354,9 @@ def verdict(policy: Policy | None, attempt: int, error: BaseException, elapsed: 
             return Verdict(None, f"attempts={inner.attempts} allows no more")
         limit = min(limit, inf if inner.timeout is None else inner.timeout)
         if isinstance(inner, Retry):
-            wait = inner(attempt, error) if wait is None else wait
+            if wait is None:  # a subclass may have another way to answer, with chance of its own
+                own = type(inner).__call__ is not Retry.__call__
+                wait = inner(attempt, error) if own else inner._wait(attempt, error, uniform)
             if wait is None:
                 return Verdict(None, "on=... says that this error is not worth another one")
             break

@@ -33,6 +33,7 @@ from .retry import Policy, check_policy, refuse_on_result
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .engines import Engine
     from .journal import Journal
 
 __all__ = ["AsyncTransaction", "Transaction", "current_transaction", "transaction"]
@@ -41,7 +42,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
 
-_OPTIONS = ("name", "independent", "outermost", "retry", "journal", "trace", "undo_concurrently")
+_OPTIONS = ("name", "independent", "outermost", "retry", "journal", "engine", "trace", "undo_concurrently")
 _NEW, _OPEN = TransactionState.NEW, TransactionState.OPEN
 _new = object.__new__
 
@@ -270,6 +271,7 @@ def transaction(
     outermost: bool = False,
     retry: Policy | None = None,
     journal: Journal | str | PathLike[str] | Literal[False] | None = None,
+    engine: Engine | None = None,
     trace: bool = False,
     undo_concurrently: bool = False,
 ) -> Transaction: ...
@@ -280,6 +282,7 @@ def transaction(
     outermost: bool = False,
     retry: Policy | None = None,
     journal: Any = None,
+    engine: Any = None,
     trace: bool = False,
     undo_concurrently: bool = False,
 ) -> Any:
@@ -299,6 +302,7 @@ def transaction(
         retry: for the decorator: when a call fails and nothing was left behind, call again after this policy.
         journal: a `Journal`, or the path of one, in which every step is recorded before it runs, so that recovery can
             undo what a dead process has started; False for none, whatever the default is.
+        engine: where its steps run and are recorded, such as a `DBOSEngine`; see `actionqueues.engines`.
         undo_concurrently: for async blocks: what has run at the same time is undone at the same time.  A step that had
             ended before another one began is undone only once that one has been.  What a step or a savepoint contains
             is undone with it, by the same rule; savepoints in the block need no option.  Only async handlers overlap.
@@ -309,7 +313,8 @@ def transaction(
         NestedTransaction: on entering, if `outermost` is True and there is a block around it.
     """
     if name is not None and not isinstance(name, str):
-        if independent or outermost or retry is not None or journal is not None or trace or undo_concurrently:
+        given = (retry, journal, engine)
+        if independent or outermost or trace or undo_concurrently or any(each is not None for each in given):
             raise TypeError("transaction(): options go before the function: @transaction(retry=...) over the def")
         return transaction(display_name(function_of(name)))(name)
     made: Transaction = transaction()
@@ -321,6 +326,13 @@ def transaction(
     block.independent, block.outermost = independent, outermost
     if journal is not None:
         block.factory, block.plain = _factory(journal), False
+    if engine is not None:
+        if journal is not None:
+            raise TypeError("transaction(): engine=... and journal=... exclude each other: it keeps its own records")
+        if retry is not None:
+            advice = "give policies to the actions, or let the engine run the workflow again"
+            raise TypeError(f"transaction(): engine=... and retry=... exclude each other; {advice}")
+        block.factory, block.plain = _on(engine), False
     check_flag("transaction(trace=...)", trace)
     check_flag("transaction(undo_concurrently=...)", undo_concurrently)
     if trace or undo_concurrently:
@@ -346,7 +358,7 @@ if not TYPE_CHECKING:  # pragma: no branch
         block.log = ENDED
         block.token = block.queue = block.face = block.loop = None
         block.quick = False
-        block.running = set()
+        block.running = {}
         block.waiters = ()
         if name is not None:
             block.name = name
@@ -364,6 +376,12 @@ def _factory(journal: Any) -> Factory:
 
         journal = shared_journal(journal)
     return cast("Factory", journal.intercept)
+
+
+def _on(engine: Any) -> Factory:
+    from .engines.attaching import OnEngine  # here, because most programs have none
+
+    return OnEngine(engine)
 
 
 def current_transaction() -> Transaction | AsyncTransaction:

@@ -10,6 +10,8 @@ import tempfile
 import hypothesis  # noqa: F401 # pyright: ignore[reportUnusedImport] - before trio, which tells it of a generator of its own that is gone by then
 import pytest
 
+pytest.register_assert_rewrite("tests.engines.checking")  # before anything imports it
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Explain the marks; and let the processes that tests start find the package compiled, however Python is set."""

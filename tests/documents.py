@@ -18,12 +18,25 @@ from unittest import mock
 
 import actionqueues
 
-__all__ = ["EXAMPLES", "JOURNALS", "README", "ROOT", "VIEWS", "Block", "blocks", "programs", "ran", "sections"]
+__all__ = [
+    "ENGINES",
+    "EXAMPLES",
+    "JOURNALS",
+    "README",
+    "ROOT",
+    "VIEWS",
+    "Block",
+    "blocks",
+    "programs",
+    "ran",
+    "sections",
+]
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 EXAMPLES = ROOT / "examples" / "README.md"
 VIEWS = ROOT / "actionqueues" / "views" / "README.md"
+ENGINES = ROOT / "actionqueues" / "engines" / "README.md"
 JOURNALS = ROOT / "actionqueues" / "journal" / "README.md"
 
 

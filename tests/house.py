@@ -6,6 +6,7 @@ import ast
 import gc
 import importlib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -20,12 +21,18 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
+def has_what_it_stands_on(name: str) -> bool:
+    """Whether the extra of an adapter is installed."""
+    adapted = {"engines.dbos": "dbos", "engines.temporal": "temporalio"}
+    return all(find_spec(theirs) is not None for ours, theirs in adapted.items() if name.startswith(ours))
+
+
 # What pytest loads is installed beside the package.
 FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if "entry_point" not in path.parts}
 CORE = [name for name in FILES if name.startswith("core.")]
 PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"}
 #: Those that can be asked what they define.
-MODULES = [name for name in FILES if name not in PACKAGES and name != "__main__"]
+MODULES = [name for name in FILES if name not in PACKAGES and name != "__main__" and has_what_it_stands_on(name)]
 
 
 def load(name: str) -> ModuleType:

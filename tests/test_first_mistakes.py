@@ -247,7 +247,7 @@ def test_the_function_that_makes_blocks_is_a_function_to_all_others() -> None:
     assert (made.__name__, made.__module__) == ("transaction", "actionqueues.transaction")
     assert (inspect.getdoc(made) or "").startswith("A block of steps that are undone")
     assert list(inspect.signature(made).parameters) == [
-        "name", "independent", "outermost", "retry", "journal", "trace", "undo_concurrently",
+        "name", "independent", "outermost", "retry", "journal", "engine", "trace", "undo_concurrently",
     ]  # fmt: skip
     assert copy.copy(made) is copy.deepcopy(made) is pickle.loads(pickle.dumps(made)) is made
     holder: Any = type("Holder", (), {"transaction": made})
@@ -268,7 +268,7 @@ def function() -> None: ...
 OPTIONS: dict[str, tuple[Callable[..., object], str]] = {
     "@action": (action, "retry, irreversible, read_only, transaction_required, when, timeout, name, aliases, undo"),
     "rollback()": (create.rollback, "retry, undo_timeout"),
-    "transaction()": (transaction, "name, independent, outermost, retry, journal, trace, undo_concurrently"),
+    "transaction()": (transaction, "name, independent, outermost, retry, journal, engine, trace, undo_concurrently"),
     "Retry()": (Retry, "attempts, timeout, wait_initial, wait_max, wait_jitter, wait_exp_base, on, on_result"),
     "bounded()": (functools.partial(bounded, Retry()), "policy, attempts, timeout"),
     "sweep()": (sweep, "scenario, state, reset, disturb, recover, faults, ignore, error, only, backend"),

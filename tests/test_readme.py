@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import EXAMPLES, JOURNALS, README, ROOT, VIEWS, blocks, programs, ran
+from tests.documents import ENGINES, EXAMPLES, JOURNALS, README, ROOT, VIEWS, blocks, programs, ran
 
-SECTIONS = [(document, section) for document in (README, EXAMPLES, VIEWS, JOURNALS) for section in programs(document)]
+DOCUMENTS = (README, EXAMPLES, VIEWS, JOURNALS, ENGINES)
+SECTIONS = [(document, section) for document in DOCUMENTS for section in programs(document)]
 
 #: What sets up the whole process: each is run in one of its own.
 ALONE = {"Logs", "structlog", "Sentry", "OpenTelemetry", "Prometheus"}
@@ -35,14 +36,20 @@ def test_the_programs_of_a_section_run_and_print_what_is_shown(document: Path, s
             pass
 
 
-@pytest.mark.parametrize(
-    "document", [README, EXAMPLES, VIEWS, JOURNALS], ids=["README", "examples", "views", "journals"]
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "examples", "views", "journals", "engines"])
 def test_every_block_is_of_a_kind_that_is_tested(document: Path) -> None:
     kinds = {"console", "python", "text", "sh"}
     kinds |= {"txt"} if document == VIEWS else set()  # see `views/test_page.py`
+    kinds |= {"py"} if document == ENGINES else set()  # see below
     kinds |= {"txt", "ini", "yaml"} if document == JOURNALS else set()  # see `journal/test_operating_page.py`
     assert {block.language for block in blocks(document)} <= kinds
+
+
+def test_what_the_page_of_engines_shows_is_in_programs_that_are_run() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "examples" / "engines").glob("*.py")]
+    shown = [block.text for block in blocks(ENGINES) if block.language == "py"]
+    assert shown
+    assert [text for text in shown if not any(text in source for source in sources)] == []
 
 
 def test_the_commands_are_the_ones_that_ci_runs() -> None:
@@ -64,9 +71,7 @@ def _anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(
-    "document", [README, EXAMPLES, VIEWS, JOURNALS], ids=["README", "examples", "views", "journals"]
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["README", "examples", "views", "journals", "engines"])
 def test_every_link_leads_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
         if target.startswith(("http:", "https:")):

@@ -351,3 +351,11 @@ def test_a_policy_that_answers_nonsense_is_told_so(answer: Any, error: Exception
     with pytest.raises(TypeError) as caught:
         next_wait(confused, 1, error, 0)
     assert str(caught.value) == f"the retry policy {confused!r} returned {answer!r}: neither None nor seconds from 0 up"
+
+
+def test_a_class_made_from_retry_may_answer_in_its_own_way() -> None:
+    class Thrice(Retry):
+        def __call__(self, attempt: int, error: BaseException) -> float | None:
+            return 7 if attempt < 3 else None
+
+    assert [next_wait(Thrice(), attempt, ERROR, 0) for attempt in (1, 2, 3)] == [7, 7, None]

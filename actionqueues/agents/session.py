@@ -48,7 +48,7 @@ class _FromAnyTask(AsyncTransaction):
         block, task = self._block, running_task()
         own = new_log(block.log, block, get_ident(), direct=False)
         own.task = None if task is block.task else task
-        block.running.add(own)  # what the end of the block waits for
+        block.running[own] = None  # what the end of the block waits for
         try:
             await self.rollback(to=mark)
         finally:

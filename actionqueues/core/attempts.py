@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from actionqueues.errors import ActionQueuesError, ActionRetryException, RetryError
-from actionqueues.retry import Policy, answer_of, result_predicate, verdict
+from actionqueues.retry import Policy, answer_of, result_predicate, uniform, verdict
 
 from .step import PENDING
 from .text import add_note, copy_notes, shown
@@ -27,26 +27,32 @@ class Attempts:
         wait: how many seconds to wait for the next one.
         instead: what is to go on instead of the last error, which has hidden it.
         result: what the last attempt has returned, if that is not what the policy waits for.
+        watch: whose clock and whose random numbers count, or None for those of this process.
     """
 
-    __slots__ = ("instead", "made", "policy", "result", "started", "wait")
+    __slots__ = ("instead", "made", "policy", "result", "started", "wait", "watch")
 
-    def __init__(self, policy: Policy | None, started: float | None = None) -> None:
+    def __init__(self, policy: Policy | None, started: float | None = None, watch: Any = None) -> None:
         self.policy = policy
-        self.started = monotonic() if started is None else started
+        self.watch = watch
+        self.started = self._now() if started is None else started
         self.made = 0
         self.wait = 0.0
         self.instead: BaseException | None = None
         self.result: Any = PENDING
+
+    def _now(self) -> float:
+        return monotonic() if self.watch is None else float(self.watch.now())
 
     def another(self, error: BaseException) -> bool:
         """Whether there is to be another attempt, `wait` seconds from now; otherwise what goes on gets a note."""
         self.made += 1
         if _is_final(error):
             return False
-        elapsed = monotonic() - self.started
+        elapsed = self._now() - self.started
         try:
-            wait, why, late = verdict(self.policy, self.made, error, elapsed)
+            random = uniform if self.watch is None else self.watch.uniform
+            wait, why, late = verdict(self.policy, self.made, error, elapsed, random)
         except Exception as broken:
             what = "its ms_backoff is no time to wait" if self.policy is None else "the retry policy failed"
             self.give_up(error, f"not retried, because {what}: {shown(broken)}")

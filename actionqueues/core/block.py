@@ -32,6 +32,7 @@ from .log import (
     set_current,
     surrounding_log,
     take_out,
+    this_thread,
 )
 from .states import TRANSACTION_TRANSITIONS, StepState, TransactionState, check_transition
 from .step import Record, Step
@@ -42,7 +43,6 @@ from .watch import SEAM, Factory, Hook
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
 _ROLLED_BACK, _FAILED = TransactionState.ROLLED_BACK, TransactionState.ROLLED_BACK_WITH_FAILURES
-_COMMITTED, _RELEASED = TransactionState.COMMITTED, TransactionState.RELEASED
 
 
 class _Rare(Owner):
@@ -52,7 +52,7 @@ class _Rare(Owner):
     kind = "Transaction"
     factory: Factory | None = None  # makes its watch
     trace: bool | None = None  # whether it is traced though nobody records it
-    independent = outermost = leaving = disowned = False
+    independent = outermost = leaving = False
     taken = False  # whether what undoes the block around it undoes it too, though it has not been left
     parent: Block | None = None  # what it is a savepoint of
     top: Block | None = None  # the outermost block that it is a part of, if that is another one
@@ -101,8 +101,7 @@ class Block(_Rare):
     @property
     def report(self) -> Report:
         """What has happened so far."""
-        report = self._report
-        if report is None:
+        if (report := self._report) is None:
             report = self._report = Report(self.name, self.state)
             report._live, report.kind = standing_in(self), "transaction" if self.parent is None else "savepoint"
         report.state = self.state
@@ -123,8 +122,8 @@ class Block(_Rare):
     def refuse_again(self) -> None:
         """Refuse to be entered for the second time."""
         if self.state is not _NEW:
-            again = "a transaction object serves one block; make another one for the next"
-            raise IllegalOperation(f"enter {self.label}", f"it is {self.state}", again)
+            advice = "a transaction object serves one block; make another one for the next"
+            raise IllegalOperation(f"enter {self.label}", f"it is {self.state}", advice)
 
     def enter(self, *, awaits: bool) -> None:
         """Begin."""
@@ -132,7 +131,7 @@ class Block(_Rare):
         parent, top, clock = self.parent, self.top, self.clock
         if awaits:
             self.awaits, self.loop, self.task = True, running_loop(), running_task()
-        self.log = log = new_log(None, self, get_ident(), direct=not awaits)
+        self.log = log = new_log(None, self, this_thread(), direct=not awaits)
         try:
             around = surrounding_log()
             self._nest(around, log)
@@ -158,24 +157,27 @@ class Block(_Rare):
         if self.parent is not None:  # a savepoint by name, wherever in that block
             around = self.parent.here(self.label)
             raise_late(refused_to_handlers(self.parent) or self.parent.refuse(around, self.label))
+        watch = None if around is None or self.factory is None else around.block.real.root.watch
+        independent = self.independent or (watch is not None and watch.is_elsewhere())
         while around is not None:
             owner: Owner = around.block.real
             if isinstance(owner, Block) and not (owner if owner is around.block else owner.root).left:
                 break
+            if not independent:
+                owner.refuse_inside(f"enter {self.label}", "leave that to it, or use independent=True")
             around = owner.surrounding if isinstance(owner, Block) else None
-        if around is None:
+        if around is None or independent:
             return
         around = place_for_another_thread(around)
         parent: Block = around.block
         if self.outermost:
             raise NestedTransaction(self.label, parent.label)
-        if self.independent:
-            return
         if parent.failed_step is not None:  # the step has failed that this is to belong to
             raise_late(parent.refuse(around, self.label))
         if self.factory is not None and self.factory != parent.root.factory:
-            advice = "give the journal to the outermost transaction, or use independent=True"
-            raise IllegalOperation(f"enter {self.label}", f"it has a journal, and {parent.root.label} has not", advice)
+            advice = "give that to the outermost transaction, or use independent=True"
+            other = f"its journal or engine is not that of {parent.root.label}"
+            raise IllegalOperation(f"enter {self.label}", other, advice)
         self.parent, self.top = parent, parent.root
         if self.awaits:
             if not parent.awaits:
@@ -189,7 +191,7 @@ class Block(_Rare):
             current_thread()  # which may be none that Python has started: now it knows whether that has ended
         log.up = around
         log.task = self.task = running_task() if parent.awaits else None
-        parent.running.add(log)
+        parent.running[log] = None
         raise_late(parent.refuse(around, self.label))
         around.append(log)
 
@@ -297,7 +299,7 @@ class Block(_Rare):
 
     def ended(self, log: Log) -> None:
         """Something that was running has ended."""
-        self.running.discard(log)
+        self.running.pop(log, None)
         self.wake()
 
     def close(self) -> None:
@@ -319,10 +321,7 @@ class Block(_Rare):
 
     def doom(self, problems: list[UndoFailure]) -> None:
         self.plain = self.root.plain = False
-        root = self.root
-        if root.doomed is None:
-            root.doomed = []
-        root.doomed += problems
+        vars(self.root).setdefault("doomed", []).extend(problems)  # by threads at the same time, too
 
     def keep(self, interrupt: BaseException) -> bool:
         root, me = self.root, running_task()

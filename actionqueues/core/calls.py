@@ -10,7 +10,8 @@ Stands on the engine.  Used by the drivers.
 
 from __future__ import annotations
 
-from _thread import get_ident
+from collections.abc import Callable
+from functools import partial
 from inspect import isawaitable, iscoroutine
 from math import inf
 from types import CoroutineType
@@ -21,10 +22,22 @@ from actionqueues.report import UndoFailure
 
 from .attempts import Attempts
 from .definition import Definition
-from .engine import is_exit
+from .giving_up import give_up, given_up
+from .interrupts import is_exit
 from .kept import Undos, keep, kept_step, marks, told, undos_of
-from .log import Log, Owner, end_span, get_current, logs_in, new_log, place_for_another_thread, set_current, take_out
-from .requests import Asking, Await, Engine, Wait
+from .log import (
+    Log,
+    Owner,
+    end_span,
+    get_current,
+    logs_in,
+    new_log,
+    place_for_another_thread,
+    set_current,
+    take_out,
+    this_thread,
+)
+from .requests import Asking, Await, Engine
 from .signature import unawaited
 from .states import StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
@@ -32,7 +45,7 @@ from .telling import NOT_AGAIN, log_retry, tell_of_step, tell_where_queued
 from .text import first_of
 from .tracebacks import from_theirs
 from .waiting import running_in, settled, waited_for
-from .watch import ask, tell
+from .watch import ask, pause_before, tell
 from .waves import rollback_of
 
 
@@ -50,13 +63,13 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
     """Run a step in a log of its own, in `log`."""
     log = place_for_another_thread(log)
     block: Owner = log.block
-    own = new_log(log, block, get_ident(), direct=block.direct, record=step)
+    own = new_log(log, block, this_thread(), direct=block.direct, record=step)
     own.task = task
     block.plain = False
     clock, began = block.clock, 0
     # First it is among those that are running, then it looks whether the block is open.  Who closes that does the two
     # the other way round, so that no step is started that its end does not wait for.
-    block.running.add(own)
+    block.running[own] = None
     try:
         error = block.refuse(log, step.name)
         if error is None and block.watch is not None:
@@ -70,7 +83,7 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
         step._move(StepState.RUNNING)
         step.attempts = 1
         if step._record[DEFINITION].retry is not None:
-            step._tries = Attempts(step._record[DEFINITION].retry)
+            step._tries = Attempts(step._record[DEFINITION].retry, watch=block.watch)
         if clock is not None:
             began = next(clock)
             own.span = began, inf
@@ -83,7 +96,7 @@ def running(log: Log, step: Step[Any], task: object = None) -> Engine[Outcome]:
         if began and clock is not None:
             end_span(own, began, next(clock))
         own.direct = False  # what outlives it here takes the long way, which looks whether the block is open
-        block.running.discard(own)
+        block.running.pop(own, None)
         block.wake()
         del own, step
 
@@ -97,7 +110,7 @@ def attempts(own: Log, step: Step[Any], *, first: bool = False) -> Engine[Outcom
             interrupt: BaseException | None = None
             if not first:
                 log_retry(own.block.report, step, step.name, step._tries, step.error)
-                interrupt = yield Wait(step._tries.wait)
+                interrupt = yield pause_before(own.block.watch, step._tries.wait)
             if interrupt is None:
                 step.attempts += not first
                 result, error, late = yield from _attempt(own, step)
@@ -108,12 +121,28 @@ def attempts(own: Log, step: Step[Any], *, first: bool = False) -> Engine[Outcom
                     return Outcome(result, late)
             else:
                 error = interrupt
+            if given_up(own.block, error):
+                return Outcome(None, error)
+            if _never_ran(own, step):
+                return Outcome(None, first_of(error, *(yield from tell(own.block.watch.over, step, error))))
             late = yield from failing(own, error, waiting=interrupt is not None and not first)
             if late is not None:
                 return Outcome(None, late)
             first = False
     finally:
         del own, step, error, late  # as in `_attempt`: the frames of what calls that are kept as well
+
+
+def _never_ran(own: Log, step: Step[Any]) -> bool:
+    """Whether its engine has not run a step at all; then it stands in the log no longer."""
+    watch = own.block.watch
+    if watch is None or watch.left_in(step) is not StepState.DROPPED:
+        return False
+    step._move(StepState.DROPPED)
+    own.block.report.dropped.append(step)
+    own.record = None
+    take_out(own)
+    return True
 
 
 def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | None, BaseException | None]]:
@@ -133,6 +162,9 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
         step._tries.result = PENDING  # until now, what the attempt before has returned could be undone
     # An async block awaits what a plain callable returns, of which nobody knows whether it is async.
     waits = definition.is_async or (own.block.awaits and definition.frame is None)
+    run: Callable[[], Any] = partial(definition.run, record)
+    if watch is not None and watch.runs:
+        run, waits = partial(watch.run_step, step), waits or watch.awaits
     error: BaseException | None = None
     value: Any = PENDING
     set_current(own)
@@ -140,9 +172,9 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
         try:
             # What the body returns is kept by the statement that gets it, so that no interrupt can come between.
             if waits:
-                value = definition.run(record)
+                value = run()
             else:
-                record[OUTCOME] = definition.run(record)
+                record[OUTCOME] = run()
         except BaseException as raised:
             error = raised
         if isawaitable(value):
@@ -170,7 +202,7 @@ def _attempt(own: Log, step: Step[Any]) -> Asking[tuple[Any, BaseException | Non
     try:
         return result, error, interrupted
     finally:
-        del own, step, error, interrupted  # which hold what was raised, whose traceback has this frame in it
+        del own, step, run, watch, error, interrupted  # which hold what was raised: its traceback has this frame
 
 
 def not_awaited(record: Record) -> CoroutineNotAwaited:
@@ -264,7 +296,7 @@ def failing(
     definition: Definition = step._record[DEFINITION]
     step.error = error
     if step._tries is None:
-        step._tries = Attempts(definition.retry, started)
+        step._tries = Attempts(definition.retry, started, block.watch)
     tries: Attempts = step._tries
     asked = error if isinstance(error, RetryError) and error.is_asked else None
     if asked is not None:
@@ -290,9 +322,11 @@ def failing(
         error = step.error
     if asked is not None:
         asked.attempts = step.attempts
-    timed_out = definition.timeout is not None and isinstance(error, TimeoutError)
+    unknown = definition.timeout is not None and isinstance(error, TimeoutError)
+    if not unknown and block.watch is not None:
+        unknown = block.watch.left_in(step) is StepState.UNKNOWN
     if not returned:
-        step._move(StepState.UNKNOWN if timed_out else StepState.FAILED)
+        step._move(StepState.UNKNOWN if unknown else StepState.FAILED)
         step._record[OUTCOME], tries.result = tries.result, PENDING  # what is there is undone with it
     tell_where_queued(step, error)
     if block.watch is not None:
@@ -326,6 +360,8 @@ def _undone(
     stuck = yield from waited_for(block.real, own, rollback.interrupts)
     if stuck is None:
         yield from rollback.to_its_end(lambda: rollback.unwind(own, whole=whole))
+        if rollback.disowned and not block.real.disowned:
+            give_up(block, rollback.interrupts[-1])
     if rollback.entry is not None:
         block.real.unsettled += (rollback,)
     late = first_of(stuck, rollback.guard.broken)

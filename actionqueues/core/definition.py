@@ -23,7 +23,7 @@ from .attempts import judged
 from .frames import caller, current_task_getter, rename_keywords, specialize
 from .handler import Description, Handler
 from .log import Log, current, get_current, set_current, undoing
-from .signature import ANY, display_name, is_async, parameters_of, text_of, unwrapped
+from .signature import ANY, display_name, is_async, parameters_of, text_of, unawaited, unwrapped
 from .states import StepState
 from .step import PENDING, VALUES, Record, Step
 from .tasks import limited
@@ -364,3 +364,9 @@ def function_in(thing: Any, taker: str, hint: str = "") -> Any:
     elif isinstance(function, str) and taker == "@action takes":
         hint = f"; a name goes by keyword: @action(name={function!r})"
     raise TypeError(f"{taker} a function, not {thing!r}{hint}")
+
+
+def unawaited_undo(value: object, definition: Definition, handler: Handler | None) -> Exception:
+    """What is wrong with a coroutine that the handler of an action has returned, where nobody expects one."""
+    function = None if handler is None or definition.is_object else handler.function
+    return unawaited(value, function, f"the rollback handler of {definition.name}")

@@ -50,7 +50,7 @@ def _done(request: Wait | Request | Until | Undo | Together) -> Answer:
         if isinstance(request, Undo):
             roll_back(request)
         elif isinstance(request, Wait):
-            pause(request.seconds)
+            (request.pause or pause)(request.seconds)
         elif isinstance(request, Until):
             return _wait(request)
         elif isinstance(request, Call):
@@ -85,7 +85,7 @@ async def drive_async(generator: Engine[T]) -> T:
             elif isinstance(request, Undo):
                 await roll_back_async(request)
             elif isinstance(request, Wait):
-                await pause_async(request.seconds)
+                await (request.sleep or pause_async)(request.seconds)
             elif isinstance(request, Until):
                 await _wait_async(request)
             elif isinstance(request, Together):

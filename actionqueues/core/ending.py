@@ -8,7 +8,6 @@ Stands on blocks and the engine.  Used by the shells.
 from __future__ import annotations
 
 import os
-from _thread import get_ident
 from typing import Any, cast
 
 from actionqueues.errors import AsyncActionInSyncBlock, IllegalOperation, TransactionDoomed
@@ -17,17 +16,18 @@ from actionqueues.report import Report, UndoFailure
 from .block import ENDED, Block
 from .calls import running
 from .drivers import drive, shielded_here
-from .engine import Rollback, left_something
+from .engine import Rollback
+from .giving_up import disown, give_up, given_up
 from .hooks import HookRun
 from .kept import cause_of, keep
-from .log import LEFT, Log, Owner, current, get_current, logs_in, set_current, take_out, undoing
+from .log import LEFT, Log, Owner, current, get_current, logs_in, set_current, take_out, this_thread, undoing
 from .marks import Back
 from .queue import fill_in, refuse_async
 from .requests import Engine, Shielded
 from .states import UNDOABLE, StepState, TransactionState
 from .step import DEFINITION, OUTCOME, PENDING, Step
 from .tasks import running_task
-from .telling import log_rolled_back, tell_of_all, tell_unawaited, tell_where_queued
+from .telling import left_something, log_rolled_back, tell_of_all, tell_unawaited, tell_where_queued
 from .text import first_of
 from .waiting import others_running, waited_for
 from .watch import Watch, ask
@@ -65,10 +65,14 @@ def leave(block: Block, error: BaseException | None) -> Engine[BaseException | N
     if state is _NEW:
         return IllegalOperation(f"leave {block.label}", "it has not been entered", "write `with transaction() as q:`")
     if block.log is not ENDED:
-        block.log.thread, block.task = get_ident(), running_task() if block.awaits else None
-    if error is None and state is _OPEN:
+        block.log.thread, block.task = this_thread(), running_task() if block.awaits else None
+    if block.root.gone is not None or (error is not None and given_up(block, error)):
+        late = block.root.gone  # also where the code around it has made something else of that
+    elif error is None and state is _OPEN:
         late = yield from _commit(block)
-        if block.state is _OPEN and late is not None:
+        if late is not None and given_up(block, late):
+            pass
+        elif block.state is _OPEN and late is not None:
             error = late
             late = first_of((yield from roll_back(block, error)), error)
     elif state is _OPEN or state is _ROLLING_BACK:
@@ -232,6 +236,8 @@ def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException
         report._kept = keep(block.log) if report._traced is None else ()
     watch = block.watch if block.parent is None else None
     yield from rollback.to_its_end(lambda: _unwinding(block, rollback, watch))
+    if rollback.disowned and not block.disowned:
+        give_up(block, rollback.interrupts[-1])
     return _end_badly(block, rollback, error)
 
 
@@ -282,6 +288,9 @@ def _unwinding(block: Block, rollback: Rollback, watch: Watch | None) -> Shielde
     if watch is not None and not block.told:
         block.told = True
         yield from rollback.tell(watch.rolling_back, block, rollback.cause)
+    elif block.parent is not None and block.watch is not None and not block.told:
+        block.told = True
+        yield from rollback.tell(block.watch.going_back, block.log, rollback.cause)
     yield from rollback.unwind(block.log, more=watch is not None)
     if watch is not None:
         yield from rollback.tell(watch.rolled_back, block)
@@ -327,20 +336,11 @@ def forked() -> None:
             found.add(log)
             block: Owner = log.block.real
             if isinstance(block, Block):
-                _disown(block)
+                disown(block)
             logs += [log.up, block.surrounding]
     set_current(None)
     if isinstance(rollback, Rollback):  # pragma: no cover - in a child process that a handler forks, see test_forks.py
         rollback.guard.disowned = True
-
-
-def _disown(block: Block) -> None:
-    """Leave it to the process that has entered it: this is a child of that."""
-    block.state, block.plain = _RELEASED, False
-    block.ending = block.disowned = True
-    block.undo_at_once = False
-    if block.rollback is not None:
-        block.rollback.guard.disowned = True  # pragma: no cover - in a child process, where no tracer looks
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows

@@ -21,19 +21,18 @@ from actionqueues.errors import RollbackConflict
 from actionqueues.report import Report, UndoFailure
 
 from .attempts import Attempts
-from .definition import Definition
+from .definition import Definition, unawaited_undo
 from .handler import Handler
-from .interrupts import InterruptGuard
+from .interrupts import InterruptGuard, is_exit
 from .log import Log, Owner, count_steps, logs_in
 from .probing import probing
-from .requests import Asking, Await, Request, Shield, Shielded, Wait
-from .signature import unawaited
+from .requests import Asking, Await, Request, Shield, Shielded
 from .states import UNDOABLE, StepState
 from .step import DEFINITION, OUTCOME, PENDING, Record, Step
 from .telling import cut_short, failed, fields, log_left, log_retry
 from .text import counted, first_of, log_error, log_warning, shown
 from .tracebacks import from_theirs
-from .watch import Hook, Watch, tell
+from .watch import Hook, Watch, pause_before, tell
 
 _NO_ROOM = (RecursionError, MemoryError)
 
@@ -154,7 +153,7 @@ class Rollback(Shield):
                             if definition.awaits_undo or self._may_await(definition, value):
                                 error = yield Await(value, definition.name)
                             elif type(value) is CoroutineType:
-                                error = _unawaited(value, definition, definition.handler_of(entry))
+                                error = unawaited_undo(value, definition, definition.handler_of(entry))
                         if error is None and self.entry is entry:  # otherwise its handler has asked for the `Step`
                             undone(definition)
                             self.entry = None
@@ -191,10 +190,12 @@ class Rollback(Shield):
         definition: Definition = step._record[DEFINITION]
         if definition.read_only:
             step._move(StepState.UNDONE)
+        elif self.watch is not None and self.watch.left_in(step) is StepState.UNDONE:
+            self._done(step)
         elif not (
             step.state is StepState.UNKNOWN
             and definition.probe is not None
-            and (yield from probing(self.report, step, definition))
+            and (yield from probing(self.report, step, definition, self.watch))
         ):
             handler = self._handler_of(step, definition)
             if handler is not None:
@@ -205,6 +206,8 @@ class Rollback(Shield):
     def tell(self, method: Callable[..., Request | None], *args: object) -> Shielded:
         """Let a watch know; nothing that it raises stops the undoing."""
         error, interrupted = yield from tell(method, *args)
+        if error is not None and self._is_control_flow(error):
+            raise error
         if error is not None:
             known = fields(self.report, next((each for each in args if isinstance(each, Step)), None))
             log_error(f"{self.report.name}: {method.__qualname__} failed: {shown(error)}", error, **known)
@@ -232,7 +235,7 @@ class Rollback(Shield):
 
     def _attempts(self, step: Step[Any], handler: Handler, error: BaseException | None, *, called: bool) -> Shielded:
         """Call a handler as often as its policy wants; `called`: for the first time already, which raised `error`."""
-        attempts = Attempts(handler.retry)
+        attempts = Attempts(handler.retry, watch=self.watch)
         if self.watch is not None:
             self.watch.retrying(step, attempts)
         while True:
@@ -240,11 +243,10 @@ class Rollback(Shield):
                 error = yield from self._attempt(step, handler)
             called = False
             if error is None:
-                step._move(StepState.UNDONE)
-                self.report._undone.append(step._record[DEFINITION])  # not the step, which refers to its error
+                self._done(step)
                 return
-            if self.disowned:
-                raise error  # pragma: no cover - in a child process, where no tracer looks
+            if self.disowned or self._is_control_flow(error):
+                raise error
             broken = self.guard.broken
             if broken is not None and error is broken:
                 self._failed(step, broken, attempts.made + 1)
@@ -254,9 +256,13 @@ class Rollback(Shield):
                 self._failed(step, cast("BaseException", first_of(attempts.instead, error)), attempts.made + final)
                 return
             log_retry(self.report, step, f"the undo of {step.name}", attempts, error)
-            interrupt = yield Wait(attempts.wait)
+            interrupt = yield pause_before(self.watch, attempts.wait)
             if interrupt is not None:
                 self.interrupts.append(interrupt)
+
+    def _done(self, step: Step[Any]) -> None:
+        step._move(StepState.UNDONE)
+        self.report._undone.append(step._record[DEFINITION])  # not the step, which refers to its error
 
     def _attempt(self, step: Step[Any], handler: Handler) -> Asking[BaseException | None]:
         """Call a handler once, with the watch asked before and after; returns what it raised."""
@@ -268,19 +274,25 @@ class Rollback(Shield):
                 return error
         error, definition = None, step._record[DEFINITION]
         try:
-            value: Any = handler.call(step)
+            value: Any = handler.call(step) if watch is None else watch.run_undo(step, handler)
         except BaseException as raised:
             error = raised
         else:
-            if handler.is_async or self._may_await(definition, value):
+            if handler.is_async or self._may_await(definition, value) or (watch is not None and watch.awaits):
                 error = yield Await(value, handler.name)
             elif type(value) is CoroutineType:
-                error = _unawaited(value, definition, handler)
+                error = unawaited_undo(value, definition, handler)
         if watch is None:
             return error
         late, also = yield from tell(watch.undone, step, error)
         self.interrupts += [each for each in (interrupted, also) if each is not None]
         return first_of(error, late)
+
+    def _is_control_flow(self, error: BaseException) -> bool:
+        """Whether the engine has interrupted the rollback, which then goes on wherever that runs the block next."""
+        if self.watch is not None and self.watch.is_control_flow(error):
+            self.guard.disowned = True
+        return self.disowned
 
     def _failed(self, step: Step[Any], error: BaseException, attempt: int | None = None) -> None:
         from_theirs(error)
@@ -304,8 +316,8 @@ class Rollback(Shield):
         That is the work of a signal handler that is not the guard's, whose second Ctrl-C gets out at once.  Or there is
         no room for the walk, on the stack or in memory: then it is cut short, as by a third Ctrl-C.
         """
-        if self.disowned:
-            raise interrupt  # pragma: no cover - in a child process, where no tracer looks
+        if self.disowned or self._is_control_flow(interrupt):
+            raise interrupt
         no_room, pressed = isinstance(interrupt, _NO_ROOM), isinstance(interrupt, KeyboardInterrupt)
         again = pressed and any(isinstance(each, KeyboardInterrupt) for each in self.interrupts)
         if self.guard.broken is None and (again or no_room):
@@ -382,18 +394,3 @@ class Rollback(Shield):
         steps, them = ("1 step", "it") if count == 1 else (f"{counted(count)} steps", "them")
         text = f"{self.report.name}: undoing {steps}; twice more to abandon {them}"
         return (text, fields(self.report)) if count else None
-
-
-def left_something(report: Report, rollback: Rollback | None) -> bool:
-    """Whether a rollback, or that of something inside, had to leave anything: then that is not to be made again."""
-    return not report.clean or (rollback is not None and rollback.left_before)
-
-
-def is_exit(error: BaseException | None) -> bool:
-    """Whether it ends the program, and is not to be lost in favour of a cancellation."""
-    return isinstance(error, KeyboardInterrupt | SystemExit)
-
-
-def _unawaited(value: object, definition: Definition, handler: Handler | None) -> Exception:
-    function = None if handler is None or definition.is_object else handler.function
-    return unawaited(value, function, f"the rollback handler of {definition.name}")

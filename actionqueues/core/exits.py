@@ -46,6 +46,8 @@ def run(log: Log, step: Step[Any]) -> Callable[[], Any]:
     """Run a step the long way."""
     # In a greenlet, as in the `run_sync` of SQLAlchemy, other tasks go on while a sync step runs.
     task = running_task() if log.block.awaits else None
+    if log.block.watch is not None:
+        log.block.watch.calling_here(step)
     try:
         return giving(*drive(running(log, step, task)))
     finally:

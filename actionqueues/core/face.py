@@ -19,7 +19,7 @@ from .block import ENDED, Block
 from .current import refused_to_handlers
 from .drivers import drive
 from .hooks import Durable
-from .log import Log, count_steps, get_current, new_log, place_for_another_thread, set_current, undoing
+from .log import Log, count_steps, get_current, new_log, place_for_another_thread, set_current, this_thread, undoing
 from .options import check_flag
 from .plan import Plan, plan_of
 from .queue import Adding, check_arguments, refuse_async, undo_record
@@ -172,19 +172,19 @@ class Face(Adding):
             self._check_async(fn)
             awaiting = cast("Callable[P, Awaitable[object]]", fn)
             return cast("R", self._run_async(awaiting, *args, **kwargs))
-        here, thread = place_for_another_thread(block.here(f"run({display_name(fn)})")), get_ident()
+        here, thread = place_for_another_thread(block.here(f"run({display_name(fn)})")), this_thread()
         if here.thread == thread:
             return self._called_in(here, fn, *args, **kwargs)()
         log = new_log(here, here.block, thread, direct=block.direct)
         block.plain = here.block.plain = False
-        here.block.running.add(log)
+        here.block.running[log] = None
         try:
             raise_late(here.block.refuse(here, display_name(fn)))
             here.append(log)
             return self._called_in(log, fn, *args, **kwargs)()
         finally:
             log.direct = False
-            here.block.running.discard(log)
+            here.block.running.pop(log, None)
             for each in running_in(here.block, log):
                 if each.record is None and each.thread == thread:
                     each.thread = here.thread  # a savepoint that was not left: nobody waits for this thread any more
@@ -239,7 +239,7 @@ class Face(Adding):
         if block.awaits and not inspect.iscoroutinefunction(getattr(self, "execute")):  # noqa: B009 - which this class has not
             advice = "call it on what `async with ... as q` gives, and await it"
             raise IllegalOperation(f"call {what} of {block.label}", "it was entered by `async with`", advice)
-        if block.log.thread != get_ident():
+        if block.log.thread != this_thread():
             advice = "raise an exception in a step there, or let the thread that entered the block call it"
             raise IllegalOperation(f"call {what} of {block.label}", "another thread has entered it", advice)
         block.check_loop(what)

@@ -103,7 +103,7 @@ async def step(log{passed}):
     running = block.running
     try:
         token = set_current(own)
-        running.add(own)
+        running[own] = None
         log.append(own)
         try:
             result = record[0] = await body({arguments})
@@ -117,7 +117,7 @@ async def step(log{passed}):
             return result
         return (await again_async(own))()
     finally:
-        running.discard(own)
+        running.pop(own, None)
         if block.waiters:
             block.wake()
         try:

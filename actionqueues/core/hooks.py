@@ -66,6 +66,8 @@ class HookRun(Shield):
 
     def interrupted(self, interrupt: BaseException) -> None:
         """Something has come out of the calling itself: the hooks that are left are called, unless it was the third."""
+        if self.disowned:
+            raise interrupt
         if type(interrupt) is RecursionError:  # there is no room for them either
             self.guard.broken = interrupt
         if self.guard.broken is not None:
@@ -93,7 +95,7 @@ class HookRun(Shield):
         error, around = None, calling.get()
         try:
             calling.set(self.block)
-            value = hook.call()
+            value = hook.call() if watch is None else watch.run_hook(hook)
             if type(value) is CoroutineType:
                 if self.awaits or is_async(hook.function):
                     error = yield Await(value, hook.name)
@@ -105,6 +107,9 @@ class HookRun(Shield):
             calling.set(around)
         if watch is None:
             return error
+        if error is not None and watch.is_control_flow(error):
+            self.guard.disowned = True
+            raise error
         late, also = yield from tell(watch.called_hook, hook, error)
         self.interrupts += [each for each in (interrupted, also) if each is not None]
         return first_of(error, late)

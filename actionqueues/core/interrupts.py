@@ -88,11 +88,17 @@ class InterruptGuard:
             raise interrupt
 
 
+def is_exit(error: BaseException | None) -> bool:
+    """Whether it ends the program, and is not to be lost in favour of a cancellation."""
+    return isinstance(error, KeyboardInterrupt | SystemExit)
+
+
 def in_another_thread(function: Callable[[], None]) -> None:
     """Call this in another thread, from a signal handler, which must not wait for locks, as `Thread.start` does.
 
-    The interpreter waits for that thread at its end, as long as it has not begun to end before it.  One that it does not
-    wait for would be stopped there, perhaps with a lock of the log in its hands, for which the end would wait for ever.
+    The interpreter waits for that thread at its end, as long as it has not begun to end before it.  One that it does
+    not wait for would be stopped there, perhaps with a lock of the log in its hands, for which the end would wait for
+    ever.
     """
 
     def call() -> None:

@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 from actionqueues.errors import TransactionClosed
 
 from .step import OUTCOME, PENDING, Record, Step
+from .tasks import moving_loop
 from .watch import Watch
 
 
@@ -35,7 +36,8 @@ class Owner:
         label: what messages call it.
         state: how far it has come.
         report: where outcomes go, a `Report`.
-        running: the logs of what is running in it: async steps, savepoints, and whatever runs in other threads.
+        running: the logs of what is running in it, in order of start: async steps, savepoints, and whatever runs in
+            other threads.
         loop, task: the event loop that it was entered in, and the task, or None.
         quick: whether async steps need only be awaited: in asyncio, while it is open and nobody watches it.
         awaits: whether async steps can be run in it.
@@ -52,6 +54,8 @@ class Owner:
         failed_step: the name of the step that has failed, or the mark that was gone back to, if it stands in the place
             of a block because of that.
         backs: how often it was gone back to a mark in it.
+        disowned: who it belongs to, if that is not this process.
+        gone: what has interrupted it, if its engine has, which goes on with it elsewhere; of the outermost block.
         noted: the notes that its rollbacks have added to exceptions, each once; of the outermost block.
         clock: counts the starts and ends of steps, where those that ran together are undone together; None elsewhere.
     """
@@ -61,7 +65,7 @@ class Owner:
     state: Any
     report: Any
     left: Any = False
-    running: set[Log]
+    running: dict[Log, None]
     loop: object = None
     task: object = None
     quick = awaits = ending = unsure = False
@@ -72,6 +76,8 @@ class Owner:
     unsettled: tuple[Any, ...] = ()
     failed_step: str | None = None
     backs = 0
+    disowned: str = ""
+    gone: BaseException | None = None
     noted: set[str] | None = None
     clock: Iterator[int] | None = None
 
@@ -93,6 +99,9 @@ class Owner:
     def refuse(self, log: Log, what: str) -> BaseException | None:  # noqa: ARG002 - blocks look at the log
         """What is raised for a step that is started in this log, if that comes too late or from the wrong place."""
         return TransactionClosed(what, self.label, self.state)
+
+    def refuse_inside(self, what: str, advice: str) -> None:
+        """Refuse what would become a part of it, if it only stands for a block that is in another process."""
 
     def check_loop(self, what: str) -> None:
         """Refuse what would run in another event loop than it was entered in."""
@@ -183,6 +192,12 @@ def new_log(
     return log
 
 
+def this_thread() -> int:
+    """The thread that runs this; in an event loop that its engine moves from thread to thread, that loop."""
+    loop = moving_loop()
+    return get_ident() if loop is None else id(loop)
+
+
 def inside(log: Log | None, outer: Log) -> bool:
     """Whether a log is `outer`, or stands in it, however deep."""
     while log is not None and log is not outer:
@@ -251,7 +266,7 @@ def take_out(log: Log, marks: Sequence[tuple[Any]] = ()) -> None:
     Marks in its place tell what became of it, and whether something was left of what it contained.
     """
     up = log.up
-    if up is not None and up.thread == get_ident():
+    if up is not None and up.thread == this_thread():
         place = place_of(up, log)
         if place is not None:
             up[place : place + 1] = marks

@@ -20,7 +20,7 @@ from .current import running_step
 from .engine import Rollback
 from .kept import keep, marks, past_of, undos_of
 from .log import Log, new_log, place_of
-from .requests import Engine
+from .requests import Engine, Shielded
 from .tasks import running_task
 from .text import first_of
 from .waiting import is_savepoint, others_running, waited_for
@@ -151,7 +151,7 @@ def going_back(block: Block, mark: Mark, place: int) -> Engine[tuple[Rollback, B
     stuck = yield from waited_for(block, undone, rollback.interrupts)
     kept = keep(undone) if block.watch is None else []
     if stuck is None:
-        yield from rollback.to_its_end(lambda: rollback.unwind(undone))
+        yield from rollback.to_its_end(lambda: _unwinding(block, rollback, undone))
     if rollback.entry is not None:
         block.unsettled += (rollback,)
     late = first_of(stuck, rollback.guard.broken)
@@ -168,6 +168,12 @@ def going_back(block: Block, mark: Mark, place: int) -> Engine[tuple[Rollback, B
     rollback.log_left()
     rollback.release()
     return rollback, late
+
+
+def _unwinding(block: Block, rollback: Rollback, undone: Log) -> Shielded:
+    if block.watch is not None and rollback.log is None:  # otherwise it goes on after an interrupt
+        yield from rollback.tell(block.watch.going_back, undone, None)
+    yield from rollback.unwind(undone)
 
 
 def _moved(block: Block, mark: Mark, place: int) -> Log:

@@ -20,9 +20,10 @@ from .states import StepState
 from .step import OUTCOME, Step
 from .telling import fields
 from .text import log_error, shown
+from .watch import Watch
 
 
-def probing(report: Report, step: Step[Any], definition: Definition) -> Asking[bool]:
+def probing(report: Report, step: Step[Any], definition: Definition, watch: Watch | None) -> Asking[bool]:
     """Ask the probe of a step (``@fn.landed``) what became of it.
 
     Returns:
@@ -33,10 +34,10 @@ def probing(report: Report, step: Step[Any], definition: Definition) -> Asking[b
     error: BaseException | None = None
     result: Any = None
     try:
-        result = probe.call(step)
+        result = probe.call(step) if watch is None else watch.run_probe(step, probe)
     except BaseException as raised:
         error = raised
-    if error is None and probe.is_async:
+    if error is None and (probe.is_async or (watch is not None and watch.awaits)):
         asked = Await(cast("Awaitable[object]", result), probe.name)
         error = yield asked
         result = asked.result

@@ -25,12 +25,22 @@ Answer: TypeAlias = "BaseException | None"
 
 
 class Wait:
-    """Go on in so many seconds.  Answered with None, or with what interrupted the wait."""
+    """Go on in so many seconds.  Answered with None, or with what interrupted the wait.
 
-    __slots__ = ("seconds",)
+    Attributes:
+        pause: waits for them where this thread is blocked, if it is not the driver that does.
+        sleep: waits for them where this task is suspended, likewise.
+    """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    __slots__ = ("pause", "seconds", "sleep")
+
+    def __init__(
+        self,
+        seconds: float,
+        pause: Callable[[float], None] | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        self.seconds, self.pause, self.sleep = seconds, pause, sleep
 
 
 class Await:

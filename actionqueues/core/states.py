@@ -28,7 +28,7 @@ class StepState(StrEnum):
     SKIPPED = "skipped"  #: its rollback handler needs a result that the step does not have
     NOT_UNDONE = "not undone"  #: it has no rollback handler, or is irreversible
     NOT_LANDED = "not landed"  #: its probe has said that it never happened
-    DROPPED = "dropped"  #: queued, and never started because the transaction ended
+    DROPPED = "dropped"  #: never started, because the transaction ended, or its engine did not run it
 
 
 class TransactionState(StrEnum):
@@ -64,7 +64,7 @@ _UNDO = frozenset({_S.UNDONE, _S.UNDO_FAILED, _S.CONFLICT, _S.NOT_UNDONE})
 
 STEP_TRANSITIONS: Mapping[StepState, frozenset[StepState]] = dict.fromkeys(_S, _NOWHERE) | {
     _S.QUEUED: frozenset({_S.RUNNING, _S.DROPPED}),
-    _S.RUNNING: frozenset({_S.DONE, _S.FAILED, _S.UNKNOWN}),
+    _S.RUNNING: frozenset({_S.DONE, _S.FAILED, _S.UNKNOWN, _S.DROPPED}),
     _S.DONE: _UNDO,
     _S.FAILED: _UNDO | {_S.SKIPPED},
     _S.UNKNOWN: _UNDO | {_S.SKIPPED, _S.DONE, _S.NOT_LANDED},

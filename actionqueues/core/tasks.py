@@ -8,16 +8,20 @@ Stands on nothing of the engine.  Used by the drivers, which wait, and by what n
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from inspect import CO_ASYNC_GENERATOR, CORO_CLOSED, getcoroutinestate, iscoroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from .interrupts import protected_from_start
 from .text import first_of
 
 T = TypeVar("T")
+
+#: The classes of event loops of asyncio that an engine moves from thread to thread.  Such a loop has to know all tasks,
+#: since the engine ends them where it goes on with the program elsewhere.
+LOOPS_OF_ENGINES: Final[set[type]] = set()
 
 
 def in_trio() -> bool:
@@ -30,6 +34,12 @@ def in_trio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def moving_loop() -> Any:
+    """The running event loop, if an engine moves it from thread to thread; None for all others."""
+    loop = running_loop() if LOOPS_OF_ENGINES else None
+    return loop if type(loop) in LOOPS_OF_ENGINES else None
 
 
 async def sleep(seconds: float) -> None:
@@ -59,7 +69,7 @@ async def shielded(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     # A scope of anyio's that is cancelled would cancel the waiting at every turn of the event loop; and a group of its
     # is cancelled with any of its tasks, even with one whose step has been cancelled by a failing block.
     scope_of_anyio: Any = getattr(sys.modules.get("anyio"), "CancelScope", None)
-    if scope_of_anyio is None:
+    if scope_of_anyio is None or moving_loop() is not None:
         return await _in_own_task(function)
     scope = scope_of_anyio(shield=True)
     scope.__enter__()
@@ -89,10 +99,10 @@ async def _in_own_task(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
                 task = begun[0] if begun else None
             if task is None:
                 tried = True
-                task = _shielded_task()(run(), loop=asyncio.get_running_loop())
+                task = _new_task(run())
             if task.done():
                 break
-            await asyncio.wait([task])
+            await (asyncio.wait([task]) if moving_loop() is None else _until_done([task]))
         except GeneratorExit:
             raise  # nothing can be awaited any more
         except BaseException as error:
@@ -128,6 +138,34 @@ def _shielded_task() -> Any:
     return Shielded
 
 
+def _new_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    if moving_loop() is not None:
+        return loop.create_task(coroutine)
+    return _shielded_task()(coroutine, loop=loop)
+
+
+async def _until_done(tasks: Iterable[Any]) -> None:
+    """Wait until all of them have ended; an engine may warn of `asyncio.wait`, whose sets have no order."""
+    loop = moving_loop()
+    for task in tasks:
+        if not task.done():
+            waiter = loop.create_future()
+            wake = partial(_wake, waiter)
+            task.add_done_callback(wake)
+            try:
+                await waiter
+            finally:
+                task.remove_done_callback(wake)
+
+
+def _wake(waiter: Any, _: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class Group:
     """Tasks that are waited for together, and that nobody else can find and cancel."""
 
@@ -141,9 +179,7 @@ class Group:
         if self._nursery is not None:
             self._nursery.start_soon(self._alone, function)
             return
-        import asyncio
-
-        task = _shielded_task()(self._counted(function), loop=asyncio.get_running_loop())
+        task = _new_task(self._counted(function))
         self._tasks.add(task)  # so that it can be cut short before it has begun
 
     @protected_from_start
@@ -162,7 +198,7 @@ class Group:
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
         for task in self._tasks - {None}:  # that of one that has begun in a child process
-            task.cut_short()
+            (getattr(task, "cut_short", None) or task.cancel)()
 
     async def run(self, begin: Callable[[], None], over: Callable[[], bool]) -> BaseException | None:
         """Call `begin`, and wait until all that were spawned have ended; returns what has interrupted the waiting.
@@ -183,7 +219,8 @@ class Group:
         while self._tasks or not begun:
             try:
                 if begun:
-                    ended, _ = await asyncio.wait(self._tasks)
+                    ended = set(self._tasks)
+                    await (asyncio.wait(ended) if moving_loop() is None else _until_done(ended))
                     self._tasks -= ended
                     raised = [task.exception() for task in ended if not task.cancelled()]
                     interrupt = first_of(interrupt, *raised)  # of one that was hit before it had begun
@@ -232,7 +269,8 @@ class Signal:
             import asyncio
 
             self._event = asyncio.Event()
-            self._soon = asyncio.get_running_loop().call_soon_threadsafe
+            loop = asyncio.get_running_loop()
+            self._soon = loop.call_soon_threadsafe if moving_loop() is None else loop.call_soon
 
     def set(self) -> None:
         """Let whoever waits go on; nobody can, if the event loop has ended."""
@@ -240,9 +278,12 @@ class Signal:
             self._soon(self._event.set)
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until it is set, or for so many seconds; returns whether it is set."""
+        """Wait until it is set, or for so many seconds; returns whether it is set.
+
+        An engine would record each such time-out, and nothing but tasks of its own loop has to be waited for there.
+        """
         with suppress(TimeoutError):
-            await limited(self._event.wait, seconds)()
+            await (self._event.wait if moving_loop() is not None else limited(self._event.wait, seconds))()
         return bool(self._event.is_set())
 
 

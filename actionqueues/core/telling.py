@@ -123,7 +123,7 @@ def too_late(what: str, block: Any) -> TransactionClosed:
     rollback, parent, is_open = block.rollback, block.parent, block.state == TransactionState.OPEN
     closed = TransactionClosed(what, block.label, "ending" if is_open else block.state)
     if block.disowned:
-        closed.how, closed.advice = "belongs to the process that this one was forked from", "open another one here"
+        closed.how, closed.advice = block.disowned, "open another one here"
     elif block.state == TransactionState.RELEASED:
         closed.how = f"has been left, and its steps belong to {parent.label}"
     elif rollback is not None and not is_open:
@@ -144,6 +144,11 @@ def tell_unawaited(block: Any) -> None:
     calls, block.unawaited = block.unawaited or {}, None
     if calls:
         block.report.never_awaited.extend(record[DEFINITION].name for record in calls.values())
+
+
+def left_something(report: Report, rollback: Any) -> bool:
+    """Whether a rollback, or that of something inside, had to leave anything: then that is not to be made again."""
+    return not report.clean or (rollback is not None and rollback.left_before)
 
 
 def failed(failure: UndoFailure) -> str:

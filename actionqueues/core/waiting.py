@@ -5,13 +5,13 @@ Stands on logs and requests.  Used by what ends: failed steps, and blocks.
 
 from __future__ import annotations
 
-from _thread import _count, get_ident
+from _thread import _count
 from threading import enumerate as enumerate_threads
 from typing import Any
 
 from actionqueues.errors import IllegalOperation
 
-from .log import Log, Owner, inside, logs_in
+from .log import Log, Owner, inside, logs_in, this_thread
 from .requests import Engine, Until
 from .states import StepState, TransactionState
 from .step import Step
@@ -42,7 +42,7 @@ def others_running(block: Owner, top: Log | None, me: object, *, calling_off: bo
     Where it is called off, a savepoint of another task is not waited for if that cannot be cancelled, as in trio:
     nobody knows what it waits for, and it will find its savepoint undone.
     """
-    thread = get_ident()
+    thread = this_thread()
     others: list[Log] = []
     for log in running_in(block, top):
         of_savepoint = is_savepoint(log)
@@ -85,7 +85,7 @@ def waited_for(
             block,
             lambda: listed(others_running(block, top, me, calling_off=calling_off), _called),
             shielded=calling_off,
-            tasks=any(log.task is not None and log.thread == get_ident() for log in others),
+            tasks=any(log.task is not None and log.thread == this_thread() for log in others),
         )
         if isinstance(interrupt, IllegalOperation):
             return interrupt

@@ -1,7 +1,8 @@
 """`Watch`: what may stand between a transaction and its steps.
 
-The one seam for everything that has to know of each step, such as a journal or a fault sweep.  A transaction without
-one pays nothing for it: with one, no call takes the short way through its generated frame.
+The one seam for everything that has to know of each step, such as a journal or a fault sweep, or that runs it in a way
+of its own, as an engine of durable execution does.  A transaction without one pays nothing for it: with one, no call
+takes the short way through its generated frame.
 
 Methods return None, or a request (see `requests.py`) for what may block or has to be awaited; what that raises counts
 as raised by the method.  They may be called in any thread that runs a step.
@@ -13,14 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from types import FunctionType
 from typing import Any, Final, TypeAlias, cast
 
-from .attempts import Attempts
-from .requests import Asking, Call, Request
-from .step import Step
+from actionqueues.retry import uniform
 
-__all__ = ["SEAM", "Factory", "Hook", "Passing", "Seam", "Watch", "ask", "observed", "tell"]
+from .attempts import Attempts
+from .requests import Asking, Call, Request, Wait
+from .states import StepState
+from .step import DEFINITION, Step
+
+__all__ = ["SEAM", "Factory", "Hook", "Passing", "Seam", "Watch", "ask", "observed", "pause_before", "tell"]
 
 
 class Hook:
@@ -43,7 +48,7 @@ class Hook:
 
 
 class Watch:
-    """Serves one outermost transaction, its savepoints included.  This one does nothing.
+    """Serves one outermost transaction, its savepoints included.  This one does nothing, and runs everything here.
 
     Attributes:
         raises: what its methods raise by themselves.  Anything else was raised by a signal handler of the program's own
@@ -51,11 +56,14 @@ class Watch:
         id: the number of the transaction in a journal, or None.
         hidden: the names of arguments that are not to be shown.
         masked: takes what quotes their values out of a text.
+        runs: whether it has ways of its own to run what `run_step` and the methods behind it are for.
+        awaits: whether what these return is to be awaited, also where the function is not async.
     """
 
     raises: type[BaseException] = BaseException
     hidden: Collection[str] = ()
     masked: Callable[[str], str] = str
+    runs = awaits = False
 
     @property
     def id(self) -> int | None:
@@ -95,6 +103,9 @@ class Watch:
     def rolling_back(self, block: Any, error: BaseException | None) -> Request | None:
         """All steps have ended, and are about to be undone because of `error`.  It goes on whatever is raised here."""
 
+    def going_back(self, log: Any, error: BaseException | None) -> Request | None:
+        """A savepoint, or what comes after a mark, is about to be undone.  It goes on whatever is raised here."""
+
     def retrying(self, step: Step[Any], attempts: Attempts) -> None:
         """Its undo is about to be tried, as often as `attempts` allows, which may be told of earlier ones."""
 
@@ -128,6 +139,61 @@ class Watch:
     def called_hook(self, hook: Hook, error: BaseException | None) -> Request | None:
         """A commit hook has returned, or raised `error`."""
 
+    # -- what an engine does in its own way
+
+    def run_step(self, step: Step[Any]) -> Any:
+        """Make one attempt at the body of a step; returns what that returns, or what is to be awaited for it."""
+        return step._record[DEFINITION].run(step._record)
+
+    def run_undo(self, step: Step[Any], handler: Any) -> Any:
+        """Make one attempt at its undo: call its `Handler`."""
+        return handler.call(step)
+
+    def run_probe(self, step: Step[Any], probe: Any) -> Any:
+        """Ask what became of a step: call its probe, another `Handler`."""
+        return probe.call(step)
+
+    def run_hook(self, hook: Hook) -> Any:
+        """Call a commit hook."""
+        return hook.call()
+
+    def left_in(self, step: Step[Any]) -> StepState | None:  # noqa: ARG002 - engines know
+        """The state that an attempt which has failed leaves a step in, if it is not that of a failed one.
+
+        That is `DROPPED` if it was never started, `UNKNOWN` if nobody knows, and `UNDONE` if it was undone at once.
+        """
+        return None
+
+    def calling_here(self, step: Step[Any]) -> None:
+        """A step is about to be run where nothing can be awaited.  Raise, and it is not."""
+
+    def waiting(self, seconds: float) -> Wait | None:  # noqa: ARG002 - engines use it
+        """So many seconds are to be waited for the next attempt.  Returns what waits for them, if it is not we."""
+        return None
+
+    def now(self) -> float:
+        """Seconds, from any moment on, by the clock that time-outs of retry policies go by."""
+        return monotonic()
+
+    def uniform(self, low: float, high: float) -> float:
+        """A random number between two, for the jitter of retry policies."""
+        return uniform(low, high)
+
+    def is_elsewhere(self) -> bool:
+        """Whether what is called now is run apart from the block, so that a block with an engine is no savepoint."""
+        return False
+
+    def is_news(self) -> bool:
+        """Whether what happens now is new, and was not told to listeners by an execution before this one."""
+        return True
+
+    def is_control_flow(self, error: BaseException) -> bool:  # noqa: ARG002 - engines look at it
+        """Whether that is no failure of the work, but the engine's own control flow, such as an eviction.
+
+        Then nothing is undone: the block is given up here, and goes on wherever the engine runs it next.
+        """
+        return False
+
 
 class Passing(Watch):
     """Passes everything on to another watch, `inner`, that a subclass has no method of its own for."""
@@ -135,6 +201,7 @@ class Passing(Watch):
     def __init__(self, inner: Watch | None) -> None:
         self.inner = Watch() if inner is None else inner
         self.raises, self.hidden, self.masked = self.inner.raises, self.inner.hidden, self.inner.masked
+        self.runs, self.awaits = self.inner.runs, self.inner.awaits
         for name in _METHODS:
             if getattr(type(self), name) is getattr(Watch, name):
                 setattr(self, name, getattr(self.inner, name))
@@ -178,6 +245,11 @@ def tell(
         return error, interrupted
     again, _ = yield from ask(method, *args)
     return again if isinstance(again, raises) else None, error
+
+
+def pause_before(watch: Watch | None, seconds: float) -> Wait:
+    """What waits so many seconds for the next attempt."""
+    return (None if watch is None else watch.waiting(seconds)) or Wait(seconds)
 
 
 #: Makes the watch of a transaction, or returns None.

@@ -9,19 +9,31 @@ Stands on the standard library.  Used by what writes and reads names: those of a
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["find", "module_name", "modules_called", "qualified_name"]
+__all__ = ["BEYOND", "find", "module_name", "modules_called", "qualified_name"]
+
+#: What the running script is called as a module; the first only in the sandbox of Temporal, which loads it once more.
+_SCRIPT = ("__temporal_main__", "__main__", "__mp_main__")
+
+
+#: Where else imported modules are looked for by name, by code that runs where `sys.modules` has not all of them.
+BEYOND: Final[list[Callable[[str], Any]]] = []
 
 
 def module_name(module: str) -> str:
     """What a module is recorded as: the script that is ``__main__`` goes by the name it would have when imported."""
-    if module not in ("__main__", "__mp_main__"):
+    if module not in _SCRIPT:
         return module
-    main = sys.modules.get(module)
+    if module == _SCRIPT[0]:  # which was loaded from a file, whatever the running one was started by
+        modules: dict[str, Any] = getattr(sys.modules, "orig", sys.modules)  # those outside the sandbox
+        main = modules.get("__main__")
+    else:
+        main = sys.modules.get(module)
     spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
+    if spec is not None and spec.name not in _SCRIPT:
         return str(spec.name)  # python -m package.module
     file = getattr(main, "__file__", None)
     return Path(file).stem if file else module
@@ -30,11 +42,11 @@ def module_name(module: str) -> str:
 def modules_called(name: str) -> list[Any]:
     """The imported modules that are recorded as `name`: the module itself, and the running script."""
     found: list[Any] = []
-    for candidate in (name, "__main__", "__mp_main__"):
+    for candidate in (name, *_SCRIPT):
         module = sys.modules.get(candidate)
         if module is not None and module not in found and module_name(candidate) == name:
             found.append(module)
-    return found
+    return found or [module for look in BEYOND if (module := look(name)) is not None]
 
 
 def qualified_name(thing: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from actionqueues.core.definition import Definition, all_definitions, definition_behind, function_of
 
@@ -15,9 +16,10 @@ from .locks import Lock
 from .marking import DurableFunction
 from .modules import find, module_name
 
-__all__ = ["function_called", "missing", "name_of", "name_of_function", "named"]
+__all__ = ["definition_of_function", "function_called", "missing", "name_of", "name_of_function", "named"]
 
-_known: dict[int, tuple[Definition, str]] = {}
+#: Those that have been asked for, as long as they live: an engine may import a module again for each workflow.
+_known: WeakKeyDictionary[Definition, str] = WeakKeyDictionary()
 _mutex = Lock()
 
 
@@ -29,9 +31,10 @@ def _place(function: Any) -> str | None:
     return f"{module_name(module)}:{qualname}"
 
 
-def _definition(thing: Any) -> Definition | None:
+def definition_of_function(thing: Any) -> Definition | None:
+    """The definition of an action, also where it is marked as durable; None if it is none."""
     if isinstance(thing, DurableFunction):
-        return _definition(thing.function)
+        return definition_of_function(thing.function)
     return definition_behind(function_of(thing))
 
 
@@ -41,9 +44,9 @@ def name_of(definition: Definition, path: str) -> str:
     Raises:
         NotRecordable: if it would not be found again under any name, or another action would.
     """
-    known = _known.get(id(definition))
-    if known is not None and known[0] is definition:
-        return known[1]
+    known = _known.get(definition)
+    if known is not None:
+        return known
     name = definition.given_name or _place(definition.function)
     what = f"the action {definition.name}"
     if name is None:
@@ -63,7 +66,7 @@ def name_of(definition: Definition, path: str) -> str:
             what,
         )
     with _mutex:
-        _known[id(definition)] = definition, name
+        _known[definition] = name
     return name
 
 
@@ -73,7 +76,7 @@ def named(name: str) -> list[Definition]:
     given = [each for each in alive if each.given_name == name]
     if given:
         return _newest(given)
-    there = [found for thing in find(name) if (found := _definition(thing)) is not None]
+    there = [found for thing in find(name) if (found := definition_of_function(thing)) is not None]
     known = [each for each in there if each.given_name is None]
     known += [each for each in alive if name in each.aliases and each not in known]
     return _newest(known)
@@ -81,7 +84,7 @@ def named(name: str) -> list[Definition]:
 
 def _newest(found: list[Definition]) -> list[Definition]:
     """Without those of a module that was loaded again, or that is there as a script too."""
-    current = [each for each in found if any(_definition(thing) is each for thing in find(_place(each.function) or ""))]
+    current = [each for each in found if each in map(definition_of_function, find(_place(each.function) or ""))]
     places = {_place(each.function) for each in found}
     return (current or found)[:1] if len(places) == 1 and None not in places else found
 
@@ -92,7 +95,7 @@ def name_of_function(function: Callable[..., object], path: str) -> str:
     Raises:
         NotRecordable: if it is neither.
     """
-    definition = _definition(function)
+    definition = definition_of_function(function)
     if definition is not None:
         return name_of(definition, path)
     if isinstance(function, DurableFunction):
@@ -115,7 +118,7 @@ def function_called(name: str, path: str) -> Callable[..., Any]:
         NotRestorable: if there is none that recovery may call.
     """
     for thing in find(name):
-        if isinstance(thing, DurableFunction) and _definition(thing) is None:
+        if isinstance(thing, DurableFunction) and definition_of_function(thing) is None:
             made: Callable[..., Any] = thing
             return made
     found = named(name)

@@ -154,16 +154,15 @@ class Values:
 
     def _refuse(self, name: str, what: str, why: str, kind: type) -> NoReturn:
         full = f"{name!r} of {what}"
-        advice = (
-            "" if name == "result" else f", or keep it out of the file: Journal(..., resources={{{name!r}: make_it}})"
-        )
-        raise NotRecordable(
-            self.path,
-            f"cannot record {full}: it is, or contains, {why}. Give plain data that identify it; or let the "
-            f"journal know it, Journal(..., serializer=...){advice}",
-            full,
-            kind.__qualname__,
-        ) from None
+        reason = f"cannot record {full}: it is, or contains, {why}. Give plain data that identify it{self.advice(name)}"
+        raise NotRecordable(self.path, reason, full, kind.__qualname__) from None
+
+    def advice(self, name: str) -> str:
+        """What else helps where a value is no plain data, to be added to a message."""
+        known = "; or let the journal know it, Journal(..., serializer=...)"
+        if name == "result":
+            return known
+        return f"{known}, or keep it out of the file: Journal(..., resources={{{name!r}: make_it}})"
 
     def arguments(self, definition: Definition, record: Record, what: str) -> str:
         """The arguments of a call, as a JSON object by the names of the parameters."""
@@ -237,7 +236,11 @@ class Values:
         """An exception: its class, its arguments if they are plain data, and its text."""
         if isinstance(error, ActionRetryException) and error.__cause__ is not None:
             error = error.__cause__  # which is the error of the step once the policy has given up
-        texts = {"type": to_json(qualified_name(type(error))), "text": to_json(self.text(error))}
+        return self.error_itself(error)
+
+    def error_itself(self, error: BaseException, **more: str) -> str:
+        """The same, whatever it stands for; with `more` JSON texts by name."""
+        texts = {"type": to_json(qualified_name(type(error))), "text": to_json(self.text(error)), **more}
         with suppress(Exception):  # as in `value`; what is left of it is its text
             args = list(error.args)
             if isinstance(error, OSError) and error.filename is not None and len(args) == 2:

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from actionqueues.core import attempts, drivers
-from actionqueues.core.watch import Watch
+from actionqueues.core import attempts, drivers, watch
 
 from .chaining import watching
 
@@ -30,18 +29,22 @@ def no_sleep() -> Generator[list[float], None, None]:
     """
     waits: list[float] = []
     loops: Any = drivers
-    clocks: Any = attempts
-    sleep, sleep_async, clock = loops.sleep, loops.sleep_async, clocks.monotonic
+    clocks: tuple[Any, ...] = (attempts, watch)
+    sleep, sleep_async = loops.sleep, loops.sleep_async
+    before = [module.monotonic for module in clocks]
 
     async def pass_at_once(seconds: float) -> None:
         waits.append(seconds)
         await sleep_async(0)  # other tasks get their turn, and a cancellation its chance
 
     # Watched steps take their time from the engine; the frames of others read the clock themselves.
-    with watching(lambda inner: Watch() if inner is None else inner):
+    with watching(lambda inner: watch.Watch() if inner is None else inner):
         loops.sleep, loops.sleep_async = waits.append, pass_at_once
-        clocks.monotonic = lambda: monotonic() + sum(waits)
+        for module in clocks:
+            module.monotonic = lambda: monotonic() + sum(waits)
         try:
             yield waits
         finally:
-            loops.sleep, loops.sleep_async, clocks.monotonic = sleep, sleep_async, clock
+            loops.sleep, loops.sleep_async = sleep, sleep_async
+            for module, clock in zip(clocks, before, strict=True):
+                module.monotonic = clock

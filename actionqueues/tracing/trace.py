@@ -58,7 +58,7 @@ class Trace(Passing):
         report._traced, report._masked = self._steps, self.masked
 
     def _tell(self, cls: Any, *values: Any) -> None:
-        if SEAM.listeners:
+        if SEAM.listeners and self.inner.is_news():
             tell_all(cls(self.report, time(), *values))
 
     def _once(self, phase: str) -> bool:
@@ -173,7 +173,7 @@ class Trace(Passing):
         if error is None:
             entry.state, entry.error = "done", None
         else:
-            entry.state = "unknown" if step.state is StepState.UNKNOWN else "failed"
+            entry.state = str(step.state) if step.state in (StepState.UNKNOWN, StepState.DROPPED) else "failed"
             entry.error = self.report._text(error)
         if not told and error is None:
             self._tell(events.StepDone, entry)

@@ -22,7 +22,7 @@ from tests.benchmarks.by_hand import (
     definition,
 )
 
-running: set[Log] = set()
+running: dict[Log, None] = {}
 set_current = context.set
 
 
@@ -128,7 +128,7 @@ async def _among_those_running(log: Log, a: int, b: int) -> int:
     own.task = current_task(get_running_loop())
     try:
         set_current(own)
-        running.add(own)
+        running[own] = None
         log.append(own)
         try:
             result: int = await async_body(a, b)
@@ -140,7 +140,7 @@ async def _among_those_running(log: Log, a: int, b: int) -> int:
             return result
         return int(await async_again(own))
     finally:
-        running.discard(own)
+        running.pop(own, None)
         if current() is own:
             set_current(log)
 

@@ -29,7 +29,7 @@ Table = Mapping[Any, frozenset[Any]]
 # Written out once more, so that a change of a table is a change in two places.
 LEGAL_STEPS = {
     "queued": "running, dropped",
-    "running": "done, failed, unknown",
+    "running": "done, failed, unknown, dropped",
     "done": "undone, undo failed, conflict, not undone",
     "failed": "undone, undo failed, conflict, not undone, skipped",
     "unknown": "undone, undo failed, conflict, not undone, skipped, done, not landed",

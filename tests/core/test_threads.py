@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from contextvars import copy_context
 from typing import Any
@@ -22,6 +22,8 @@ from actionqueues import (
     current_step,
     transaction,
 )
+from actionqueues.report import UndoFailure
+from actionqueues.testing import fake_step
 from tests.inside import left_in_context
 
 
@@ -372,3 +374,23 @@ def test_an_undo_that_fails_at_once_in_another_thread_keeps_the_block_from_commi
     assert undos(trail) == ["stuck", "b", "a"]
     assert [str(error) for error in caught.value.failures] == ["cannot"]
     assert q.state is TransactionState.ROLLED_BACK_WITH_FAILURES
+
+
+def test_what_two_threads_leave_at_the_same_time_is_all_told() -> None:
+    class Meanwhile(list[UndoFailure]):
+        """What one thread leaves, while another one does."""
+
+        def __iter__(self) -> Iterator[UndoFailure]:
+            q._block.doom([failure("other")])
+            return super().__iter__()
+
+    def failure(name: str) -> UndoFailure:
+        error = ValueError(name)
+        with fake_step(put, [], name, error=error) as step:
+            return UndoFailure(step, error)
+
+    q = transaction()
+    with pytest.raises(TransactionDoomed) as raised, q:
+        q._block.doom([failure("before")])
+        q._block.doom(Meanwhile([failure("one")]))
+    assert [str(error) for error in raised.value.failures] == ["before", "other", "one"]

@@ -381,3 +381,25 @@ def test_a_queued_sync_step_with_a_policy_is_watched_in_an_async_block_too(watch
         "attempting flaky running",
         "attempted flaky",
     ]
+
+
+def test_what_runs_steps_in_its_own_way_may_run_them_as_ever() -> None:
+    class Own(Watch):
+        runs = True
+
+    @action
+    def double(number: int) -> int:
+        return 2 * number
+
+    @action
+    async def double_async(number: int) -> int:
+        return 2 * number
+
+    async def main() -> int:
+        async with transaction():
+            return await double_async(4)
+
+    with observed(lambda _, __: Own()):
+        with transaction():
+            assert double(4) == 8
+        assert asyncio.run(main()) == 8

@@ -30,6 +30,11 @@ async def call_async() -> None:
     raise ConnectionError
 
 
+@action(retry=Retry(attempts=100, wait_initial=60, wait_jitter=0, timeout=300))
+def call_for_five_minutes() -> None:
+    raise ConnectionError
+
+
 @action
 def send(log: list[str]) -> None:
     log.append("sent")
@@ -54,6 +59,14 @@ def test_a_policy_gives_up_as_if_the_time_had_passed() -> None:
 
     with no_sleep() as waits, pytest.raises(ConnectionError):
         asyncio.run(main())
+    assert sum(waits) <= 300 <= sum(waits) + 5
+
+
+def test_its_time_goes_on_behind_another_one_inside() -> None:
+    with no_sleep() as waits, pytest.raises(ConnectionError), transaction():
+        with no_sleep():
+            pass
+        call_for_five_minutes()
     assert sum(waits) <= 300 <= sum(waits) + 5
 
 
