@@ -791,3 +791,7 @@ def test_a_hook_that_fails_comes_with_its_error() -> None:
         current_transaction().on_commit(hook)
     (called,) = ear.of(events.HookCalled)
     assert str(called.error) == "hook"
+
+
+def test_what_does_not_tell_what_it_takes_may_listen() -> None:
+    listen(max).stop()  # it is written in C, and tells nothing

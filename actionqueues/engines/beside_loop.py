@@ -28,7 +28,7 @@ Here: TypeAlias = Callable[[Callable[[], str]], str]
 
 #: What the threads that have nothing to do take their calls from; a forked child has none of these threads.
 _idle: Final[list[SimpleQueue[Callable[[], None]]]] = []
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
     os.register_at_fork(after_in_child=_idle.clear)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from actionqueues import IllegalOperation, Transaction, action, current_step, transaction
 from actionqueues.engines import NotCarried, WorkflowCancelled
+from actionqueues.journal.modules import module_name
 
 from .courier import CourierEngine, run_moving
 
@@ -197,3 +198,7 @@ def test_what_a_step_saves_is_known_at_once_and_where_it_is_undone() -> None:
         ran(engine, (half,))
     assert engine.kept == [{"part": 1}, {"part": 1, "more": 2}]
     assert trail == ["-half {'part': 1, 'more': 2}"]
+
+
+def test_the_module_of_a_workflow_in_a_sandbox_is_the_script_that_was_started() -> None:
+    assert module_name("__temporal_main__") == module_name("__main__")

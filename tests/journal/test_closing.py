@@ -6,7 +6,7 @@ import gc
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -121,3 +121,16 @@ def test_a_file_of_two_names_is_refused(path: Path) -> None:
         put("c")
     assert trail == ["+a", "+c"]
     Journal(other).close()
+
+
+def test_a_connection_is_closed_again_if_its_file_cannot_be_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: str) -> NoReturn:
+        raise PermissionError(13, "not yours")
+
+    with Journal(path):
+        pass
+    monkeypatch.setattr("actionqueues.journal.connections.Files", refuse)
+    with pytest.raises((JournalError, PermissionError)), Journal(path) as journal:
+        journal.transactions()
