@@ -57,7 +57,7 @@ class Unit(Protocol):
         ...
 
     def request(self) -> str:
-        """It as text, for engines that run it in another process: see `carrying.perform`."""
+        """It as text, for engines that run it in another process: see `serving.serve`."""
         ...
 
     def cancelled(self, reason: str | None, *, maybe_done: bool = False) -> str:
@@ -81,6 +81,10 @@ class Run(Protocol):
         awaits: whether `run` and `sleep` have to be awaited, whatever is run.
         carries: whether units are run in other processes, so that calls have to be plain data, and functions to be
             found there.
+
+    Two more may be there.  ``replays``: whether what happens now has happened in an execution before, so that listeners
+    are not told again.  ``is_elsewhere()``: whether the code that calls it is not that of this block's workflow, but of
+    another one, as a child, so that a block with an engine is one of its own there.
     """
 
     key: str
@@ -118,7 +122,12 @@ class Run(Protocol):
 
 
 class Engine(Protocol):
-    """Where the steps of a block run.  Given to it: ``transaction("sign-up", engine=...)``; two equal ones are one."""
+    """Where the steps of a block run.  Given to it: ``transaction("sign-up", engine=...)``; two equal ones are one.
+
+    Three more attributes may be there.  ``serializer``: a `Serializer` of the program's own.  ``resources``: parameters
+    whose values are not carried, but made where a call is run, by name.  ``longest``: how many bytes a call, or what
+    comes of one, may take.
+    """
 
     @property
     def name(self) -> str:
