@@ -135,44 +135,45 @@ class Running(Watch):
         definition = step._record[DEFINITION]
         if definition.hold is not None:
             return definition.run(step._record)  # it registers a hook with this block, in each execution
-        work = self._work("step", step.name, partial(definition.run, step._record), step=step)
-        work.is_async = definition.is_async or (self.block.awaits and definition.frame is None)
-        if self.requests is not None:
-            work.asked = partial(self.requests.of_step, work)
-        return self._done(work, self._of_step)
+        is_async = definition.is_async or self._may_be_async(definition)
+        work = self._work("step", step.name, partial(definition.run, step._record), is_async=is_async, step=step)
+        return self._done(work, self._of_step, Requests.of_step)
 
     def run_undo(self, step: Step[Any], handler: Handler) -> Any:
-        definition = step._record[DEFINITION]
-        is_async = handler.is_async or (self.block.awaits and definition.frame is None)
-        work = self._work("undo", f"undo {step.name}", partial(handler.call, step), step=step)
-        work.is_async = is_async
-        if self.requests is not None:
-            work.asked = partial(self.requests.of_undo, work)
-        return self._done(work, self._of_undo)
+        is_async = handler.is_async or self._may_be_async(step._record[DEFINITION])
+        work = self._work("undo", f"undo {step.name}", partial(handler.call, step), is_async=is_async, step=step)
+        return self._done(work, self._of_undo, Requests.of_undo)
 
     def run_probe(self, step: Step[Any], probe: Handler) -> Any:
-        work = self._work("probe", f"look for {step.name}", partial(probe.call, step), step=step)
-        work.is_async = probe.is_async
-        if self.requests is not None:
-            work.asked = partial(self.requests.of_undo, work)
-        return self._done(work, self._of_undo)
+        call, is_async = partial(probe.call, step), probe.is_async
+        work = self._work("probe", f"look for {step.name}", call, is_async=is_async, step=step)
+        return self._done(work, self._of_undo, Requests.of_undo)
 
     def run_hook(self, hook: Hook) -> Any:
-        work = self._work("hook", f"on commit {hook.name}", hook.call)
-        work.is_async = self.block.awaits
-        if self.requests is not None:
-            work.asked = partial(self.requests.of_hook, work, hook)
-        return self._done(work, self._of_undo)
+        work = self._work("hook", f"on commit {hook.name}", hook.call, is_async=self.block.awaits)
+        return self._done(work, self._of_undo, lambda requests, work: requests.of_hook(work, hook))
 
-    def _work(self, kind: Kind, name: str, call: Callable[[], Any], *, step: Step[Any] | None = None) -> Work:
+    def _may_be_async(self, definition: Any) -> bool:
+        """A plain callable, of which nobody knows, is awaited where anything can be."""
+        return bool(self.block.awaits) and definition.frame is None
+
+    def _work(
+        self, kind: Kind, name: str, call: Callable[[], Any], *, is_async: bool, step: Step[Any] | None = None
+    ) -> Work:
         number = next(self._units)
         key = f"{self.here.key}-unit-{number}"
         if step is not None:
             key = step.key if kind == "step" else step.undo_key
-        return Work(self.carrier, kind, name, number, key, call, step=step, is_control_flow=self.here.is_control_flow)
+        flow = self.here.is_control_flow
+        return Work(self.carrier, kind, name, number, key, call, is_async=is_async, step=step, is_control_flow=flow)
 
-    def _done(self, work: Work, settle: _Settle) -> Any:
-        """Let the engine run a unit; returns what came of it, or what is to be awaited for that."""
+    def _done(self, work: Work, settle: _Settle, ask: Callable[[Requests, Work], str] | None = None) -> Any:
+        """Let the engine run a unit; returns what came of it, or what is to be awaited for that.
+
+        Where calls are carried, `ask` makes the request of it.
+        """
+        if self.requests is not None and ask is not None:
+            work.asked = partial(ask, self.requests, work)
         try:
             answer = self.here.run(cast("Unit", work))
         except BaseException as error:
@@ -292,7 +293,7 @@ class Running(Watch):
     def committing(self, block: Any, hooks: Sequence[Hook]) -> Request | None:
         if self._before.error is not None:
             raise self._before.error
-        return self._noted(self._work("committing", "committing", lambda: None))
+        return self._noted(self._note_work("committing"))
 
     def committed(self, block: Any) -> None:
         self.here.show("committed")
@@ -311,13 +312,15 @@ class Running(Watch):
         return self._note_of(self._before.error, 0) if self._before.is_through() else None
 
     def _note_of(self, error: BaseException | None, part: int) -> Request | None:
-        work = self._work("rolling back", "rolling back", lambda: None)
+        work = self._note_work("rolling back")
         work.why, work.part = error, part
         return self._noted(work)
 
+    def _note_work(self, kind: Kind) -> Work:
+        return self._work(kind, kind, lambda: None, is_async=self.block.awaits)
+
     def _noted(self, work: Work) -> Request | None:
         """Put a note into the records."""
-        work.is_async = self.block.awaits
         answer = self._done(work, self._of_note)
         return Await(answer, work.name) if work.is_async or self.awaits else None
 
