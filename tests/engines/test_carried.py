@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -200,5 +202,8 @@ def test_what_a_step_saves_is_known_at_once_and_where_it_is_undone() -> None:
     assert trail == ["-half {'part': 1, 'more': 2}"]
 
 
-def test_the_module_of_a_workflow_in_a_sandbox_is_the_script_that_was_started() -> None:
-    assert module_name("__temporal_main__") == module_name("__main__")
+def test_the_module_of_a_workflow_in_a_sandbox_is_the_script_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ModuleType("__main__")  # that of a worker of the tests has no file
+    script.__file__ = "/srv/signup.py"
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert module_name("__temporal_main__") == module_name("__main__") == "signup"
