@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.marks import slow_but
+
 pytest_plugins = ["pytester"]
 
 #: What pytest prints depends on these, so they do not reach the runs within a test.
@@ -88,7 +90,7 @@ def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
     return result
 
 
-@pytest.mark.parametrize("style", ["auto", "long", "short"])
+@pytest.mark.parametrize("style", slow_but(["auto", "long", "short"], "auto"))
 def test_no_frame_of_ours_is_shown(project: pytest.Pytester, style: str) -> None:
     result = run(project, f"--tb={style}")
     for pattern in OURS:
@@ -107,7 +109,7 @@ def test_each_error_is_counted_at_a_line_of_the_user(project: pytest.Pytester) -
         result.stdout.no_fnmatch_line(pattern)
 
 
-@pytest.mark.parametrize("option", ["--full-trace", "--tb=native"])
+@pytest.mark.parametrize("option", slow_but(["--full-trace", "--tb=native"], "--full-trace"))
 def test_all_frames_are_shown_where_that_is_asked_for(project: pytest.Pytester, option: str) -> None:
     result = run(project, option)
     result.stdout.fnmatch_lines(["*<actionqueues: *"])

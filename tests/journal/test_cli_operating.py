@@ -108,15 +108,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG)
 def test_what_is_wrong_is_told_in_one_line_before_anything_has_happened(
-    path: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+    path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("text.db").write_text("hello\n" * 1000)
-    status, lines = run(capsys, *arguments)
-    assert (status, len(lines), message in lines[0]) == (2, 1, True), lines
-    assert trail == []
-    assert [each.state for each in Journal(path).transactions()] == ["stuck", "stuck"]
+    for arguments, message in WRONG:
+        status, lines = run(capsys, *arguments)
+        assert (status, len(lines), message in lines[0]) == (2, 1, True), (arguments, lines)
+        assert trail == []
+        assert [each.state for each in Journal(path).transactions()] == ["stuck", "stuck"]
 
 
 @pytest.mark.parametrize("command", [("retry",), ("abandon", "--reason", "a")], ids=lambda command: command[0])
