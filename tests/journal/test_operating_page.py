@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import logging
 import os
 import re
 import shlex
@@ -157,10 +158,13 @@ def test_the_commands_that_are_shown_are_understood() -> None:
 @pytest.fixture
 def celery_program() -> Iterator[dict[str, Any]]:
     pytest.importorskip("celery", reason="celery is not installed; it is in the extra 'frameworks'")
+    level, handlers = logging.root.level, [*logging.root.handlers]
     with ran(JOURNALS, "Celery") as program:
         yield program
         program["app"].close()
         program["journal"].close()
+    logging.root.setLevel(level)  # a worker sets up the log of its process
+    logging.root.handlers[:] = handlers
 
 
 def test_beat_starts_the_task_when_it_is_due_and_a_worker_recovers(celery_program: dict[str, Any]) -> None:
