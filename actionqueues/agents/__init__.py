@@ -14,7 +14,10 @@ of the tool, in all frameworks alike.  Other exceptions go on to the framework, 
 - pydantic-ai: the model is told of a `ModelRetry`, as often as the tool may be tried again; any other ends the run.
 - openai-agents: the model is told that the tool has failed, or what ``function_tool(failure_error_function=...)`` says.
 
-What ends the run leaves the block, if nobody catches it, and then all of it is undone.
+What ends the run leaves the block, if nobody catches it, and then all of it is undone.  What a framework raises in
+order to stop and go on later (LangGraph's ``interrupt()``, `ApprovalRequired` and `CallDeferred` of pydantic-ai, an
+`UrlElicitationRequiredError` of MCP) reaches it, whatever is `mendable`, and is no refusal in ``approve=``.  So a gate
+may ask a person by these: go on with the run in the same block.
 
 **What cannot be undone** is asked for (``tools(approve=...)``), or waits: ``@action(irreversible=True, when="commit")``
 runs once the block has been left normally.  Nobody is asked about what an action calls inside: one that pays on its

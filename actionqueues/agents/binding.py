@@ -76,8 +76,9 @@ def tools(
         actions: actions, methods that are actions, or a `functools.partial` of one, which supplies what a model cannot.
         named: more of these, by the names of their tools.
         approve: is asked before an irreversible tool runs, with its `Explanation` and the arguments by name; may be
-            async.  Whatever is not True, and an exception, is a no, and the model is told.  One that waits for the
-            commit is not asked about.
+            async.  Whatever is not True, and an exception, is a no, and the model is told; but what a framework raises
+            to stop and ask, such as LangGraph's ``interrupt()``, reaches that.  One that waits for the commit is not
+            asked about.
         mendable: exceptions of actions that the model is told of, as a text, instead of the framework.  That step alone
             has been undone then.  All others go on to the framework.
         meta: whether the four are among the tools.

@@ -21,7 +21,7 @@ from actionqueues.core.step import Record
 from actionqueues.errors import IllegalOperation, TransactionClosed
 
 from .explaining import Explanation
-from .gate import Approve, ask, ask_async, text_for
+from .gate import Approve, ask, ask_async, is_control_flow, text_for
 from .session import Done, Finder, Session, session_of
 
 __all__ = ["Bound", "entering", "function_of_tool", "signature_of_tool"]
@@ -87,7 +87,11 @@ class _Call:
 
     def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         self.session.end(self.done, failed=error is not None)
-        if isinstance(error, self.bound.mendable) and not isinstance(error, IllegalOperation | TransactionClosed):
+        if (
+            isinstance(error, self.bound.mendable)
+            and not isinstance(error, IllegalOperation | TransactionClosed)
+            and not is_control_flow(error)
+        ):
             self.answer = _told(self.done.said, error)
             return True
         if error is None and self.bound.definition.hold is not None:

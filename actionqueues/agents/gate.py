@@ -14,10 +14,23 @@ from actionqueues.core.text import log_warning, shown
 
 from .explaining import Explanation
 
-__all__ = ["Approve", "ask", "ask_async", "text_for"]
+__all__ = ["Approve", "ask", "ask_async", "is_control_flow", "text_for"]
 
 #: What decides: it is given the explanation of the tool, and the arguments by name, and answers True, or not.
 Approve: TypeAlias = Callable[[Explanation, Mapping[str, Any]], bool | Awaitable[bool]]
+
+#: What frameworks raise in order to stop a run and go on with it later, say once a person has answered.
+_CONTROL_FLOW = {
+    ("langgraph.errors", "GraphBubbleUp"),
+    ("mcp.shared.exceptions", "UrlElicitationRequiredError"),
+    ("pydantic_ai.exceptions", "ApprovalRequired"),
+    ("pydantic_ai.exceptions", "CallDeferred"),
+}
+
+
+def is_control_flow(error: BaseException) -> bool:
+    """Whether that is a framework's own way of stopping here: neither a no nor a fault, so it has to reach that."""
+    return any((cls.__module__, cls.__name__) in _CONTROL_FLOW for cls in type(error).__mro__)
 
 
 def ask(approve: Approve, explanation: Explanation, arguments: Mapping[str, Any]) -> str | None:
@@ -43,6 +56,8 @@ async def ask_async(approve: Approve, explanation: Explanation, arguments: Mappi
 
 
 def _failed(explanation: Explanation, error: Exception) -> str:
+    if is_control_flow(error):
+        raise error
     log_warning(f"approve= raised {shown(error)}, so the tool {explanation.name} has not run")
     text = text_for(error)
     return _refused(explanation, f" ({text})" if text else "")

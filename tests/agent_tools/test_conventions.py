@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from actionqueues import action, transaction
 from actionqueues.agents import tools
+from actionqueues.agents.gate import is_control_flow
+
+from .belt import done, pay
 
 pytestmark = pytest.mark.slow
 MISSING = "it is not installed; it is in the extra 'frameworks'"
@@ -96,6 +100,76 @@ def test_openai_agents_tells_that_the_tool_has_failed_and_what_it_was_asked_to_t
 
     assert asyncio.run(told()).startswith("An error occurred while running the tool.")
     assert asyncio.run(told(failure_error_function=text_of)) == "no room"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("langgraph.errors", "GraphInterrupt"),
+        ("langgraph.errors", "ParentCommand"),
+        ("mcp.shared.exceptions", "UrlElicitationRequiredError"),
+        ("pydantic_ai.exceptions", "ApprovalRequired"),
+        ("pydantic_ai.exceptions", "CallDeferred"),
+    ],
+)
+def test_what_frameworks_raise_to_stop_a_run_is_known(module: str, name: str) -> None:
+    pytest.importorskip(module.partition(".")[0], reason=MISSING)
+    cls: Any = getattr(import_module(module), name)
+    assert is_control_flow(cls.__new__(cls))
+
+
+def test_a_graph_that_is_interrupted_in_the_gate_goes_on_once_a_person_has_answered() -> None:
+    langgraph: Any = pytest.importorskip("langgraph.graph", reason=MISSING)
+    prebuilt: Any = pytest.importorskip("langgraph.prebuilt")
+    types: Any = pytest.importorskip("langgraph.types")
+    saver: Any = pytest.importorskip("langgraph.checkpoint.memory").InMemorySaver()
+    message: Any = pytest.importorskip("langchain_core.messages").AIMessage
+
+    async def main() -> Any:
+        async with transaction() as q:
+            graph = langgraph.StateGraph(langgraph.MessagesState)
+            belt = tools(q, pay, approve=lambda each, _: types.interrupt(str(each)))
+            graph.add_node("tools", prebuilt.ToolNode(belt))
+            graph.add_edge(langgraph.START, "tools")
+            run, config = graph.compile(checkpointer=saver), {"configurable": {"thread_id": "1"}}
+            call: dict[str, Any] = {"name": "pay", "args": {"euros": 5}, "id": "1", "type": "tool_call"}
+            stopped = await run.ainvoke({"messages": [message("", tool_calls=[call])]}, config)
+            (asked,) = stopped["__interrupt__"]
+            assert (asked.value, done) == ("pay: Irreversible: what it does cannot be undone.", [])
+            return (await run.ainvoke(types.Command(resume=True), config))["messages"][-1].content
+
+    done.clear()
+    assert (asyncio.run(main()), done) == ("paid", ["paid 5"])
+
+
+def test_a_run_of_pydantic_ai_that_defers_in_the_gate_goes_on_once_a_person_has_answered() -> None:
+    ai: Any = pytest.importorskip("pydantic_ai", reason=MISSING)
+    parts: Any = pytest.importorskip("pydantic_ai.messages")
+    models: Any = pytest.importorskip("pydantic_ai.models.function")
+    approved: list[str] = []
+
+    def model(messages: list[Any], _info: Any) -> Any:
+        told = [part.content for part in messages[-1].parts if isinstance(part, parts.ToolReturnPart)]
+        part = parts.TextPart(told[0]) if told else parts.ToolCallPart("pay", {"euros": 5})
+        return parts.ModelResponse([part])
+
+    def approve(*_: object) -> bool:
+        if not approved:
+            raise ai.ApprovalRequired
+        return True
+
+    async def main() -> Any:
+        async with transaction() as q:
+            belt = tools(q, pay, approve=approve)
+            agent = ai.Agent(models.FunctionModel(model), tools=belt, output_type=[str, ai.DeferredToolRequests])
+            stopped = await agent.run("go")
+            assert done == []
+            approved.extend(call.tool_call_id for call in stopped.output.approvals)
+            results = ai.DeferredToolResults(approvals=dict.fromkeys(approved, True))
+            return (await agent.run(message_history=stopped.all_messages(), deferred_tool_results=results)).output
+
+    done.clear()
+    assert (asyncio.run(main()), done) == ("paid", ["paid 5"])
 
 
 there: list[str] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actionqueues import CoroutineNotAwaited, TransactionClosed, transaction
+from actionqueues import CoroutineNotAwaited, TransactionClosed, action, transaction
 from actionqueues.agents import Explanation, tools
 
 from .belt import always, answer, block, done, everywhere, mail, mail_async, pay, pay_async, put
@@ -147,3 +147,53 @@ def test_a_gate_that_cannot_be_asked_is_refused_when_tools_are_made() -> None:
             tools(q, pay, approve=True)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - no callable
         with pytest.raises(TypeError, match=r"tools\(approve=...\) is async, so the transaction has to be entered by"):
             tools(q, pay, approve=approve)
+
+
+class GraphBubbleUp(Exception):
+    """Stands for what LangGraph raises to stop a run until a person has answered: it is known by its name."""
+
+    __module__ = "langgraph.errors"
+
+
+class Interrupt(GraphBubbleUp): ...
+
+
+def test_a_framework_that_stops_in_the_gate_until_somebody_has_answered_is_not_told_as_a_no(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def stop(*_: object) -> bool:
+        raise Interrupt
+
+    async def stop_async(*_: object) -> bool:
+        raise Interrupt
+
+    async def main() -> None:
+        async with transaction() as q:
+            for approve in (stop, stop_async):
+                (paying,) = tools(q, pay, approve=approve, meta=False)
+                with pytest.raises(Interrupt):
+                    await answer(paying, euros=5)
+            changes = tools(q)[1]
+            assert changes() == "-- checkpoint start\nNothing has been done."
+
+    done.clear()
+    asyncio.run(main())
+    assert (done, caplog.messages) == ([], [])
+
+
+@everywhere
+async def test_a_framework_that_stops_in_an_action_is_no_error_for_the_model_and_that_step_is_undone(kind: str) -> None:
+    @action
+    def ask_a_person() -> str:
+        done.append("asked")
+        raise Interrupt
+
+    @ask_a_person.rollback
+    def take_back() -> None:
+        done.append("taken back")
+
+    async with block(kind) as q:
+        (asking,) = tools(q, ask_a_person, mendable=Exception, meta=False)
+        with pytest.raises(Interrupt):
+            await answer(asking)
+        assert done == ["asked", "taken back"]
