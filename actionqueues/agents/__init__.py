@@ -34,7 +34,8 @@ and `undo_to` only from the one that has entered it.  A server that makes its to
 transaction of a call: `current_transaction`, where its tasks inherit the context of the block that their session is in,
 or the ``get`` of a `ContextVar` that a middleware sets for each request.  A server of MCP over HTTP has one lifespan
 for all clients, and sees no end of a session: `examples/agents/over_http.py` shows how each has a transaction
-nonetheless.
+nonetheless.  A client of MCP over stdio kills a server that has not ended within two seconds, say because it is undoing
+what that client has left: give such a transaction a journal, and let the server recover when it starts.
 """
 
 from .binding import tools as tools

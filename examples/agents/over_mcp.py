@@ -3,7 +3,9 @@
     python examples/agents/over_mcp.py
 
 A session is one transaction: it commits if the agent says that it has finished, and is undone if
-the agent just goes away. The annotations tell a client which tools it may call without asking.
+the agent just goes away. A client waits two seconds for its server to end, and kills it then: so
+the session has a journal, and what such a server had not undone, the next one undoes first. The
+annotations tell a client which tools it may call without asking.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import asyncio
 import os
 import sys
+import tempfile
 
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver import MCPServer
@@ -20,14 +23,17 @@ from mcp_types import TextContent, ToolAnnotations
 import trip
 from actionqueues import transaction
 from actionqueues.agents import explain, tools
+from actionqueues.journal import Journal
 
 
 class GoneAway(Exception):
     """The client has left without having finished."""
 
 
-async def serve() -> None:
+async def serve(path: str) -> None:
     """The server: started by the client, in a process of its own."""
+    journal = Journal(path)
+    await journal.recover_async()
     server = MCPServer("trip", log_level="WARNING")
     finished: list[str] = []
 
@@ -36,7 +42,7 @@ async def serve() -> None:
         finished.append("finish")
         return "Everything stays, and what has waited runs when you go."
 
-    block = transaction("session")
+    block = transaction("session", journal=journal)
     try:
         async with block as q:
             belt = tools(q, *trip.ACTIONS, approve=trip.approve, mendable=trip.NotAvailable)
@@ -50,12 +56,14 @@ async def serve() -> None:
     except GoneAway:
         print("the client went away, so the session was undone", file=sys.stderr)
     print(trip.tell(block), file=sys.stderr)  # stdout is the connection
+    journal.close()
 
 
-async def use(*, finishes: bool) -> None:
+async def use(path: str, *, finishes: bool) -> None:
     """The client, in which an agent would run."""
-    command = [sys.executable, __file__, "--serve"]
-    server = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ))
+    server = StdioServerParameters(
+        command=sys.executable, args=[__file__, "--serve", path], env=dict(os.environ)
+    )
     async with Client(stdio_client(server, errlog=sys.stdout)) as client:
         for tool in (await client.list_tools()).tools:
             if tool.annotations and tool.annotations.destructive_hint:
@@ -69,13 +77,16 @@ async def use(*, finishes: bool) -> None:
 
 
 async def main() -> None:
-    print("== an agent that finishes")
-    await use(finishes=True)
-    print("\n== one that goes away")
-    await use(finishes=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "sessions.db")
+        print("== an agent that finishes")
+        await use(path, finishes=True)
+        print("\n== one that goes away")
+        await use(path, finishes=False)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--serve", action="store_true", help="be the server")
-    asyncio.run(serve() if parser.parse_args().serve else main())
+    parser.add_argument("--serve", metavar="JOURNAL", help="be the server, with this file")
+    served = parser.parse_args().serve
+    asyncio.run(serve(served) if served else main())
