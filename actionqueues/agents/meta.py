@@ -115,10 +115,11 @@ def _changes(session: Session, since: str) -> str:
     for place, done in enumerate([*standing[start:], None], start):
         lines += [f"-- checkpoint {name}" for name, (_, count) in session.checkpoints.items() if count == place]
         lines += [] if done is None else [f"{place + 1}. {done.told} - {_standing(done)}"]
-    if len(lines) == 1:
-        lines.append("Nothing has been done.")
     if session.doomed:
-        lines.append("An undo has failed, so all of this is going to be rolled back in the end.")
+        names = ", ".join(dict.fromkeys(failure.step.name for failure in session.face.report.failures))
+        lines.append(f"An undo has failed ({names}), so all of this is going to be rolled back in the end.")
+    elif len(lines) == 1:
+        lines.append("Nothing has been done.")
     return "\n".join(lines)
 
 

@@ -67,11 +67,13 @@ class Done:
         said: the call.
         told: the same, with what ``@fn.describe`` says of it.
         failed: whether it has raised, and nothing undoes what it may have done by then.
+        stays: whether it was gone back over, and nothing undoes it.
         mark: of a call in a step or in a savepoint, what stands there with it, and goes with it; None elsewhere.
     """
 
     def __init__(self, said: str, words: str | None, explanation: Explanation) -> None:
         self.said, self.explanation, self.running, self.failed = said, explanation, True, False
+        self.stays = False
         self.mark: Mark | None = None
         self.told = said if words is None else f"{said}, which is: {words}"
 
@@ -170,10 +172,16 @@ class Session:
                 self._alone = ""
 
     def back(self, name: str) -> list[Done]:
-        """A checkpoint has been gone back to; returns the calls that do not stand any more, last first."""
+        """A checkpoint has been gone back to; returns the calls that came after it, last first.
+
+        What cannot be undone has been done all the same, and is listed by `changes` from then on; it is told once.
+        """
         count = self.checkpoints[name][1]
         with self._lock:
-            gone, self.done[count:] = self.done[count:], []
+            gone = [each for each in self.done[count:] if not each.stays]
+            self.done[count:] = [each for each in self.done[count:] if each.explanation.destroys]
+            for each in self.done[count:]:
+                each.stays = True
         names = list(self.checkpoints)
         for later in names[names.index(name) + 1 :]:
             del self.checkpoints[later]
@@ -204,7 +212,8 @@ class Undo:
         if self.refused or isinstance(error, IllegalOperation | TransactionClosed):
             return False  # nothing has been undone
         gone = self.session.back(self.name)
-        lines = [f"Back at checkpoint {self.name!r}. {'Taken back, last first:' if gone else 'Nothing came after it.'}"]
+        how = "Taken back, last first:" if error is None else "To be taken back, last first, where no undo has failed:"
+        lines = [f"Back at checkpoint {self.name!r}. {how if gone else 'Nothing came after it.'}"]
         lines += [f"- {each.told}{' (not undone: it cannot be)' * each.explanation.destroys}" for each in gone]
         names = [step.name for step in self.session.face.report.left if step not in self.left]
         if error is not None:

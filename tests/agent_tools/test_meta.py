@@ -100,6 +100,27 @@ async def test_what_cannot_be_undone_is_told(kind: str) -> None:
 
 
 @everywhere
+async def test_what_could_not_be_taken_back_is_listed_from_then_on_and_told_once(kind: str) -> None:
+    async with block(kind) as q:
+        tool, paying, checkpoint, changes, undo_to, _ = tools(q, put, pay, approve=always)
+        await answer(checkpoint, name="here")
+        await answer(paying, euros=5)
+        await answer(tool, name="a")
+        await answer(undo_to, checkpoint="here")
+        listed = ["-- checkpoint start", "-- checkpoint here", "1. pay(euros=5) - cannot be undone"]
+        assert (await answer(changes)).splitlines() == listed
+        assert await answer(undo_to, checkpoint="here") == "Back at checkpoint 'here'. Nothing came after it."
+        await answer(checkpoint, name="later")
+        await answer(tool, name="b")
+        assert (await answer(changes, since="later")).splitlines() == [
+            "-- checkpoint later",
+            "2. put(name='b', size=1) - can be undone",
+        ]
+        await answer(undo_to, checkpoint="start")
+        assert (await answer(changes)).splitlines() == ["-- checkpoint start", "1. pay(euros=5) - cannot be undone"]
+
+
+@everywhere
 async def test_what_has_failed_and_cannot_be_undone_is_told(kind: str) -> None:
     @action(irreversible=True)
     def launch(name: str) -> None:
@@ -125,9 +146,14 @@ async def test_an_undo_that_fails_is_told_and_the_transaction_does_not_commit(ki
             tool, _, changes, undo_to, _ = tools(q, put)
             await answer(tool, name="stuck")
             told = (await answer(undo_to, checkpoint="start")).splitlines()
-            assert told[:2] == ["Back at checkpoint 'start'. Taken back, last first:", "- put(name='stuck', size=1)"]
+            assert told[:2] == [
+                "Back at checkpoint 'start'. To be taken back, last first, where no undo has failed:",
+                "- put(name='stuck', size=1)",
+            ]
             assert told[2].startswith("An undo has failed, so everything is going to be rolled back in the end: ")
-            assert (await answer(changes)).endswith("going to be rolled back in the end.")
+            assert (await answer(changes)).splitlines()[1:] == [
+                "An undo has failed (put), so all of this is going to be rolled back in the end."
+            ]
 
 
 @everywhere

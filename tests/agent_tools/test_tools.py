@@ -148,7 +148,7 @@ async def test_the_model_is_told_if_a_failed_step_could_not_be_undone(kind: str)
                 "do something else."
             )
             assert (await answer(changes)).splitlines()[-1] == (
-                "An undo has failed, so all of this is going to be rolled back in the end."
+                "An undo has failed (half), so all of this is going to be rolled back in the end."
             )
 
 
