@@ -71,7 +71,7 @@ class Sessions:
         """Say that all is as it should be; without it everything is undone after a while."""
         session = self.current.get()
         session.finished.set()
-        await session.task
+        await asyncio.shield(session.task)  # from this request, which may be cancelled
         return "Everything stays."
 
 

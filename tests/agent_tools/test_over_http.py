@@ -71,3 +71,38 @@ def test_a_server_over_http_keeps_twenty_sessions_apart(mode: str, monkeypatch: 
     stay = [number for number in range(20) if number % 5]
     assert sorted(there.values()) == sorted([f"{n} a" for n in stay] + [f"{n} b" for n in stay if not n % 2])
     assert sorted(done) == sorted(f"mail to {n}" for n in stay if not n % 2)
+
+
+def test_a_request_to_finish_that_is_cancelled_does_not_cancel_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mcp.server.mcpserver", reason=MISSING)
+    pytest.importorskip("httpx2", reason=MISSING)
+    there.clear()
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    module: Any = __import__("over_http")
+
+    async def main() -> None:
+        sessions, go = module.Sessions(), asyncio.Event()
+        session = module.Session("ada", 600)
+        q = await session.transaction()
+        await q.run(put_async, "a")
+        reached = asyncio.Event()
+
+        async def reach() -> None:
+            reached.set()
+            await go.wait()
+
+        q.on_commit(reach)
+        sessions.current.set(session)
+        finish = asyncio.create_task(sessions.finish())
+        await reached.wait()
+        finish.cancel()
+        go.set()
+        await asyncio.wait([finish])
+        await session.task
+
+    try:
+        asyncio.run(main())
+    finally:
+        for name in ("over_http", "trip"):
+            sys.modules.pop(name, None)
+    assert list(there.values()) == ["a"]
