@@ -1,5 +1,6 @@
 """A server of MCP over HTTP: many agents at the same time, and a transaction for each.
 
+    python -m pip install "mcp>=2"
     python examples/agents/over_http.py
 
 HTTP has no end of a session that a server would see, and MCP has one lifespan for all clients of

@@ -1,5 +1,6 @@
 """A server of MCP whose tools are actions, and an agent that uses it over stdio, twice.
 
+    python -m pip install "mcp>=2"
     python examples/agents/over_mcp.py
 
 A session is one transaction: it commits if the agent says that it has finished, and is undone if

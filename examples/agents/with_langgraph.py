@@ -1,5 +1,6 @@
 """An agent of LangGraph whose tools are actions, and can be taken back.
 
+    python -m pip install langgraph langchain-core
     python examples/agents/with_langgraph.py
 
 Its model is a fake one of LangChain that answers what `trip.PLAN` says. A `ToolNode` takes the

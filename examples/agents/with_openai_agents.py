@@ -1,5 +1,6 @@
 """An agent of openai-agents whose tools are actions, and can be taken back.
 
+    python -m pip install openai-agents
     python examples/agents/with_openai_agents.py
 
 Its model is a class that answers what `trip.PLAN` says. `function_tool` takes the tools as they

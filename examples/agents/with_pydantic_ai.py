@@ -1,5 +1,6 @@
 """An agent of pydantic-ai whose tools are actions, and can be taken back.
 
+    python -m pip install pydantic-ai-slim
     python examples/agents/with_pydantic_ai.py
 
 Its model is a function that answers what `trip.PLAN` says; nothing else would be another with

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -64,6 +66,17 @@ TOLD = [
 def test_there_is_a_program_for_each_framework() -> None:
     programs = {path.stem for path in FOLDER.glob("*.py")} - {"trip", "over_http"}
     assert programs == set(FRAMEWORKS)
+
+
+@pytest.mark.parametrize("name", [*sorted(FRAMEWORKS), "over_http"])
+def test_each_program_says_what_has_to_be_installed_for_it(name: str) -> None:
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = {re.split(r"[>;]", each)[0] for each in project["optional-dependencies"]["frameworks"]}
+    docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    (install,) = re.findall(r"    python -m pip install (.*)", docstring)
+    named = {each.strip('"').partition(">")[0] for each in install.split()}
+    assert named
+    assert named <= known
 
 
 @pytest.mark.parametrize("name", sorted(FRAMEWORKS))
