@@ -17,7 +17,9 @@ of the tool, in all frameworks alike.  Other exceptions go on to the framework, 
 What ends the run leaves the block, if nobody catches it, and then all of it is undone.  What a framework raises in
 order to stop and go on later (LangGraph's ``interrupt()``, `ApprovalRequired` and `CallDeferred` of pydantic-ai, an
 `UrlElicitationRequiredError` of MCP) reaches it, whatever is `mendable`, and is no refusal in ``approve=``.  So a gate
-may ask a person by these: go on with the run in the same block.
+may ask a person by these: go on with the run in the same block.  LangGraph then runs the interrupted node again as a
+whole, and the other calls of that answer a second time, unless each is sent to a node of its own: an edge that returns
+``[Send("tools", [call]) for call in state["messages"][-1].tool_calls]``.
 
 **What cannot be undone** is asked for (``tools(approve=...)``), or waits: ``@action(irreversible=True, when="commit")``
 runs once the block has been left normally.  Nobody is asked about what an action calls inside: one that pays on its

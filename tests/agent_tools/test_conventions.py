@@ -118,28 +118,36 @@ def test_what_frameworks_raise_to_stop_a_run_is_known(module: str, name: str) ->
     assert is_control_flow(cls.__new__(cls))
 
 
-def test_a_graph_that_is_interrupted_in_the_gate_goes_on_once_a_person_has_answered() -> None:
+def test_a_graph_that_is_interrupted_in_the_gate_goes_on_once_a_person_has_answered_and_repeats_no_other_call() -> None:
     langgraph: Any = pytest.importorskip("langgraph.graph", reason=MISSING)
     prebuilt: Any = pytest.importorskip("langgraph.prebuilt")
     types: Any = pytest.importorskip("langgraph.types")
     saver: Any = pytest.importorskip("langgraph.checkpoint.memory").InMemorySaver()
     message: Any = pytest.importorskip("langchain_core.messages").AIMessage
 
+    def send(state: Any) -> list[Any]:
+        return [types.Send("tools", [call]) for call in state["messages"][-1].tool_calls]
+
+    def call(name: str, /, **arguments: Any) -> dict[str, Any]:
+        return {"name": name, "args": arguments, "id": name, "type": "tool_call"}
+
     async def main() -> Any:
         async with transaction() as q:
             graph = langgraph.StateGraph(langgraph.MessagesState)
-            belt = tools(q, pay, approve=lambda each, _: types.interrupt(str(each)))
+            belt = tools(q, put, pay, approve=lambda each, _: types.interrupt(str(each)))
             graph.add_node("tools", prebuilt.ToolNode(belt))
-            graph.add_edge(langgraph.START, "tools")
+            graph.add_conditional_edges(langgraph.START, send, ["tools"])
             run, config = graph.compile(checkpointer=saver), {"configurable": {"thread_id": "1"}}
-            call: dict[str, Any] = {"name": "pay", "args": {"euros": 5}, "id": "1", "type": "tool_call"}
-            stopped = await run.ainvoke({"messages": [message("", tool_calls=[call])]}, config)
+            answered = message("", tool_calls=[call("put", name="a"), call("pay", euros=5)])
+            stopped = await run.ainvoke({"messages": [answered]}, config)
             (asked,) = stopped["__interrupt__"]
-            assert (asked.value, done) == ("pay: Irreversible: what it does cannot be undone.", [])
+            assert (asked.value, there, done) == ("pay: Irreversible: what it does cannot be undone.", ["a"], [])
             return (await run.ainvoke(types.Command(resume=True), config))["messages"][-1].content
 
     done.clear()
-    assert (asyncio.run(main()), done) == ("paid", ["paid 5"])
+    there.clear()
+    assert (asyncio.run(main()), there, done) == ("paid", ["a"], ["paid 5"])
+    there.clear()
 
 
 def test_a_run_of_pydantic_ai_that_defers_in_the_gate_goes_on_once_a_person_has_answered() -> None:
