@@ -5,6 +5,7 @@ Stands on steps, and on what is kept of them.  Used by the engine, which fills i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -47,7 +48,8 @@ class Report:
 
     What happens in a savepoint is in its own report and in those of the transactions around it.
 
-    It prints as a timeline, forward and back.  `as_dict` makes plain data of it, and `from_dict` a report of that.
+    It prints as a timeline, forward and back, of ASCII alone where the standard output has no other characters; rich
+    prints it in colours.  `as_dict` makes plain data of it, and `from_dict` a report of that.
 
     Attributes:
         name: the transaction's name.
@@ -285,7 +287,18 @@ class Report:
         return f"{self.name} {self.state}" + (f": {outcomes}" if outcomes else "")
 
     def __str__(self) -> str:
-        return self.to_text() if self.steps or not self.steps_known else self.summary
+        from .views.labels import knows_unicode
+
+        unicode = knows_unicode(sys.stdout)  # where it is mostly printed, in an `except` that has other worries
+        if self.steps or not self.steps_known:
+            return self.to_text(unicode=unicode)
+        return self.summary if unicode else self.summary.encode("ascii", "backslashreplace").decode()
+
+    def __rich__(self) -> Any:
+        """What rich prints: the same in colours."""
+        from .views.coloured import Coloured
+
+        return Coloured(self.as_dict())
 
     def __repr__(self) -> str:
         return f"<Report {self.summary}>"

@@ -5,7 +5,6 @@ Stands on the core's texts, and the labels of the views.  Used by the command.
 
 from __future__ import annotations
 
-import codecs
 import json
 import shutil
 import sys
@@ -15,7 +14,7 @@ from typing import Final
 from actionqueues.core.text import one_line
 from actionqueues.views.labels import width_of
 
-__all__ = ["knows_unicode", "one_line", "print_json", "print_table", "say", "table", "told_age"]
+__all__ = ["one_line", "print_json", "print_table", "say", "table", "told_age"]
 
 #: What columns that give way keep; before they keep less than the former, others are left out.
 _ENOUGH: Final = 9
@@ -25,11 +24,6 @@ _LEAST: Final = 6
 def say(text: str) -> None:
     """Print a line, with what the terminal does not know in another form."""
     print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))  # noqa: T201 - a command
-
-
-def knows_unicode(encoding: str | None) -> bool:
-    """Whether what has this encoding shows all characters, so that a drawing need not be made of ASCII."""
-    return codecs.lookup(encoding or "utf-8").name.startswith("utf")
 
 
 def told_age(seconds: float) -> str:

@@ -17,10 +17,11 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from actionqueues.errors import ActionQueuesError
+from actionqueues.views.labels import knows_unicode
 
 from .naming import journal_of, let_go
 from .pages import Pages
-from .printing import knows_unicode, one_line, say
+from .printing import one_line, say
 from .screen import Screen
 from .showing import state_of, why_of
 from .status import INTERRUPTED, OK, interrupted_by
@@ -96,7 +97,7 @@ class _Seen:
 
 def _draw(seen: _Seen, screen: Screen, title: str) -> int | None:
     """Draw pictures until `q` is pressed, or a signal comes, whose number is returned."""
-    unicode = knows_unicode(sys.stdout.encoding)
+    unicode = knows_unicode(sys.stdout)
     pages = Pages(seen.look, title, unicode=unicode, coloured=not os.environ.get("NO_COLOR"))
     with suppress(EOFError):
         while screen.ended_by is None and not pages.closed:

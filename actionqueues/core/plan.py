@@ -68,13 +68,11 @@ class PlannedStep:
 
 
 class Plan(Sequence[PlannedStep]):
-    """What ``q.plan()`` returns: a sequence of `PlannedStep`, in the order in which they will run.
+    """What ``q.plan()`` returns: each `PlannedStep` in the order in which they will run; printed, it is a table.
 
     Attributes:
         name: the name of the transaction or savepoint.
         steps: the steps.
-
-    ``print(plan)`` draws it as a table.
     """
 
     __module__ = "actionqueues"
@@ -123,7 +121,9 @@ class Plan(Sequence[PlannedStep]):
         return to_mermaid(self.as_dict())
 
     def __str__(self) -> str:
-        return self.to_text()
+        from actionqueues.views.plan import printed
+
+        return printed(self.as_dict())
 
     def __repr__(self) -> str:
         left = f", {len(self.irreversible)} not reversible" if self.irreversible else ""

@@ -8,7 +8,6 @@ Stands on the timeline and on text.  Used by the command, and by programs that u
 
 from __future__ import annotations
 
-import codecs
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from .labels import knows_unicode
 from .text import to_text
 from .timeline import timeline
 
@@ -104,7 +104,7 @@ def print_report(data: Mapping[str, Any], file: TextIO | None = None) -> None:
 
         Console(file=out, width=width, highlight=False).print(Coloured(data))
     else:
-        print(to_text(data, width=width, unicode=_knows_unicode(out)), file=out)
+        print(to_text(data, width=width, unicode=knows_unicode(out)), file=out)
 
 
 def _has_rich() -> bool:
@@ -113,8 +113,3 @@ def _has_rich() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _knows_unicode(file: TextIO) -> bool:
-    """Whether its encoding has all characters; what has no encoding, as `StringIO`, keeps them as they are."""
-    return not file.encoding or codecs.lookup(file.encoding).name.startswith("utf")

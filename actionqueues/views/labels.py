@@ -5,12 +5,13 @@ Stands on nothing.  Used by all views.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 from unicodedata import category, combining, east_asian_width
 
-__all__ = ["clipped", "counted", "named", "safe", "width_of", "wrapped"]
+__all__ = ["clipped", "counted", "knows_unicode", "named", "safe", "width_of", "wrapped"]
 
 #: So much of a text is looked at: more of it has no room in any view.
 _LONGEST: Final = 2000
@@ -35,6 +36,18 @@ def safe(text: object, *, ascii_only: bool = False) -> str:
     if ascii_only:
         return "".join(map(_escaped, shown.replace("…", "...")))
     return "".join(_unstacked(char if char.isprintable() else _escaped(char) for char in shown))
+
+
+def knows_unicode(file: object) -> bool:
+    """Whether what is printed there may have any character, so that a drawing need not be made of ASCII.
+
+    What has no encoding, as `StringIO`, keeps them as they are; so does what is no file, such as None.
+    """
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    try:
+        return codecs.lookup(encoding).name.startswith("utf")
+    except LookupError:  # of a file of somebody else's making
+        return False
 
 
 def _escaped(char: str) -> str:

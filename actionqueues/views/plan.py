@@ -5,14 +5,15 @@ Stands on labels, style and the signs of Mermaid.  Used by plans.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from .labels import clipped, counted, named, safe, width_of, wrapped
+from .labels import clipped, counted, knows_unicode, named, safe, width_of, wrapped
 from .mermaid import MOST, quoted
 from .style import LIGHT
 
-__all__ = ["to_mermaid", "to_text"]
+__all__ = ["printed", "to_mermaid", "to_text"]
 
 _LEAST: Final = 40
 
@@ -56,6 +57,11 @@ def to_text(data: Mapping[str, Any], *, width: int = 80, unicode: bool = True) -
         if step["description_error"] is not None:
             lines.append(clipped(f"{indent}its description failed: {shown(step['description_error'])}", width, mark))
     return "\n".join(lines)
+
+
+def printed(data: Mapping[str, Any]) -> str:
+    """The same for ``print``: of ASCII alone where the standard output has no other characters."""
+    return to_text(data, unicode=knows_unicode(sys.stdout))
 
 
 def _summary(steps: Sequence[Mapping[str, Any]]) -> str:

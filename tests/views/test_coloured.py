@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import pytest
 from rich.console import Console
 
+from actionqueues import Report, action, transaction
 from actionqueues.views.coloured import Coloured, print_report
 from actionqueues.views.text import to_text
 
@@ -154,3 +155,53 @@ def test_what_has_no_encoding_is_given_unicode() -> None:
     file = io.StringIO()
     print_report(samples.live(), file)
     assert file.getvalue() == to_text(samples.live()) + "\n"
+
+
+def printed(thing: object, encoding: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    raw = io.BytesIO()
+    with closing(io.TextIOWrapper(raw, encoding=encoding, newline="\n")) as file, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", file)
+        print(thing)
+        file.flush()
+        return raw.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize(("encoding", "unicode"), [("utf-8", True), ("cp1252", False), ("ascii", False)])
+def test_a_report_is_printed_in_whatever_encoding_the_output_has(
+    encoding: str, unicode: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Report.from_dict(samples.hostile())
+    assert printed(report, encoding, monkeypatch) == report.to_text(unicode=unicode) + "\n"
+
+
+def test_so_are_one_without_steps_and_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    @action
+    def put(text: str) -> None:
+        """Nothing."""
+
+    with transaction("größer…") as q:
+        q.add(put, "Ελλάδα")
+        plan = q.plan()
+        q.rollback()
+    assert printed(plan, "ascii", monkeypatch) == plan.to_text(unicode=False) + "\n"
+    with transaction("größer…", trace=True) as q:
+        pass
+    assert printed(q.report, "ascii", monkeypatch) == "gr\\xf6\\xdfer\\u2026 committed\n"
+    assert str(q.report) == "größer… committed"
+
+
+def test_an_output_that_says_nothing_of_its_encoding_or_nothing_known_is_no_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = Report.from_dict(samples.live())
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", None)
+        assert str(report) == report.to_text()
+        patched.setattr(sys, "stdout", type("Pane", (), {"encoding": "of my own"})())
+        assert str(report) == report.to_text(unicode=False)
+
+
+def test_rich_prints_a_report_in_colours() -> None:
+    file = io.StringIO()
+    Console(file=file, width=80, force_terminal=True).print(Report.from_dict(samples.rolled_back()))
+    assert file.getvalue() == coloured(samples.rolled_back(), 80)
