@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from actionqueues.core.text import one_line
-from actionqueues.views.labels import width_of
+from actionqueues.views.labels import knows_unicode, safe, width_of
 
 __all__ = ["one_line", "print_json", "print_table", "say", "table", "told_age"]
 
@@ -41,7 +41,10 @@ def print_json(data: object) -> None:
 
 def print_table(head: list[str], body: list[list[str]], *, givers: int, spare: Sequence[str] = ()) -> None:
     """Print a table as wide as the terminal."""
-    for line in table(head, body, room=shutil.get_terminal_size((100, 24)).columns, givers=givers, spare=spare):
+    room, mark = shutil.get_terminal_size((100, 24)).columns, "…"
+    if not knows_unicode(sys.stdout):  # escapes are wider, and are made before anything is cut
+        body, mark = [[safe(cell, ascii_only=True) for cell in row] for row in body], "."
+    for line in table(head, body, room=room, givers=givers, spare=spare, mark=mark):
         say(line)
 
 

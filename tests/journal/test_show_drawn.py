@@ -49,6 +49,23 @@ def test_an_output_that_does_not_know_all_characters_has_ascii(
     assert "&#26085;" in picture
 
 
+def test_tables_fit_into_a_terminal_that_does_not_know_all_characters(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "56")
+    with transaction("日本" * 20, journal=path):
+        actions.put("x")
+    out = tmp_path / "out"
+    with out.open("w", encoding="ascii") as file, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", file)
+        assert cli.main(["list", str(path)]) == 0
+    lines = out.read_text(encoding="ascii").splitlines()
+    assert max(map(len, lines)) <= 56
+    (row,) = (line for line in lines if r"\u65e5\u672c" in line)
+    assert row.endswith(".")
+    assert r"\u2026" not in row
+
+
 def test_its_picture_is_written_into_a_file(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "picture.svg"
     out.write_text("an older one")

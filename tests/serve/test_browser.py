@@ -89,6 +89,12 @@ def test_one_transaction_has_its_drawing_and_its_facts(tab: Page) -> None:
     tab.get_by_role("heading", name="Transactions", exact=True).wait_for()
 
 
+def test_durations_are_told_as_the_drawing_tells_them(tab: Page) -> None:
+    took = "async (seconds) => (await import('/dom.js')).took(100, 100 + seconds)"
+    told = [tab.evaluate(took, seconds) for seconds in (-1, 0, 0.0004, 0.25, 2.5, 90)]
+    assert told == ["<1 ms", "<1 ms", "<1 ms", "250 ms", "2.5 s", "1 min"]
+
+
 def test_a_step_is_decided_after_a_confirmation(tab: Page, path: Path) -> None:
     open_one(tab, "3 order 1003")
     click(tab, "It is undone: step 2, stubborn")

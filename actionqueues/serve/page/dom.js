@@ -72,6 +72,7 @@ export function tick() {
 export function took(started, ended) {
   if (started === null || ended === null) return "";
   const seconds = ended - started;
+  if (seconds < 0.001) return "<1 ms"; // as in the drawing
   return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds);
 }
 
