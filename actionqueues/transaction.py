@@ -306,7 +306,7 @@ def transaction(
         undo_concurrently: for async blocks: what has run at the same time is undone at the same time.  A step that had
             ended before another one began is undone only once that one has been.  What a step or a savepoint contains
             is undone with it, by the same rule; savepoints in the block need no option.  Only async handlers overlap.
-        trace: keep all steps in ``q.report``, with times, also if it commits; a rollback keeps them anyway.
+        trace: of an outermost block: keep all steps in ``q.report``, with times, also if it commits, as rollbacks do.
 
     Raises:
         TypeError: for options that exclude each other, or `retry` without a function.
