@@ -6,6 +6,7 @@ Stands on the journal that is named, and on how a recovery is told.  Used by the
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import TYPE_CHECKING
 
 from actionqueues.errors import IllegalOperation
@@ -24,9 +25,12 @@ __all__ = ["abandon", "check", "retry"]
 
 def check(options: argparse.Namespace) -> int:
     """Print what has been left for too long; nothing, if there is nothing."""
-    from actionqueues.journal.checking import left_in, source_of  # here, so that `--help` needs no sqlite3
+    from actionqueues.journal.checking import left_in, repeated_by, source_of  # here, so that `--help` needs no sqlite3
 
-    left = left_in(source_of(journal_of(options).store), options.older_than)
+    logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # what is warned of is printed
+    source = source_of(journal_of(options).store)
+    left = left_in(source, options.older_than)
+    again = [repeated_by(source, each.entry) for each in left]
     if options.json:
         print_json(
             [
@@ -36,15 +40,17 @@ def check(options: argparse.Namespace) -> int:
                     "state": each.entry.state,
                     "age": each.age,
                     "why": each.why,
+                    "repeated_by": number,
                 }
-                for each in left
+                for each, number in zip(left, again, strict=True)
             ]
         )
     else:
-        for each in left:
+        for each, number in zip(left, again, strict=True):
             entry = each.entry
             began = "began at an unknown time" if each.age is None else f"began {told_age(each.age)} ago"
-            say(one_line(f"{entry.id} {entry.name}: {state_of(entry)}, {began}: {each.why}"))
+            since = "" if number is None else f"; {number} has done the same again since"
+            say(one_line(f"{entry.id} {entry.name}: {state_of(entry)}, {began}: {each.why}{since}"))
     return LEFT if left else OK
 
 

@@ -9,14 +9,17 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from actionqueues.core.text import log_warning
+
 from .errors import JournalError
 from .inspecting import Entry, Source, current_entries
 from .opening import FAULTS, explained
 from .ownership import OwnerLocks, of_open_file
 from .readonly import reading
+from .repeating import repetition_of
 from .store import Store
 
-__all__ = ["Left", "left_in", "source_of"]
+__all__ = ["Left", "left_in", "repeated_by", "source_of"]
 
 
 class Left(NamedTuple):
@@ -51,6 +54,22 @@ def left_in(source: Source, older_than: timedelta = timedelta(0)) -> list[Left]:
     found = [entry for entry in current_entries(source) if entry.ended is None]
     left = [Left(entry, _age(entry.started)) for entry in found if entry.reason is not None or not entry.live]
     return [each for each in left if each.age is None or each.age >= older_than.total_seconds()]
+
+
+def repeated_by(source: Source, entry: Entry) -> int | None:
+    """The number of a transaction that has done the same again since, whose effect a recovery may undo: a WARNING."""
+    found = None if entry.state == "committed" else repetition_of(source, entry.id, entry.name, entry.started)
+    if found is None:
+        return None
+    log_warning(
+        f"{source.path}: a recovery would undo transaction {entry.id}, {entry.name!r}, though transaction {found.id} of "
+        f"the same name has committed since, with {found.step} of the same arguments: look first whether undoing it "
+        "takes away what that has made",
+        transaction=entry.name,
+        step=found.step,
+        state=entry.state,
+    )
+    return found.id
 
 
 def _age(started: str) -> float | None:

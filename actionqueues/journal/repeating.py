@@ -1,6 +1,6 @@
 """Whether what is about to be undone has been done again since, as by a job queue that gave the job to another worker.
 
-Stands on the store, and on the statements.  Used by recovery, which tells.
+Stands on what is in a journal, and on the statements.  Used by recovery and by checking, which tell.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from .inspecting import Source
 from .rows import LEFT
-from .store import Store
 
 __all__ = ["Repetition", "repetition_of"]
 
@@ -35,7 +35,7 @@ class Repetition(NamedTuple):
     step: str
 
 
-def repetition_of(store: Store, tx: int, name: str, started: str) -> Repetition | None:
+def repetition_of(store: Source, tx: int, name: str, started: str) -> Repetition | None:
     """The last transaction of the same name that has made one of the same steps, with the same arguments.
 
     Steps without arguments, or with none but resources, count only if there are no others: nearly every transaction may
@@ -48,7 +48,7 @@ def repetition_of(store: Store, tx: int, name: str, started: str) -> Repetition 
     return Repetition(*found[0][:2]) if found else None
 
 
-def _arguments(store: Store, tx: int) -> Iterator[str]:
+def _arguments(store: Source, tx: int) -> Iterator[str]:
     """The arguments of the steps that are to be undone."""
     last, rows = -(1 << 62), [(0, "")]
     while rows:

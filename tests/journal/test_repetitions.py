@@ -151,6 +151,24 @@ def test_the_command_prints_it(path: Path, capsys: pytest.CaptureFixture[str]) -
     assert json.loads("\n".join(run(capsys, "recover", str(path), "--json")[1]))[0]["repeated_by"] == 3
 
 
+def test_who_checks_is_told_before_a_recovery_undoes_it(
+    path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    leave(path, lambda q: actions.put("a"))
+    leave(path, lambda q: actions.put("b"))
+    commit(path, lambda q: actions.put("a"))
+    status, lines = run(capsys, "check", str(path), "--older-than", "0s")
+    ends = [line.partition(" ago: ")[2] for line in lines]
+    assert (status, ends) == (1, ["its process has died; 3 has done the same again since", "its process has died"])
+    (message,) = warnings(caplog)
+    assert message == (
+        f"{path}: a recovery would undo transaction 1, 'left', though transaction 3 of the same name has committed since, "
+        "with tests.journal.actions:put of the same arguments: look first whether undoing it takes away what that has made"
+    )
+    told = json.loads("\n".join(run(capsys, "check", str(path), "--older-than", "0s", "--json")[1]))
+    assert [each["repeated_by"] for each in told] == [3, None]
+
+
 @action
 def charge(card: str, amount: int = 0) -> None: ...
 
