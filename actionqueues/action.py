@@ -203,8 +203,13 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
                 delattr(self.__wrapped__, name)
 
         def __set_name__(self, owner, name):
-            if self.__wrapped__ is self._self_definition.function:
-                become_method(self._self_definition, owner, name)
+            definition = self._self_definition
+            function = definition.function
+            if self.__wrapped__ is function:
+                become_method(definition, owner, name)
+            base = next((vars(cls)[name] for cls in owner.__mro__[1:] if name in vars(cls)), None)
+            if isinstance(function, FunctionType) and function.__doc__ is None and isinstance(base, action):
+                definition.show("__doc__", base._self_definition.function.__doc__)  # or help() finds how that is undone
 
         def _ipython_display_(self):  # whose printer would take it for a function
             print(repr(self))  # noqa: T201 - what IPython asks for

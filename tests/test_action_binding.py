@@ -382,6 +382,56 @@ def test_so_it_does_of_a_method() -> None:
     assert Till.unpay.__doc__ is None
 
 
+def test_an_action_that_overrides_one_inherits_its_docstring_and_not_how_that_is_undone() -> None:
+    class Till:
+        @action
+        def pay(self) -> None:
+            """Pay."""
+
+        @pay.rollback
+        def unpay(self) -> None: ...
+
+        @action
+        @classmethod
+        def close(cls) -> None:
+            """Close."""
+
+        @close.rollback
+        def reopen(cls) -> None: ...  # pyright: ignore[reportSelfClsParameterName]
+
+    class Silent(Till):
+        @action
+        def pay(self) -> None: ...
+
+        @action
+        @classmethod
+        def close(cls) -> None: ...
+
+    class Undone(Silent):
+        @action
+        def pay(self) -> None: ...
+
+        @pay.rollback
+        def take_back(self) -> None: ...
+
+    class Told(Till):
+        @action
+        def pay(self) -> None:
+            """Pay at once."""
+
+    class Sent(Till):
+        pay: Any = action(Client().put)  # whose docstring nobody can set
+
+    assert Sent.pay.__doc__ is Client().put.__doc__
+    assert [inspect.getdoc(cls.pay) for cls in (Silent, Undone, Told)] == [
+        "Pay.",
+        "Pay.\n\nUndone by Undone.take_back.",
+        "Pay at once.",
+    ]
+    assert inspect.getdoc(Silent().close) == "Close."
+    assert inspect.getdoc(Till.pay) == "Pay.\n\nUndone by Till.unpay."
+
+
 def test_help_says_that_there_is_nothing_to_undo_or_that_it_cannot_be_undone() -> None:
     assert action(irreversible=True)(second).__doc__ == "It cannot be undone."
     assert action(read_only=True)(second).__doc__ == "Nothing to undo: it is read-only."
