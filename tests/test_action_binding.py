@@ -397,7 +397,7 @@ def test_an_action_that_overrides_one_inherits_its_docstring_and_not_how_that_is
             """Close."""
 
         @close.rollback
-        def reopen(cls) -> None: ...  # pyright: ignore[reportSelfClsParameterName]
+        def reopen() -> None: ...
 
     class Silent(Till):
         @action

@@ -62,9 +62,9 @@ def repeated_by(source: Source, entry: Entry) -> int | None:
     if found is None:
         return None
     log_warning(
-        f"{source.path}: a recovery would undo transaction {entry.id}, {entry.name!r}, though transaction {found.id} of "
-        f"the same name has committed since, with {found.step} of the same arguments: look first whether undoing it "
-        "takes away what that has made",
+        f"{source.path}: a recovery would undo transaction {entry.id}, {entry.name!r}, though transaction {found.id} "
+        f"of the same name has committed since, with {found.step} of the same arguments: look first whether undoing "
+        "it takes away what that has made",
         transaction=entry.name,
         step=found.step,
         state=entry.state,

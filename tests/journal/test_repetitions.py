@@ -162,8 +162,9 @@ def test_who_checks_is_told_before_a_recovery_undoes_it(
     assert (status, ends) == (1, ["its process has died; 3 has done the same again since", "its process has died"])
     (message,) = warnings(caplog)
     assert message == (
-        f"{path}: a recovery would undo transaction 1, 'left', though transaction 3 of the same name has committed since, "
-        "with tests.journal.actions:put of the same arguments: look first whether undoing it takes away what that has made"
+        f"{path}: a recovery would undo transaction 1, 'left', though transaction 3 of the same name has committed "
+        "since, with tests.journal.actions:put of the same arguments: look first whether undoing it takes away what "
+        "that has made"
     )
     told = json.loads("\n".join(run(capsys, "check", str(path), "--older-than", "0s", "--json")[1]))
     assert [each["repeated_by"] for each in told] == [3, None]
