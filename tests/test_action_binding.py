@@ -397,26 +397,26 @@ def test_an_action_that_overrides_one_inherits_its_docstring_and_not_how_that_is
             """Close."""
 
         @close.rollback
-        def reopen() -> None: ...
+        def reopen(cls: Any) -> None: ...  # noqa: N805
 
     class Silent(Till):
         @action
-        def pay(self) -> None: ...
+        def pay(self) -> None: ...  # pyright: ignore[reportIncompatibleVariableOverride]
 
         @action
         @classmethod
-        def close(cls) -> None: ...
+        def close(cls) -> None: ...  # pyright: ignore[reportIncompatibleVariableOverride]
 
     class Undone(Silent):
         @action
-        def pay(self) -> None: ...
+        def pay(self) -> None: ...  # pyright: ignore[reportIncompatibleVariableOverride]
 
         @pay.rollback
         def take_back(self) -> None: ...
 
     class Told(Till):
         @action
-        def pay(self) -> None:
+        def pay(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
             """Pay at once."""
 
     class Sent(Till):

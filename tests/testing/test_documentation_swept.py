@@ -125,6 +125,16 @@ def test_files_that_are_written_over() -> None:
         assert tried(sweep(write, state=memory(names["files"]), faults=kinds, disturb=disturb)) == kinds
 
 
+def test_rooms_that_an_agent_books() -> None:
+    with part("Agents") as names:
+
+        def book() -> None:
+            with transaction():
+                names["book"]("Ritz")
+
+        assert tried(sweep(book, state=lambda: sorted(names["rooms"].values()))) == BODY | {"taken"}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked to be left behind")
 def test_orders_of_processes_that_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block, *_] = sections(README)["When the process dies"]
