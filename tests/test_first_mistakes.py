@@ -22,9 +22,10 @@ from actionqueues import (
     current_transaction,
     transaction,
 )
+from actionqueues.agents import tools
 from actionqueues.errors import NoTransaction
 from actionqueues.journal import Journal
-from actionqueues.testing import sweep
+from actionqueues.testing import database, fail_at, sweep
 
 
 @action
@@ -276,6 +277,9 @@ OPTIONS: dict[str, tuple[Callable[..., object], str]] = {
         functools.partial(Journal, "never.db"),
         "path, resources, redact, durability, serializer, recover_on_open, keep, busy_timeout",
     ),
+    "tools()": (functools.partial(tools, transaction()), "named, approve, mendable, meta"),
+    "fail_at()": (functools.partial(fail_at, "create", OSError), "step, error, when, times"),
+    "database()": (functools.partial(database, None), "connection, tables, keys"),
 }
 
 
@@ -299,6 +303,9 @@ def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(what: 
         ("bounded()", "time_out", "timeout"),
         ("Journal()", "serialiser", "serializer"),
         ("sweep()", "fault", "faults"),
+        ("tools()", "approval", "approve"),
+        ("fail_at()", "time", "times"),
+        ("database()", "table", "tables"),
     ],
 )
 def test_the_one_that_may_have_been_meant_is_named(what: str, wrong: str, meant: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
+from actionqueues.core.options import known_options
 from actionqueues.core.queue import refuse_async
 from actionqueues.core.signature import display_name, is_async
 from actionqueues.transaction import AsyncTransaction, Transaction
@@ -26,6 +27,7 @@ __all__ = ["tools"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
+@known_options("tools()")
 def tools(
     q: Finder,
     /,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeAlias
 
+from actionqueues.core.options import known_options
 from actionqueues.core.queue import definition_of
 from actionqueues.core.requests import Request
 from actionqueues.core.states import StepState
@@ -57,6 +58,7 @@ class _Failing(Passing):
 
 
 @contextmanager
+@known_options("fail_at()")
 def fail_at(
     step: str | Callable[..., object],
     error: BaseException | type[BaseException],

@@ -14,11 +14,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from actionqueues.core.options import known_options
+
 from .snapshots import unused_key
 
 __all__ = ["database"]
 
 
+@known_options("database()")
 def database(
     connection: Any, *, tables: Iterable[str] | None = None, keys: Mapping[str, str] | None = None
 ) -> Callable[[], dict[str, object]]:
