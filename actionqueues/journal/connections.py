@@ -93,21 +93,23 @@ class Connections:
                     self._locks = locks
         return self._locks
 
-    def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
-        """The rows of a query.
+    def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[Any] | None:
+        """The rows of a query; None if another thread has closed this meanwhile.
 
         Raises:
             JournalError: if it cannot be answered.
         """
         return self.explained(lambda: self._rows(statement, parameters))
 
-    def _rows(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+    def _rows(self, statement: str, parameters: tuple[Any, ...]) -> list[Any] | None:
         if self._writer is None and can_only_be_read(self.path):  # pragma: no cover - not by root, who runs the tests
             with reading(self.path) as db:
                 db.text_factory = _text
                 return db.execute(statement, parameters).fetchall()
         self.writer()
         with self.reading:
+            if self._writer is None:
+                return None
             self.check(where=True)
             if self._reader is None:
                 self._reader = self._another()
@@ -177,7 +179,7 @@ class Connections:
         return explained(self.path, error, self.busy_timeout) if isinstance(error, FAULTS) else error
 
     def close(self) -> None:
-        """Close all of them, and let go of the ownership; what is needed again is opened again."""
+        """Close all of them, and let go of the ownership: nobody may be using them.  What is needed is opened anew."""
         reader, self._reader = self._reader, None
         writer, self._writer = self._writer, None
         locks, self._locks = self._locks, None
@@ -190,6 +192,7 @@ class Connections:
         """In a child process: nothing that the parent has open is the child's."""
         close_inherited(self.writing, self._writer)
         close_inherited(self.reading, self._reader)
-        for opened in (self._locks, self._files):
-            if opened is not None:
-                opened.close()
+        if self._locks is not None:
+            self._locks.close_inherited()
+        if self._files is not None:
+            self._files.close()

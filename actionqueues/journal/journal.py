@@ -139,7 +139,7 @@ class Journal:
         The end of a ``with`` block does that only if no transaction of this process is under way in the file.
 
         Raises:
-            IllegalOperation: if there is one.
+            IllegalOperation: if there is one, or a recovery is at work.
         """
         self.store.close()
         with _mutex:
@@ -150,7 +150,7 @@ class Journal:
         return self.open()
 
     def __exit__(self, *_: object) -> None:
-        if not self.store.unfinished:  # those of other threads, for which it stays open
+        if not self.store.busy:  # with those of other threads, for which it stays open
             self.close()
 
     def recover(self, *transactions: int, chdir: bool = False) -> list[Recovered]:

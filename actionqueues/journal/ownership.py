@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Final
 
+from .errors import JournalError
 from .files import refuse_strange
 from .locks import Lock
 
@@ -127,6 +128,7 @@ class OwnerLocks:
         the lock is not held after all.
         """
         with self._mutex:
+            self._refuse_closed()
             if owner in self._held:
                 return False
             try:
@@ -143,14 +145,26 @@ class OwnerLocks:
     def is_held(self, owner: int) -> bool:
         """Whether anybody has the lock of an owner, and so lives: another process, or this one."""
         with self._mutex:
+            self._refuse_closed()
             return owner in self._held or _is_locked(self._fd, owner)
 
     def release(self, owner: int) -> None:
         """Let go of it."""
         with self._mutex:
             self._held.discard(owner)
-            _unlock(self._fd, owner)
+            if self._fd >= 0:  # otherwise closing it has let go of all of them
+                _unlock(self._fd, owner)
+
+    def _refuse_closed(self) -> None:
+        if self._fd < 0:
+            raise JournalError(self.path.removesuffix("-owners"), "another thread has closed it at this moment")
 
     def close(self) -> None:
         """Let go of everything."""
+        with self._mutex:
+            self.close_inherited()
+
+    def close_inherited(self) -> None:
+        """The same in a child process, where nobody is left to let go of the mutex."""
         os.close(self._fd)
+        self._fd = -1  # whatever has that number next is not to be locked

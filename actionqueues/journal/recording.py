@@ -130,6 +130,7 @@ class Recording(Watch):
         made: list[int] = []
 
         def work(db: sqlite3.Connection) -> None:
+            self.store.still_owned(self._owner)
             made.append(self._insert(db))
             self.store.unfinished.add(made[-1])
             more(db, made[-1])

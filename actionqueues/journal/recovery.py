@@ -78,7 +78,7 @@ class Recovery:
         query = f"SELECT {columns} FROM transactions WHERE id IN ({ALL_UNFINISHED}) ORDER BY id"  # noqa: S608 - constants
         rows = [row for row in self.store.read(query) if not wanted or row[0] in wanted]
         free: set[object] = {None}
-        busy = self.store.unfinished | self.store.recovering
+        busy = self.store.busy
         try:
             for owner in {row[1] for row in rows if can_own(row[1])} - {mine}:
                 if self.store.locks.hold(owner, self._held):
@@ -103,6 +103,7 @@ class Recovery:
         taken = self.taken  # known even if an interrupt comes out of the writing
 
         def work(db: sqlite3.Connection) -> None:
+            self.store.still_owned(mine)
             self.store.recovering.difference_update(taken)  # if it is called again
             taken.clear()
             statement = "UPDATE transactions SET owner = ? WHERE id = ? AND owner IS ? AND ended IS NULL"

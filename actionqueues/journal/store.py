@@ -153,24 +153,39 @@ class Store:
         """Close the file, and let go of the ownership.  It is opened again when it is needed.
 
         Raises:
-            IllegalOperation: if a transaction is under way, which somebody else would then take for that of the dead.
+            IllegalOperation: if a transaction is under way, or recovered here, which somebody else would then take for
+                that of the dead.
             JournalError: if something that has happened could not be recorded, and still cannot be; it stays open.
         """
-        if self.unfinished:
-            raise IllegalOperation(
-                f"close the journal {self.path!r}",
-                f"transaction {min(self.unfinished)} of this process is under way",
-                "close it once all of them have ended",
-            )
+        self._refuse_while_busy()
         self.catch_up()
-        with self._open.opening, self._open.writing:
+        with self._open.opening, self._open.writing, self._open.reading:
+            self._refuse_while_busy()  # nothing begins from here on
             # First, since a signal handler may interrupt the rest: then what is closed is opened again, by a new owner.
             self._owner, self._synchronous = None, -1
             self._open.close()
             self._dropped.detach()
             self._forget()
 
+    @property
+    def busy(self) -> set[int]:
+        """The transactions that this process works on."""
+        return self.unfinished | self.recovering
+
+    def _refuse_while_busy(self) -> None:
+        if busy := self.busy:
+            raise IllegalOperation(
+                f"close the journal {self.path!r}",
+                f"transaction {min(busy)} of this process is under way",
+                "close it once all of them have ended",
+            )
+
     # -- ownership
+
+    def still_owned(self, owner: int) -> None:
+        """Part of a commit that gives something to an owner: nobody holds its lock if the journal was closed since."""
+        if owner != self._owner:
+            raise JournalError(self.path, "another thread has closed it at this moment; do it again")
 
     @property
     def locks(self) -> OwnerLocks:
@@ -355,7 +370,9 @@ class Store:
 
     def read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query, through a connection of its own, so that no step has to wait."""
-        return self._open.rows(statement, parameters)
+        while (found := self._open.rows(statement, parameters)) is None:
+            pass  # another thread has closed it meanwhile: it is opened again
+        return found
 
     def check(self) -> None:
         """Look for damage in the whole file.

@@ -97,6 +97,7 @@ class Undoing(Recovery):
         row = (mine, shown(self.requested), self.requested.to_json(), number)
 
         def work(db: sqlite3.Connection) -> None:
+            self.store.still_owned(mine)
             taken.clear()
             statement = "UPDATE transactions SET state = 'rolling back', ended = NULL, reason = NULL, owner = ?, "
             statement += "error = ?, requested = ? WHERE id = ? AND state = 'committed' AND ended IS NOT NULL"

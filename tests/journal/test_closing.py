@@ -12,9 +12,12 @@ import pytest
 
 from actionqueues import IllegalOperation, transaction
 from actionqueues.journal import Journal, JournalError
+from actionqueues.journal.recording import Recording
 
+from . import rounds
 from .actions import put, trail
 from .families import start
+from .leaving import leave
 
 
 def test_a_journal_is_not_closed_while_a_transaction_is_under_way(path: Path) -> None:
@@ -35,6 +38,70 @@ def test_a_journal_is_not_closed_while_a_transaction_is_under_way(path: Path) ->
         raise LookupError
     journal.close()
     assert trail == ["+a", "+b", "+c", "+d", "-d"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked to be left behind")
+def test_a_journal_is_not_closed_while_a_recovery_is_at_work_in_it(path: Path) -> None:
+    leave(path, lambda q: rounds.held("a"))
+    rounds.began.clear()
+    rounds.go.clear()
+    journal = Journal(path)
+    thread = threading.Thread(target=journal.recover)
+    thread.start()
+    assert rounds.began.wait(60)
+    with pytest.raises(IllegalOperation, match="transaction 1 of this process is under way; close it once"):
+        journal.close()
+    with Journal(path):
+        pass  # which stays open
+    output, _ = start("show", path).communicate(timeout=60)
+    assert output.splitlines() == ["left rolling back 1"], "its owner lives"
+    rounds.go.set()
+    thread.join()
+    journal.close()
+    assert [entry.state for entry in journal.transactions()] == ["rolled back"]
+
+
+def test_it_is_not_closed_under_a_thread_that_reads_it(path: Path) -> None:
+    journal = Journal(path)
+    assert journal.transactions() == []
+    opened = journal.store._open
+    closing = threading.Thread(target=journal.close)
+
+    def waits() -> bool:
+        free = opened.writing.taken_at_once()
+        if free:
+            opened.writing.give_back()
+        return not free
+
+    with opened.reading:  # as in the middle of a query
+        closing.start()
+        rounds.until(waits)
+        reader: Any = opened._reader
+        assert (closing.is_alive(), reader.execute("SELECT 7").fetchall()) == (True, [(7,)])
+    closing.join()
+    assert opened._reader is None
+    assert journal.transactions() == []
+
+
+def test_what_begins_at_the_moment_when_another_thread_closes_it_does_not_run(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, made = Journal(path), Recording._make
+
+    def closed(self: Recording, more: Any) -> None:
+        journal.close()  # as another thread may, now that this one knows who it is in the file
+        made(self, more)
+
+    trail.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Recording, "_make", closed)
+        again = pytest.raises(JournalError, match="another thread has closed it at this moment; do it again")
+        with again, transaction(journal=journal):
+            put("a")
+    assert (trail, journal.transactions()) == ([], [])
+    with transaction(journal=journal):
+        put("b")
+    assert [entry.state for entry in journal.transactions()] == ["committed"]
 
 
 def test_a_journal_that_is_left_stays_open_for_the_transactions_of_other_threads(path: Path) -> None:
