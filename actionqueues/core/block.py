@@ -172,7 +172,7 @@ class Block(_Rare):
         parent: Block = around.block
         if self.outermost:
             raise NestedTransaction(self.label, parent.label)
-        if parent.failed_step is not None:  # the step has failed that this is to belong to
+        if parent.stand_in:  # the step that this is to belong to is being undone
             raise_late(parent.refuse(around, self.label))
         if self.factory is not None and self.factory != parent.root.factory:
             advice = "give that to the outermost transaction, or use independent=True"

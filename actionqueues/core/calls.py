@@ -230,14 +230,14 @@ class Shut(Owner):
     That is a failed step, or what has come after a mark.
     """
 
-    ending = True
+    ending = stand_in = True
     plain = False
 
-    def __init__(self, block: Owner, step: str, how: str) -> None:
-        self.block, self.failed_step = block, step
+    def __init__(self, block: Owner, why: str) -> None:
+        self.block = block
         self.name, self.label, self.report, self.watch = block.name, block.label, block.report, block.watch
         self.loop, self.running, self.awaits, self.direct = block.loop, block.running, block.awaits, block.direct
-        self.state = f"{block.state}, but {how}"
+        self.state = f"{block.state}, but {why}"
         self.clock = block.clock
 
     @property
@@ -354,7 +354,7 @@ def _undone(
     """
     block: Owner = own.block
     if not isinstance(block, Shut):
-        shut_in(own, Shut(block, step.name, f"the step {step.name}, which has started it, has failed"))
+        shut_in(own, Shut(block, f"the step {step.name}, which has started it, has failed"))
     rollback = rollback_of(block, error)
     rollback.dooms = block.real
     stuck = yield from waited_for(block.real, own, rollback.interrupts)

@@ -229,7 +229,7 @@ class Face(Adding):
     def _here(self, what: str) -> Log:
         """The log that what is done here belongs to, unless the step that has started this has failed since."""
         here = self._block.here(what)
-        if here.block.failed_step is not None:
+        if here.block.stand_in:
             raise_late(here.block.refuse(here, what))
         return here
 

@@ -44,7 +44,7 @@ class InterruptGuard:
     broken: BaseException | None = None  #: the third one, which was raised at once
     #: Says, when the first one has been kept, that two more get out.  Called in a signal handler; its errors are lost.
     told: Callable[[], None] | None = None
-    disowned = False  #: whether this is a child process of the one in which it has begun
+    disowned = False  #: whether what has begun here goes on elsewhere: see `giving_up.py`
     _presses = 0
 
     def begin(self) -> None:

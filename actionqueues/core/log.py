@@ -51,10 +51,9 @@ class Owner:
         watch: what has to know of each step, or None.
         waiters: what waits for one of those that are running to end.
         unsettled: the rollbacks of its steps that had no room to account for the undo that this has cut short.
-        failed_step: the name of the step that has failed, or the mark that was gone back to, if it stands in the place
-            of a block because of that.
+        stand_in: whether it stands in the place of its block, where a step has failed or a mark was gone back to.
         backs: how often it was gone back to a mark in it.
-        disowned: who it belongs to, if that is not this process.
+        disowned: why nothing of it is undone here, as messages say it: see `giving_up.py`; or "".
         gone: what has interrupted it, if its engine has, which goes on with it elsewhere; of the outermost block.
         noted: the notes that its rollbacks have added to exceptions, each once; of the outermost block.
         clock: counts the starts and ends of steps, where those that ran together are undone together; None elsewhere.
@@ -68,13 +67,12 @@ class Owner:
     running: dict[Log, None]
     loop: object = None
     task: object = None
-    quick = awaits = ending = unsure = False
+    quick = awaits = ending = unsure = stand_in = False
     plain = direct = undo_at_once = True
     surrounding: Log | None = None
     watch: Watch | None = None
     waiters: tuple[Any, ...] = ()
     unsettled: tuple[Any, ...] = ()
-    failed_step: str | None = None
     backs = 0
     disowned: str = ""
     gone: BaseException | None = None
@@ -277,7 +275,7 @@ def take_out(log: Log, marks: Sequence[tuple[Any]] = ()) -> None:
 def place_for_another_thread(log: Log) -> Log:
     """Where what another thread starts belongs: in a sync block to that block, not to the step whose log this is."""
     if not log.block.awaits and log.thread != get_ident():
-        while log.up is not None and (log.record is not None or log.block.failed_step is not None):
+        while log.up is not None and (log.record is not None or log.block.stand_in):
             log = log.up
     return log
 

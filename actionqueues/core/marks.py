@@ -71,9 +71,7 @@ class Back(Shut):
     """Stands in the place of the block in the logs of what is undone to a mark."""
 
     def __init__(self, block: Block, mark: Mark) -> None:
-        super().__init__(
-            block, mark._label, f"{mark._label} has been gone back to, which stands before what started it"
-        )
+        super().__init__(block, f"{mark._label} has been gone back to, which stands before what started it")
         self.mark = mark._label
 
 

@@ -124,7 +124,7 @@ class Shield:
 
     @property
     def disowned(self) -> bool:
-        """Whether this is a child process of the one that has begun it."""
+        """Whether it goes on elsewhere, and not here: see `giving_up.py`."""
         return self.guard.disowned
 
     @property
