@@ -24,13 +24,13 @@ from .log import LEFT, Log, Owner, current, get_current, logs_in, set_current, t
 from .marks import Back
 from .queue import fill_in, refuse_async
 from .requests import Engine, Shielded
-from .states import UNDOABLE, StepState, TransactionState
+from .states import UNDOABLE, TransactionState
 from .step import DEFINITION, OUTCOME, PENDING, Step
 from .tasks import running_task
 from .telling import left_something, log_rolled_back, tell_of_all, tell_unawaited, tell_where_queued
 from .text import first_of
 from .waiting import others_running, waited_for
-from .watch import Watch, ask
+from .watch import ask
 from .waves import rollback_of
 
 _NEW, _OPEN, _ROLLING_BACK = TransactionState.NEW, TransactionState.OPEN, TransactionState.ROLLING_BACK
@@ -70,9 +70,7 @@ def leave(block: Block, error: BaseException | None) -> Engine[BaseException | N
         late = block.root.gone  # also where the code around it has made something else of that
     elif error is None and state is _OPEN:
         late = yield from _commit(block)
-        if late is not None and given_up(block, late):
-            pass
-        elif block.state is _OPEN and late is not None:
+        if late is not None and not given_up(block, late) and block.state is _OPEN:
             error = late
             late = first_of((yield from roll_back(block, error)), error)
     elif state is _OPEN or state is _ROLLING_BACK:
@@ -156,11 +154,12 @@ def _half_done(block: Block) -> BaseException | None:
             what = f"going back to {log.block.mark} was interrupted"
             return IllegalOperation(f"commit {block.label}", what, "let the interrupt out of the block")
         for entry in (*log, log.record):
-            record = entry._record if isinstance(entry, Step) else entry
-            state, raised = (
-                (entry.state, entry.error is not None) if isinstance(entry, Step) else (StepState.RUNNING, False)
-            )
-            if type(record) is list and (record[OUTCOME] is PENDING or raised) and state in UNDOABLE:
+            record, raised = entry, False
+            if isinstance(entry, Step):
+                if entry.state not in UNDOABLE:
+                    continue
+                record, raised = entry._record, entry.error is not None
+            if type(record) is list and (raised or record[OUTCOME] is PENDING):
                 what = f"the undo of {record[DEFINITION].name} was interrupted before it had begun"
                 return IllegalOperation(f"commit {block.label}", what, "let the interrupt out of the block")
     return None
@@ -234,8 +233,7 @@ def roll_back(block: Block, error: BaseException | None) -> Engine[BaseException
         if error is not None:
             report._cause = cause_of(error) if block.watch is None else report._text(error)
         report._kept = keep(block.log) if report._traced is None else ()
-    watch = block.watch if block.parent is None else None
-    yield from rollback.to_its_end(lambda: _unwinding(block, rollback, watch))
+    yield from rollback.to_its_end(lambda: _unwinding(block, rollback))
     if rollback.disowned and not block.disowned:
         give_up(block, rollback.interrupts[-1])
     return _end_badly(block, rollback, error)
@@ -284,15 +282,17 @@ def _undo_plainly(block: Block, log: Log, error: BaseException) -> BaseException
     return drive(roll_back(block, error))  # goes on, if it was interrupted before it had begun, and tells what is left
 
 
-def _unwinding(block: Block, rollback: Rollback, watch: Watch | None) -> Shielded:
-    if watch is not None and not block.told:
+def _unwinding(block: Block, rollback: Rollback) -> Shielded:
+    watch, outermost = block.watch, block.parent is None
+    if watch is None:
+        yield from rollback.unwind(block.log)
+        return
+    if not block.told:
         block.told = True
-        yield from rollback.tell(watch.rolling_back, block, rollback.cause)
-    elif block.parent is not None and block.watch is not None and not block.told:
-        block.told = True
-        yield from rollback.tell(block.watch.going_back, block.log, rollback.cause)
-    yield from rollback.unwind(block.log, more=watch is not None)
-    if watch is not None:
+        begins, what = (watch.rolling_back, block) if outermost else (watch.going_back, block.log)
+        yield from rollback.tell(begins, what, rollback.cause)
+    yield from rollback.unwind(block.log, more=outermost)
+    if outermost:
         yield from rollback.tell(watch.rolled_back, block)
         rollback.ended = True
 
