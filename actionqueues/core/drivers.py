@@ -48,7 +48,7 @@ def _done(request: Wait | Request | Until | Undo | Together) -> Answer:
     """Do what is asked for; returns what came of it."""
     try:
         if isinstance(request, Undo):
-            roll_back(request)
+            shielded_here(request.shield, request.work)
         elif isinstance(request, Wait):
             (request.pause or pause)(request.seconds)
         elif isinstance(request, Until):
@@ -83,7 +83,7 @@ async def drive_async(generator: Engine[T]) -> T:
                 else:
                     request.record[OUTCOME] = await request.awaitable
             elif isinstance(request, Undo):
-                await roll_back_async(request)
+                await _shielded_in_task(request.shield, request.work)
             elif isinstance(request, Wait):
                 await (request.sleep or pause_async)(request.seconds)
             elif isinstance(request, Until):
@@ -204,13 +204,8 @@ async def _call_async(request: Call) -> Answer:
     return raised[0] if raised else None
 
 
-def roll_back(request: Undo) -> None:
-    """Run what is shielded to its end, outside any block, and without being cut short by Ctrl-C."""
-    shielded_here(request.shield, request.work)
-
-
 def shielded_here(shield: Shield, work: Callable[[], Shielded]) -> None:
-    """The same, of what a request holds."""
+    """Run what is shielded to its end, outside any block, and without being cut short by Ctrl-C."""
     guard, around, before = shield.guard, get_current(), _get_undoing()
     try:
         try:
@@ -236,9 +231,8 @@ def shielded_here(shield: Shield, work: Callable[[], Shielded]) -> None:
         raise
 
 
-async def roll_back_async(request: Undo) -> None:
+async def _shielded_in_task(shield: Shield, work: Callable[[], Shielded]) -> None:
     """The same, and without being cut short by a cancellation."""
-    shield = request.shield
     waiting: Shielded | None = None
 
     async def protected() -> None:
@@ -247,7 +241,7 @@ async def roll_back_async(request: Undo) -> None:
         undoing.set(cast("Any", shield) if shield.undoes else None)
         while not shield.ended:
             try:
-                waiting = request.work()
+                waiting = work()
                 await drive_async(waiting)
             except GeneratorExit:
                 raise

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from types import CoroutineType
 from typing import Any, Final, overload
 
@@ -63,8 +63,7 @@ class PlannedStep:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
-        data = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**data, "needs": list(self.needs)}
+        return {**asdict(self), "needs": list(self.needs)}
 
 
 class Plan(Sequence[PlannedStep]):
