@@ -9,6 +9,7 @@ import threading
 import weakref
 from contextlib import nullcontext, suppress
 from contextvars import copy_context
+from linecache import getline
 from types import FrameType
 from typing import Any
 
@@ -98,9 +99,12 @@ def test_a_ctrl_c_in_the_undo_of_what_an_attempt_of_a_classic_action_has_made_co
     assert done == ["+inside", "-inside"]
 
 
-@pytest.mark.parametrize("at", range(0, 60, 3))
+@pytest.mark.parametrize("at", range(32))
 def test_a_time_limit_in_an_undo_at_once_leaves_the_block_the_current_one(at: int) -> None:
-    """The handler of a program's own signal raises between any two lines of the engine."""
+    """The handler of a program's own signal raises before any line of the drivers.
+
+    But not before a `try:`, where no handler is called, and which CPython leaves out of the block around it.
+    """
 
     class TimeUp(Exception):
         pass
@@ -109,7 +113,8 @@ def test_a_time_limit_in_an_undo_at_once_leaves_the_block_the_current_one(at: in
 
     def trace(frame: FrameType, event: str, _arg: object) -> Any:
         nonlocal left
-        if event == "line" and "/core/drivers.py" in frame.f_code.co_filename:
+        path = frame.f_code.co_filename
+        if event == "line" and "/core/drivers.py" in path and getline(path, frame.f_lineno).strip() != "try:":
             left -= 1
             if left == 0:
                 sys.settrace(None)
