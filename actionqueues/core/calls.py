@@ -40,11 +40,11 @@ from .log import (
 from .requests import Asking, Await, Engine
 from .signature import unawaited
 from .states import StepState
-from .step import DEFINITION, OUTCOME, PENDING, Record, Step
+from .step import DEFINITION, OUTCOME, PENDING, Record, Step, step_of
 from .telling import NOT_AGAIN, log_retry, tell_of_step, tell_where_queued
 from .text import first_of
 from .tracebacks import from_theirs
-from .waiting import running_in, settled, waited_for
+from .waiting import running_in, waited_for
 from .watch import ask, pause_before, tell
 from .waves import rollback_of
 
@@ -291,7 +291,7 @@ def failing(
     """
     if own.record is None:
         return error  # it has been undone without waiting for it, as where a coroutine was closed
-    step = own.record = settled(own)
+    step = own.record = step_of(own.record)
     block: Owner = own.block
     definition: Definition = step._record[DEFINITION]
     step.error = error

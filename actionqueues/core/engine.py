@@ -28,7 +28,7 @@ from .log import Log, Owner, count_steps, logs_in
 from .probing import probing
 from .requests import Asking, Await, Request, Shield, Shielded
 from .states import UNDOABLE, StepState
-from .step import DEFINITION, OUTCOME, PENDING, Record, Step
+from .step import DEFINITION, OUTCOME, PENDING, Record, Step, step_of
 from .telling import cut_short, failed, fields, log_left, log_retry
 from .text import counted, first_of, log_error, log_warning, shown
 from .tracebacks import from_theirs
@@ -358,7 +358,7 @@ class Rollback(Shield):
                 if type(entry) is tuple:
                     self._drop(entry[0])
                 elif entry is not None and type(entry) is not Log:
-                    step = entry if isinstance(entry, Step) else Step(entry, StepState.RUNNING)
+                    step = step_of(entry)
                     if step.state in UNDOABLE:  # pragma: no branch - otherwise it was interrupted there
                         self.abandoned += (step,)
                         self.report.abandoned.append(step)

@@ -17,10 +17,9 @@ from .definition import Definition
 from .drivers import drive, drive_async
 from .log import Log, Owner, current, place_of
 from .states import StepState, TransactionState
-from .step import DEFINITION, OUTCOME, PENDING, Record, Step
+from .step import DEFINITION, OUTCOME, PENDING, Record, Step, step_of
 from .tasks import in_scope, running_task
 from .tracebacks import giving, shorten, throw
-from .waiting import settled
 
 
 def failed(log: Log, record: Record, error: BaseException, started: float | None = None) -> bool:
@@ -65,7 +64,7 @@ async def _failed_async(own: Log, error: BaseException, started: float | None = 
     """The body of an async step has raised; returns whether that is to go on."""
     if own.record is None:
         return True  # its block has been undone without waiting for it, in a coroutine that was closed
-    record = settled(own)._record
+    record = step_of(own.record)._record
     started_here = own in own.block.running and any(map(is_, reversed(own.up or ()), repeat(own)))
     if record[OUTCOME] is not PENDING or not started_here:
         return True  # pragma: no cover - interrupted before the step was started, or after it had succeeded
@@ -80,7 +79,7 @@ async def _failed_async(own: Log, error: BaseException, started: float | None = 
 
 async def _again_async(own: Log) -> Callable[[], Any]:
     """Make the further attempts of an async step whose policy wants them."""
-    return giving(*await drive_async(attempts(own, settled(own))))
+    return giving(*await drive_async(attempts(own, step_of(own.record))))
 
 
 async def _run_async(log: Log, record: Record) -> Callable[[], Any]:

@@ -29,7 +29,7 @@ from .step import DEFINITION, Step
 from .tasks import has_ended, running_task
 from .text import first_of, raise_late
 from .tracebacks import giving
-from .waiting import running_in
+from .waiting import is_savepoint, running_in
 from .watch import SEAM, Hook, ask
 
 P = ParamSpec("P")
@@ -147,7 +147,7 @@ class Face(Adding):
         block, log = self._block, self._block.here("plan()")
         blocks: list[Block] = []
         while log is not block.log and log.up is not None:
-            if getattr(log.block, "log", None) is log:
+            if is_savepoint(log):
                 blocks.append(log.block)
             log = log.up
         queues = [(each.name, each.queue or ()) for each in blocks]

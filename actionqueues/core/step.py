@@ -188,3 +188,8 @@ class Step(Generic[R_co]):
         attempts = f" after {self.attempts} attempts" if self.attempts > 1 else ""
         error = f": {shown(self.error)}" if self.error is not None else ""
         return f"<Step {self.name} {self.state}{attempts}{error}>"
+
+
+def step_of(entry: Record | Step[Any]) -> Step[Any]:
+    """The step of an entry of a log: itself, or one that is made of a record for which nobody has asked."""
+    return entry if isinstance(entry, Step) else Step(entry, StepState.RUNNING)

@@ -7,22 +7,15 @@ from __future__ import annotations
 
 from _thread import _count
 from threading import enumerate as enumerate_threads
-from typing import Any
 
 from actionqueues.errors import IllegalOperation
 
 from .log import Log, Owner, inside, logs_in, this_thread
 from .requests import Engine, Until
 from .states import StepState, TransactionState
-from .step import Step
+from .step import step_of
 from .tasks import can_be_cancelled, cancel, has_ended, running_task
 from .text import listed
-
-
-def settled(own: Log) -> Step[Any]:
-    """The step whose log this is."""
-    record: Any = own.record
-    return record if isinstance(record, Step) else Step(record, StepState.RUNNING)
 
 
 def running_in(block: Owner, top: Log | None) -> list[Log]:
@@ -102,7 +95,7 @@ def waited_for(
 
 def _called(log: Log) -> str:
     if log.record is not None:
-        return f"the step {settled(log).name}"
+        return f"the step {step_of(log.record).name}"
     return str(log.block.label) if is_savepoint(log) else f"what another thread does in {log.block.label}"
 
 
@@ -115,4 +108,4 @@ def _is_undone(log: Log) -> bool:
     """Whether what was running there has failed, and is being undone."""
     if log.record is None:
         return log.block.state is not TransactionState.OPEN
-    return settled(log).state is not StepState.RUNNING
+    return step_of(log.record).state is not StepState.RUNNING
