@@ -29,35 +29,105 @@ _AT_ONCE: Final = 100
 def resolve(store: Store, transaction: int, step: int, *, undone: bool) -> None:
     """Record a decision about a step."""
     what = f"resolve step {step} of transaction {transaction} in {store.path!r}"
-    refused: list[Exception] = []
 
-    def work(db: sqlite3.Connection) -> None:
-        refused.clear()
+    def work(db: sqlite3.Connection) -> Exception | None:
         row = db.execute("SELECT undo, state FROM steps WHERE tx = ? AND number = ?", (transaction, step)).fetchone()
         if row is None:
-            refused.append(LookupError(f"cannot {what}: there is no such step"))
-            return
-        damage = f"SELECT owner, state, ended, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
-        found = db.execute(damage, (transaction,)).fetchone()
-        owner, state, ended, wrong = found or (None, None, None, "there is no such row")
-        query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
+            return LookupError(f"cannot {what}: there is no such step")
+        owner, state, ended, wrong = _found(db, transaction) or (None, None, None, "there is no such row")
         if wrong is not None:
-            refused.append(_refused_as_damaged(what, wrong))
-        elif owner is not None or state != "stuck":
-            refused.append(
-                IllegalOperation(
-                    what, _told_state(state, owner), f"only what is stuck is decided; {_way(state, ended)}"
-                )
-            )
-        elif db.execute(query, (transaction, step)).fetchone() is None:
-            refused.append(IllegalOperation(what, f"it is {row[0] or row[1]}", "there is nothing to decide about it"))
-        else:
-            set_undo(db, transaction, step, "undone" if undone else "not undone", "decided by a person")
-            finish(db, transaction)
+            return _refused_as_damaged(what, wrong)
+        if owner is not None or state != "stuck":
+            advice = f"only what is stuck is decided; {_way(state, ended)}"
+            return IllegalOperation(what, _told_state(state, owner), advice)
+        query = f"SELECT 1 FROM steps WHERE tx = ? AND number = ? AND {LEFT}"  # noqa: S608 - constants
+        if db.execute(query, (transaction, step)).fetchone() is None:
+            return IllegalOperation(what, f"it is {row[0] or row[1]}", "there is nothing to decide about it")
+        set_undo(db, transaction, step, "undone" if undone else "not undone", "decided by a person")
+        finish(db, transaction)
+        return None
 
-    store.write_guarded(work, sync=True)
-    if refused:
-        raise _refusal(store, transaction, what, refused[0])
+    _decide(store, transaction, what, work)
+
+
+def resolve_hook(store: Store, transaction: int, hook: int) -> None:
+    """Record that a hook need not be called."""
+    what = f"resolve hook {hook} of transaction {transaction} in {store.path!r}"
+
+    def work(db: sqlite3.Connection) -> Exception | None:
+        query = (
+            f"SELECT owner, (SELECT ended FROM hooks WHERE tx = id AND number = ?), {DAMAGE} FROM transactions "  # noqa: S608
+            "WHERE id = ? AND EXISTS (SELECT 1 FROM hooks WHERE tx = id AND number = ?)"
+        )
+        row = db.execute(query, (hook, transaction, hook)).fetchone()
+        if row is None:
+            return LookupError(f"cannot {what}: there is no such hook")
+        owner, ended, wrong = row
+        if wrong is not None:
+            return _refused_as_damaged(what, wrong)
+        if owner is not None or ended is not None:
+            state = "it has ended" if ended is not None else "a process owns the transaction"
+            return IllegalOperation(what, state, "only what recovery could not call is decided")
+        hook_called(db, transaction, hook, None, last=True)
+        return None
+
+    _decide(store, transaction, what, work)
+
+
+def abandon(store: Store, transaction: int, why: Any) -> None:
+    """Record that all that is left of a transaction stays as it is, steps and hooks, in one commit."""
+    what = f"abandon transaction {transaction} in {store.path!r}"
+    if not isinstance(why, str):
+        raise TypeError(f"journal.abandon(why=...) takes a text, not {why!r:.80}")
+    reason = f"abandoned: {readable(why)}"
+
+    def work(db: sqlite3.Connection) -> Exception | None:
+        row = _found(db, transaction)
+        if row is None:
+            return LookupError(f"cannot {what}: there is no such transaction")
+        owner, state, ended, wrong = row
+        if wrong is not None:
+            return _refused_as_damaged(what, wrong)
+        if owner is not None or ended is not None or state not in ("stuck", "committed"):
+            return IllegalOperation(what, _told_state(state, owner), _way(state, ended))
+        if state == "stuck":
+            query = f"SELECT number FROM steps WHERE tx = ? AND {LEFT}"  # noqa: S608 - constants
+            for (number,) in db.execute(query, (transaction,)).fetchall():
+                set_undo(db, transaction, number, "not undone", reason)
+            finish(db, transaction)
+            db.execute("UPDATE transactions SET reason = ? WHERE id = ?", (reason, transaction))
+        else:
+            statement = "UPDATE hooks SET ended = ?, error = ? WHERE tx = ? AND ended IS NULL"
+            db.execute(statement, (now(), reason, transaction))
+            db.execute("UPDATE transactions SET ended = ?, reason = ? WHERE id = ?", (now(), reason, transaction))
+        return None
+
+    _decide(store, transaction, what, work)
+
+
+def _found(db: sqlite3.Connection, transaction: int) -> Any:
+    """The owner of a transaction, its state, when it ended, and what is wrong with its row."""
+    query = f"SELECT owner, state, ended, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
+    return db.execute(query, (transaction,)).fetchone()
+
+
+def _decide(store: Store, transaction: int, what: str, work: Callable[[sqlite3.Connection], Exception | None]) -> None:
+    """Commit a decision; raise what `work` returns, which has changed nothing then.
+
+    If a live process is at it, that is what keeps it from being decided.
+    """
+    answer: list[Exception | None] = []
+
+    def once(db: sqlite3.Connection) -> None:
+        answer[:] = [work(db)]  # the last one counts: it may be called again
+
+    store.write_guarded(once, sync=True)
+    (refused,) = answer
+    if isinstance(refused, IllegalOperation) and entry_of(store, transaction).live:
+        advice = "wait for that to end, or end it, and then do it"
+        raise IllegalOperation(what, "a live process is working on it", advice)
+    if refused is not None:
+        raise refused
 
 
 def _told_state(state: object, owner: object) -> str:
@@ -71,79 +141,8 @@ def _way(state: object, ended: object) -> str:
     return "there is nothing to decide about it" + ("; to take it back, undo it" if state == "committed" else "")
 
 
-def _refusal(store: Store, transaction: int, what: str, refused: Exception) -> Exception:
-    """The same, unless a live process is at it: then that is what keeps it from being decided."""
-    if isinstance(refused, IllegalOperation) and entry_of(store, transaction).live:
-        advice = "wait for that to end, or end it, and then do it"
-        return IllegalOperation(what, "a live process is working on it", advice)
-    return refused
-
-
 def _refused_as_damaged(what: str, damage: str) -> IllegalOperation:
     return IllegalOperation(what, f"it is damaged: {damage}", "mend that row first: sqlite3 FILE")
-
-
-def resolve_hook(store: Store, transaction: int, hook: int) -> None:
-    """Record that a hook need not be called."""
-    what = f"resolve hook {hook} of transaction {transaction} in {store.path!r}"
-    refused: list[Exception] = []
-
-    def work(db: sqlite3.Connection) -> None:
-        refused.clear()
-        query = (
-            f"SELECT owner, (SELECT ended FROM hooks WHERE tx = id AND number = ?), {DAMAGE} FROM transactions "  # noqa: S608
-            "WHERE id = ? AND EXISTS (SELECT 1 FROM hooks WHERE tx = id AND number = ?)"
-        )
-        row = db.execute(query, (hook, transaction, hook)).fetchone()
-        if row is None:
-            refused.append(LookupError(f"cannot {what}: there is no such hook"))
-        elif row[2] is not None:
-            refused.append(_refused_as_damaged(what, row[2]))
-        elif row[0] is not None or row[1] is not None:
-            state = "it has ended" if row[1] is not None else "a process owns the transaction"
-            refused.append(IllegalOperation(what, state, "only what recovery could not call is decided"))
-        else:
-            hook_called(db, transaction, hook, None, last=True)
-
-    store.write_guarded(work, sync=True)
-    if refused:
-        raise _refusal(store, transaction, what, refused[0])
-
-
-def abandon(store: Store, transaction: int, why: Any) -> None:
-    """Record that all that is left of a transaction stays as it is, steps and hooks, in one commit."""
-    what = f"abandon transaction {transaction} in {store.path!r}"
-    if not isinstance(why, str):
-        raise TypeError(f"journal.abandon(why=...) takes a text, not {why!r:.80}")
-    reason = f"abandoned: {readable(why)}"
-    refused: list[Exception] = []
-
-    def work(db: sqlite3.Connection) -> None:
-        refused.clear()
-        query = f"SELECT owner, state, ended, {DAMAGE} FROM transactions WHERE id = ?"  # noqa: S608 - constants
-        row = db.execute(query, (transaction,)).fetchone()
-        if row is None:
-            refused.append(LookupError(f"cannot {what}: there is no such transaction"))
-            return
-        owner, state, ended, wrong = row
-        if wrong is not None:
-            refused.append(_refused_as_damaged(what, wrong))
-        elif owner is not None or ended is not None or state not in ("stuck", "committed"):
-            refused.append(IllegalOperation(what, _told_state(state, owner), _way(state, ended)))
-        elif state == "stuck":
-            query = f"SELECT number FROM steps WHERE tx = ? AND {LEFT}"  # noqa: S608 - constants
-            for (number,) in db.execute(query, (transaction,)).fetchall():
-                set_undo(db, transaction, number, "not undone", reason)
-            finish(db, transaction)
-            db.execute("UPDATE transactions SET reason = ? WHERE id = ?", (reason, transaction))
-        else:
-            statement = "UPDATE hooks SET ended = ?, error = ? WHERE tx = ? AND ended IS NULL"
-            db.execute(statement, (now(), reason, transaction))
-            db.execute("UPDATE transactions SET ended = ?, reason = ? WHERE id = ?", (now(), reason, transaction))
-
-    store.write_guarded(work, sync=True)
-    if refused:
-        raise _refusal(store, transaction, what, refused[0])
 
 
 def prune(store: Store, before: datetime, write: Callable[..., None]) -> int:

@@ -150,13 +150,12 @@ def _why_not(journal: JournalFile, entry: Entry, by: str) -> tuple[str, str]:
         return who, "raise an exception in its block to undo it, or wait until it has committed"
     if entry.state == "committed":
         return "durable hooks of it are still to be called", "recover it, or resolve these hooks, then undo it"
-    if has_only_conflicts(entry):
-        advice = "a person decides: resolve its steps (journal.resolve, actionqueues resolve), or abandon it"
-        return f"it is stuck{by}: {entry.reason}", advice
     if entry.state == "stuck":
         advice = (
             "recover it again once the reason is gone (journal.recover, actionqueues recover), or resolve its steps"
         )
+        if has_only_conflicts(entry):
+            advice = "a person decides: resolve its steps (journal.resolve, actionqueues resolve), or abandon it"
         return f"it is stuck{by}: {entry.reason}", advice
     return f"it is {entry.state}{by}, and nobody works on it any more", "recover it, which undoes it"
 
