@@ -57,13 +57,13 @@ class RecordingAgain(Recording):
         """These are undone next."""
         self.steps = {each.step: each for each in steps}
         self.numbers = {each.step: each.row.number for each in steps}
-        self.undos = {each.row.number: each.row.undos for each in steps}
+        self.undos = {each.row.number: each.row.undo_attempts for each in steps}
 
     def retrying(self, step: Step[Any], attempts: Attempts) -> None:
         row = self.steps[step].row
-        attempts.made = row.undos
+        attempts.made = row.undo_attempts
         with suppress(TypeError, ValueError):  # of None, or what somebody has written into the file
-            since = datetime.now(UTC) - datetime.fromisoformat(cast("str", row.first_undo)).replace(tzinfo=UTC)
+            since = datetime.now(UTC) - datetime.fromisoformat(cast("str", row.undo_started)).replace(tzinfo=UTC)
             attempts.started = monotonic() - max(0.0, since.total_seconds())  # unless the clock has jumped back
 
     def undoing(self, step: Step[Any]) -> Request | None:

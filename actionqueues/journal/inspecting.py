@@ -1,6 +1,6 @@
 """What is in a journal, for a person or a program to look at.
 
-Stands on the store.  Used by `Journal`, and so by the command.
+Stands on the store and the statements.  Used by `Journal`, and so by the command.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from actionqueues.core.options import did_you_mean
 from .damage import ALL_UNFINISHED, DAMAGE, STATES, can_own, readable_row, told
 from .errors import JournalError
 from .ownership import OwnerLocks, lives
+from .rows import columns_of
 from .store import Store
 
 __all__ = [
@@ -113,15 +114,6 @@ class Entry(NamedTuple):
         return data
 
 
-#: What a step has besides its row: from those of the attempts to undo it.
-_UNDOS = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
-_OF_UNDOS = {
-    "undo_attempts": f"(SELECT count(*) {_UNDOS})",
-    "undo_started": f"(SELECT min(started) {_UNDOS})",
-    "undo_ended": f"(SELECT ended {_UNDOS} ORDER BY attempt DESC LIMIT 1)",
-    "undo_error": f"(SELECT error {_UNDOS} ORDER BY attempt DESC LIMIT 1)",
-}
-
 _COUNT = "(SELECT count(*) FROM steps WHERE tx = transactions.id)"
 _COLUMNS = f"id, name, state, owner, started, ended, error, reason, {_COUNT}, origin, {DAMAGE}"
 
@@ -209,7 +201,7 @@ def entry_of(store: Store, transaction: int) -> Entry:
     rows = store.read(f"SELECT {_COLUMNS} FROM transactions WHERE id = ?", (transaction,))  # noqa: S608 - constants
     if not rows:
         raise LookupError(f"journal {store.path!r}: there is no transaction {transaction}")
-    fields = ", ".join(_OF_UNDOS.get(name, name) for name in StepEntry._fields)
+    fields = columns_of(StepEntry._fields)
     hooks = ", ".join(HookEntry._fields)
     by_number = "WHERE tx = ? ORDER BY number"
     steps = store.read(f"SELECT {fields} FROM steps {by_number}", (transaction,))  # noqa: S608 - constants

@@ -41,9 +41,6 @@ from .values import RecordedError
 
 __all__ = ["Leftover", "Recovered", "called", "told_changed"]
 
-#: How many steps are in memory at once.
-_PIECE = 500
-
 
 @dataclass
 class Recovered:
@@ -254,7 +251,7 @@ class Leftover(Owner):
         rollback.ended = True
 
     def _read(self, rows: list[StepRow]) -> None:
-        found = chunk(self.store, self.tx, self._below, _PIECE)
+        found = chunk(self.store, self.tx, self._below)
         rows += takewhile(lambda row: row.directory == found[0].directory, found)
 
     def _restoring_at(self, directory: str | None) -> Restoring:

@@ -32,9 +32,6 @@ from .rows import StepRow, chunk
 
 __all__ = ["Committed", "PlannedUndo", "UndoPlan", "plan_of"]
 
-#: How many steps are in memory at once.
-_PIECE = 500
-
 _NO_HANDLER = "nothing undoes it: it has no rollback handler"
 
 
@@ -162,7 +159,7 @@ def plan_of(journal: JournalFile, committed: Committed, made: Mapping[str, Any],
 
 def _rows(journal: JournalFile, tx: int) -> Iterator[StepRow]:
     below = 1 << 62
-    while rows := chunk(journal.store, tx, below, _PIECE):
+    while rows := chunk(journal.store, tx, below):
         yield from rows
         below = rows[-1].number
 

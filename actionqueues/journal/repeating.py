@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from .inspecting import Source
-from .rows import LEFT
+from .rows import LEFT, PIECE
 
 __all__ = ["Repetition", "repetition_of"]
 
@@ -23,9 +23,6 @@ WHERE transactions.name = ? AND transactions.state = 'committed' AND transaction
     AND (steps.name, steps.arguments) IN (SELECT name, arguments {_UNDONE})
 GROUP BY steps.name, steps.arguments ORDER BY 1 DESC
 """  # noqa: S608 - constants
-
-#: How many steps are looked at at once.
-_PIECE: Final = 500
 
 
 class Repetition(NamedTuple):
@@ -52,7 +49,7 @@ def _arguments(store: Source, tx: int) -> Iterator[str]:
     """The arguments of the steps that are to be undone."""
     last, rows = -(1 << 62), [(0, "")]
     while rows:
-        query = f"SELECT number, arguments {_UNDONE} AND number > ? ORDER BY number LIMIT {_PIECE}"
+        query = f"SELECT number, arguments {_UNDONE} AND number > ? ORDER BY number LIMIT {PIECE}"
         rows = store.read(query, (tx, last))
         for last, arguments in rows:  # noqa: B007 - where the next piece begins
             yield arguments

@@ -6,17 +6,30 @@ Stands on the store.  Used by what records, recovers, and decides.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from .store import Store, now
 
-__all__ = ["LEFT", "StepRow", "chunk", "finish", "never_run", "set_undo"]
+__all__ = ["LEFT", "PIECE", "StepRow", "chunk", "columns_of", "finish", "never_run", "set_undo"]
 
 #: The steps that a rollback still has to undo, or a person has to look at.
 LEFT: Final = (
     "(undo IS NULL AND state != 'never run' OR undo = 'undo failed' OR undo = 'conflict' "
     "OR undo = 'skipped' AND state IN ('running', 'unknown'))"
 )
+
+#: How many steps are in memory at once.
+PIECE: Final = 500
+
+#: What a step has besides its row: from those of the attempts to undo it.
+_UNDOS: Final = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
+_OF_UNDOS: Final = {
+    "undo_attempts": f"(SELECT count(*) {_UNDOS})",
+    "undo_started": f"(SELECT min(started) {_UNDOS})",
+    "undo_ended": f"(SELECT ended {_UNDOS} ORDER BY attempt DESC LIMIT 1)",
+    "undo_error": f"(SELECT error {_UNDOS} ORDER BY attempt DESC LIMIT 1)",
+}
 
 
 class StepRow(NamedTuple):
@@ -35,20 +48,19 @@ class StepRow(NamedTuple):
     handler: str | None
     directory: str | None
     fingerprint: str | None
-    undos: int
-    first_undo: str | None
+    undo_attempts: int
+    undo_started: str | None
 
 
-def chunk(store: Store, tx: int, below: int, size: int) -> list[StepRow]:
+def columns_of(fields: Iterable[str]) -> str:
+    """What to select for these fields of a step."""
+    return ", ".join(_OF_UNDOS.get(name, name) for name in fields)
+
+
+def chunk(store: Store, tx: int, below: int) -> list[StepRow]:
     """The last steps below a number that are to be undone, the last one first; not what somebody else has changed."""
-    undos = "FROM undos WHERE undos.tx = steps.tx AND undos.number = steps.number"
-    columns = (
-        "number, kind, name, arguments, state, result, saved, error, attempts, key, handler, directory, "
-        f"fingerprint, (SELECT count(*) {undos}), (SELECT min(started) {undos})"
-    )
-    which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict'"
-    query = f"SELECT {columns} FROM steps WHERE {which} ORDER BY number DESC LIMIT ?"  # noqa: S608 - constants
-    rows = store.read(query, (tx, below, size))
+    which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict' ORDER BY number DESC LIMIT {PIECE}"
+    rows = store.read(f"SELECT {columns_of(StepRow._fields)} FROM steps WHERE {which}", (tx, below))  # noqa: S608
     return [StepRow(*row) for row in rows]
 
 

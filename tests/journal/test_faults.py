@@ -136,7 +136,7 @@ def test_a_file_that_vanishes_stops_the_step(path: Path) -> None:
 
 
 def test_a_file_that_vanishes_during_a_recovery_ends_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.journal.leftover._PIECE", 1)
+    monkeypatch.setattr("actionqueues.journal.rows.PIECE", 1)
     elsewhere = path.with_name("elsewhere")
     leave(path, lambda q: (move_back("", ""), move_back(str(path), str(elsewhere)), put("c")))
     with Journal(path) as journal:

@@ -31,7 +31,7 @@ def test_it_continues_past_failures_and_tries_again_the_next_time(path: Path) ->
 def test_what_fails_is_tried_once_in_a_recovery_however_many_pieces_it_has(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actionqueues.journal.leftover._PIECE", 2)
+    monkeypatch.setattr("actionqueues.journal.rows.PIECE", 2)
     leave(path, lambda q: [actions.put(name) for name in "abcdefg"])
     failing.update({f"-{name}": OSError("not now") for name in "bdfg"})
     assert recovered(path).state == "stuck"

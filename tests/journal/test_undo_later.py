@@ -259,8 +259,7 @@ def test_what_is_in_a_name_makes_no_line_of_the_plan(path: Path) -> None:
 
 
 def test_many_steps_are_undone_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionqueues.journal.planning._PIECE", 2)
-    monkeypatch.setattr("actionqueues.journal.leftover._PIECE", 2)
+    monkeypatch.setattr("actionqueues.journal.rows.PIECE", 2)
     journal = committed(path, lambda q: [actions.put(str(n)) for n in range(5)])
     assert journal.undo_plan(1).complete
     assert len(journal.undo(1).report.undone) == 5
