@@ -6,11 +6,10 @@ Stands on the journal that is named.  Used by the parser.
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import Any
 
 from .naming import import_all, journal_of
-from .printing import one_line, print_json, say
+from .printing import log_nothing, one_line, print_json, say
 from .status import LEFT, OK, WRONG
 
 __all__ = ["prune", "recover", "resolve", "told"]
@@ -18,8 +17,7 @@ __all__ = ["prune", "recover", "resolve", "told"]
 
 def recover(options: argparse.Namespace) -> int:
     """Undo what dead processes have left, and print what has become of it."""
-    if not options.traceback:
-        logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    log_nothing(options)
     from actionqueues.journal.rounds import recover_here  # here, so that `--help` needs no sqlite3
 
     all_imported = import_all(options.modules)

@@ -5,7 +5,9 @@ Stands on the core's texts, and the labels of the views.  Used by the command.
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from typing import Final
 from actionqueues.core.text import one_line
 from actionqueues.views.labels import knows_unicode, safe, width_of
 
-__all__ = ["one_line", "print_json", "print_table", "say", "table", "told_age"]
+__all__ = ["log_nothing", "one_line", "print_json", "print_table", "say", "table", "told_age"]
 
 #: What columns that give way keep; before they keep less than the former, others are left out.
 _ENOUGH: Final = 9
@@ -24,6 +26,12 @@ _LEAST: Final = 6
 def say(text: str) -> None:
     """Print a line, with what the terminal does not know in another form."""
     print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))  # noqa: T201 - a command
+
+
+def log_nothing(options: argparse.Namespace) -> None:
+    """Leave out the tracebacks, unless they are wanted: the reasons are printed, and in the file."""
+    if not options.traceback:
+        logging.getLogger("actionqueues").addHandler(logging.NullHandler())
 
 
 def told_age(seconds: float) -> str:

@@ -6,7 +6,6 @@ Stands on rounds, and on the journal that is named.  Used by the parser.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from actionqueues.core.interrupts import guard_on_duty
 from actionqueues.errors import ActionQueuesError
 
 from .naming import import_all, journal_of, let_go
-from .printing import one_line, say
+from .printing import log_nothing, one_line, say
 from .status import WRONG, interrupted_by
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def keep_recovering(options: argparse.Namespace) -> int:
     for what, given in (("the number of a transaction", options.ids), ("--json", options.json)):
         if given:
             raise ValueError(f"recover --watch prints lines, of all transactions: leave out {what}, or --watch")
-    if not options.traceback:
-        logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    log_nothing(options)
     if not import_all(options.modules):
         return WRONG
     journal = journal_of(options)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 
 from .deciding import told
 from .naming import import_all, journal_of
-from .printing import one_line, print_json, say
+from .printing import log_nothing, one_line, print_json, say
 from .status import LEFT, OK, WRONG
 
 __all__ = ["undo"]
@@ -20,8 +19,7 @@ __all__ = ["undo"]
 
 def undo(options: argparse.Namespace) -> int:
     """Undo a transaction that has committed, and print what has become of it."""
-    if not options.traceback:
-        logging.getLogger("actionqueues").addHandler(logging.NullHandler())  # the reasons are printed, and in the file
+    log_nothing(options)
     if not import_all(options.modules):
         return WRONG  # before anything is done: there may be more to undo with them
     journal = journal_of(options)
