@@ -6,7 +6,8 @@ Stands on how the journal writes values.  Used by what runs the units of an engi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from time import time
 from typing import Any, Final
 
@@ -17,13 +18,27 @@ from actionqueues.journal.values import Missing, Values
 
 from .errors import NotCarried
 
-__all__ = ["Carrier", "Outcome"]
+__all__ = ["Carrier", "Outcome", "carried", "object_of"]
 
 #: What came of a unit: the parsed text of one.
 Outcome = Mapping[str, Any]
 
 
 _DEEPEST: Final = 10
+
+
+@contextmanager
+def carried() -> Generator[None, None, None]:
+    """What the journal could not record, the engine cannot carry."""
+    try:
+        yield
+    except NotRecordable as refused:
+        raise NotCarried(refused.reason, refused.what) from None
+
+
+def object_of(texts: Mapping[str, str]) -> str:
+    """A JSON object, of its values as JSON by name."""
+    return "{" + ", ".join(f"{to_json(name)}: {text}" for name, text in texts.items()) + "}"
 
 
 class _Values(Values):
@@ -60,10 +75,8 @@ class Carrier:
         Raises:
             NotCarried: if it is no plain data.
         """
-        try:
+        with carried():
             return self.values.value(value, name, what)
-        except NotRecordable as refused:
-            raise NotCarried(refused.reason, refused.what) from None
 
     def arguments(self, step: Step[Any], *, all_of_them: bool) -> str:
         """The arguments of a call by name; without those that are no plain data, unless it takes `all_of_them`.
@@ -73,17 +86,13 @@ class Carrier:
         """
         definition, record = step._record[DEFINITION], step._record
         if all_of_them:
-            try:
+            with carried():
                 return self.values.arguments(definition, record, step.name)
-            except NotRecordable as refused:
-                raise NotCarried(refused.reason, refused.what) from None
-        texts: list[str] = []
+        texts: dict[str, str] = {}
         for place, name in enumerate(definition.parameters.names):
-            try:
-                texts.append(f"{to_json(name)}: {self.value(record[VALUES + place], name, step.name)}")
-            except NotCarried:  # an execution after this one has it again, from the workflow's code
-                continue
-        return "{" + ", ".join(texts) + "}"
+            with suppress(NotCarried):  # an execution after this one has it again, from the workflow's code
+                texts[name] = self.value(record[VALUES + place], name, step.name)
+        return object_of(texts)
 
     def saved(self, step: Step[Any]) -> str:
         """What a step has saved.
@@ -91,10 +100,8 @@ class Carrier:
         Raises:
             NotCarried: for what is no plain data.
         """
-        try:
+        with carried():
             return self.values.saved(step._saved or {}, f"what {step.name} saves")
-        except NotRecordable as refused:
-            raise NotCarried(refused.reason, refused.what) from None
 
     def fitting(self, text: str, what: str, advice: str) -> str:
         """The same text.
@@ -121,7 +128,7 @@ class Carrier:
     def outcome(self, began: float, **texts: str | None) -> str:
         """What came of a unit that began at a time; `texts` are JSON."""
         told = {"began": repr(began), "ended": repr(time()), **texts}
-        return "{" + ", ".join(f'"{name}": {text}' for name, text in told.items() if text is not None) + "}"
+        return object_of({name: text for name, text in told.items() if text is not None})
 
     # -- reading
 

@@ -16,11 +16,10 @@ from actionqueues.core.log import undoing
 from actionqueues.core.signature import display_name
 from actionqueues.core.step import DEFINITION, OUTCOME, PENDING, VALUES, Step
 from actionqueues.core.watch import Hook
-from actionqueues.journal.errors import NotRecordable
 from actionqueues.journal.modules import find, qualified_name
 from actionqueues.journal.names import definition_of_function, name_of
 
-from .carrying import Carrier
+from .carrying import Carrier, carried, object_of
 from .errors import NotCarried
 from .units import Work
 
@@ -77,27 +76,17 @@ class Requests:
 
     def of_hook(self, work: Work, hook: Hook) -> str:
         """A call of a commit hook."""
-        return self._object(
-            kind=json.dumps(work.kind), shown=json.dumps(work.name), key=json.dumps(work.key), **self._hook(hook)
-        )
+        told = {"kind": work.kind, "shown": work.name, "key": work.key}
+        return object_of({name: json.dumps(text) for name, text in told.items()} | self._hook(hook))
 
     def _step(self, work: Work) -> Step[Any]:
         assert work.step is not None  # noqa: S101 - units of steps have one
         return work.step
 
     def _text(self, work: Work, step: Step[Any], call: dict[str, str], **more: str) -> str:
-        return self._object(
-            kind=json.dumps(work.kind),
-            shown=json.dumps(step.name),
-            key=json.dumps(step.key),
-            attempts=str(step.attempts),
-            saved=self.carrier.saved(step),
-            **call,
-            **more,
-        )
-
-    def _object(self, **texts: str) -> str:
-        return "{" + ", ".join(f'"{name}": {text}' for name, text in texts.items()) + "}"
+        told = {"kind": work.kind, "shown": step.name, "key": step.key}
+        texts = {name: json.dumps(text) for name, text in told.items()}
+        return object_of({**texts, "attempts": str(step.attempts), "saved": self.carrier.saved(step), **call, **more})
 
     # -- what is called
 
@@ -108,10 +97,8 @@ class Requests:
             raise NotCarried(f"{what} cannot be found by another process; write it as a function: @action", what)
         if definition.frame is None:
             return "function", self._place(definition.function)
-        try:
+        with carried():
             return "action", name_of(definition, self.carrier.engine)
-        except NotRecordable as refused:
-            raise NotCarried(refused.reason, refused.what) from None
 
     def _call(self, step: Step[Any]) -> dict[str, str]:
         definition = step._record[DEFINITION]
@@ -143,7 +130,5 @@ class Requests:
         return place
 
     def _arguments(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        try:
+        with carried():
             return self.carrier.values.call(function, args, kwargs, display_name(function))
-        except NotRecordable as refused:
-            raise NotCarried(refused.reason, refused.what) from None

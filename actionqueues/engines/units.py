@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import isawaitable, iscoroutine
 from time import time
@@ -87,52 +88,47 @@ class Work:
 
     def perform(self) -> str:
         """Run it here; returns what came of it."""
-        before = performing.get()
-        performing.set(self)
-        try:
-            return self._perform()
-        finally:
-            performing.set(before)
-
-    def _perform(self) -> str:
-        self._begin()
-        try:
-            value = self.call()
-        except BaseException as error:
-            return self._raised(error)
-        try:
-            return self._returned(value)
-        except NotCarried as refused:
-            return self._refused(refused, _at_once(self._undo(value, refused, awaits=False)))
+        with self._known():
+            try:
+                value = self.call()
+            except BaseException as error:
+                return self._raised(error)
+            try:
+                return self._returned(value)
+            except NotCarried as refused:
+                return self._refused(refused, _at_once(self._undo(value, refused, awaits=False)))
 
     async def perform_async(self) -> str:
         """The same of async work."""
+        with self._known():
+            try:
+                value = self.call()
+                if isawaitable(value):
+                    value = await value
+            except asyncio.CancelledError as error:
+                if self.is_control_flow(error):
+                    raise
+                self.error = error
+                task = asyncio.current_task()
+                by_itself = task is None or not task.cancelling()  # as by awaiting a task that was cancelled
+                return self._told(stopped='"by itself"' if by_itself else "true")
+            except BaseException as error:
+                return self._raised(error)
+            try:
+                return self._returned(value)
+            except NotCarried as refused:
+                return self._refused(refused, await self._undo(value, refused, awaits=True))
+
+    @contextmanager
+    def _known(self) -> Generator[None, None, None]:
+        """Be known in this context as the unit that is performed."""
         before = performing.get()
         performing.set(self)
         try:
-            return await self._perform_async()
+            self._begin()
+            yield
         finally:
             performing.set(before)
-
-    async def _perform_async(self) -> str:
-        self._begin()
-        try:
-            value = self.call()
-            if isawaitable(value):
-                value = await value
-        except asyncio.CancelledError as error:
-            if self.is_control_flow(error):
-                raise
-            self.error = error
-            task = asyncio.current_task()
-            by_itself = task is None or not task.cancelling()  # as by awaiting a task that was cancelled
-            return self._told(stopped='"by itself"' if by_itself else "true")
-        except BaseException as error:
-            return self._raised(error)
-        try:
-            return self._returned(value)
-        except NotCarried as refused:
-            return self._refused(refused, await self._undo(value, refused, awaits=True))
 
     def request(self) -> str:
         """It as text, for another process."""
