@@ -61,7 +61,7 @@ def _check_when(when: object, options: dict[str, Any]) -> None:
 
 
 def definition_with(function: Any, hold: Any, *, timeout: float | None, name: str | None, **options: Any) -> Definition:
-    """The definition of an action with these options, or the reason why it can be none."""
+    """The definition of an action with these options; `TypeError` or `ValueError` says why there can be none."""
     if definition_behind(function) is not None:
         raise TypeError(f"{display_name(function)} is an action already: decorate it once")
     if isinstance(function, type):

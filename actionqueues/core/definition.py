@@ -184,9 +184,10 @@ class Definition:
         return partial(self.frame, *self.args(record), **self.kwargs(record))
 
     def bound(self, thing: Any, method: str, retry: Policy | None = None, timeout: float | None = None) -> Handler:
-        """The handler that was given to ``rollback``, or the probe to ``landed``, or the reason why it can be none.
+        """What was given to ``rollback``, ``landed`` or ``describe``, bound to the parameters of this action.
 
-        Likewise the description that was given to ``describe``.
+        Raises:
+            TypeError: if it cannot be the handler, the probe or the description, or there is one already.
         """
         what, known = {
             "rollback": ("rollback handler", self.handler),

@@ -50,6 +50,20 @@ def played(scenario: Scenario, run: str, options: Callable[[str], dict[str, Any]
     return asyncio.run(play(scenario.name, stage)) if awaits else play_now(scenario.name, stage)
 
 
+async def cancelled_twice(name: str, effect: str, stage: Stage) -> None:
+    """Play a scenario that is cancelled once an effect has been seen, and again a little later."""
+    block = asyncio.create_task(play(name, stage))
+    while effect not in effects.trail(stage.run):
+        await asyncio.sleep(0.005)
+    block.cancel()
+    await asyncio.sleep(0.02)
+    block.cancel()
+    effects.release(stage.run)
+    with pytest.raises(asyncio.CancelledError):
+        await block
+    assert block.cancelled()
+
+
 @cache
 def in_process(scenario: Scenario, awaits: bool) -> tuple[str, dict[str, Any]]:
     """A run where the package alone runs it, with which all others are compared, and what came of it."""

@@ -16,9 +16,19 @@ from actionqueues.journal import Journal
 from tests.documents import ENGINES, blocks
 
 from . import effects
-from .checking import CANCELLED, LIMIT_IDS, LIMITS, check, check_limit, in_all_blocks, in_process, played
+from .checking import (
+    CANCELLED,
+    LIMIT_IDS,
+    LIMITS,
+    cancelled_twice,
+    check,
+    check_limit,
+    in_all_blocks,
+    in_process,
+    played,
+)
 from .scenarios import LISTED, SCENARIOS
-from .stage import Scenario, Stage, grouped, in_groups, play
+from .stage import Scenario, Stage, grouped, in_groups
 
 
 @in_all_blocks
@@ -109,19 +119,7 @@ def test_a_cancellation_in_the_middle_undoes_all_of_it(scenario: str, effect: st
     run = effects.new_run()
     stage = Stage(run, options_of(place, tmp_path), awaits=True)
 
-    async def main() -> None:
-        block = asyncio.create_task(play(scenario, stage))
-        while effect not in effects.trail(run):
-            await asyncio.sleep(0.005)
-        block.cancel()
-        await asyncio.sleep(0.02)
-        block.cancel()
-        effects.release(run)
-        with pytest.raises(asyncio.CancelledError):
-            await block
-        assert block.cancelled()
-
-    asyncio.run(main())
+    asyncio.run(cancelled_twice(scenario, effect, stage))
     assert effects.trail(run) == SCENARIOS[scenario].trail
     assert stage.blocks[0].state == SCENARIOS[scenario].state
     assert effects.wrong_keys(run) == []

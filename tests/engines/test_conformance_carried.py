@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from . import effects
-from .checking import CANCELLED, LIMITS, check, check_limit, in_async_blocks
+from .checking import CANCELLED, LIMITS, cancelled_twice, check, check_limit, in_async_blocks
 from .courier import CourierEngine, run_moving
 from .scenarios import SCENARIOS
 from .stage import Scenario, Stage, play
@@ -36,17 +34,5 @@ def test_what_cannot_be_carried_is_refused_and_undone(scenario: Scenario) -> Non
 @pytest.mark.parametrize(("scenario", "effect"), CANCELLED)
 def test_a_cancellation_in_the_middle_undoes_all_of_it(scenario: str, effect: str) -> None:
     run, engine = effects.new_run(), CourierEngine()
-
-    async def main() -> None:
-        block = asyncio.create_task(play(scenario, Stage(run, lambda _: {"engine": engine}, awaits=True)))
-        while effect not in effects.trail(run):
-            await asyncio.sleep(0.005)
-        block.cancel()
-        await asyncio.sleep(0.02)
-        block.cancel()
-        effects.release(run)
-        with pytest.raises(asyncio.CancelledError):
-            await block
-
-    run_moving(main())
+    run_moving(cancelled_twice(scenario, effect, Stage(run, lambda _: {"engine": engine}, awaits=True)))
     assert effects.trail(run) == SCENARIOS[scenario].trail
