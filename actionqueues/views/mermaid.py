@@ -3,12 +3,12 @@
 From top to bottom the way forward, in full lines, and the way back in dotted ones.  Whatever a name holds, every sign
 in it is written as an entity, so that it is a label and nothing else.
 
-Stands on parts and style.  Used by reports, and by plans for how it writes texts.
+Stands on parts and style.  Used by reports, and by the drawing of plans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from .boxes import lane_words, word_of
@@ -18,7 +18,7 @@ from .model import SAVEPOINT, Mark, read
 from .parts import Part, parts_of
 from .style import ENDED, LIGHT, mark_of, tone_of
 
-__all__ = ["MOST", "quoted", "to_mermaid"]
+__all__ = ["CLASSES", "MOST", "quoted", "short_enough", "to_mermaid"]
 
 #: What Mermaid draws at most is 50 000 letters, with a few for whoever puts it into a page.
 MOST: Final = 48_000
@@ -29,6 +29,11 @@ _ERROR: Final = 80
 
 _FRAME: Final = f"fill:{LIGHT.frame},stroke:{LIGHT.frame_edge},color:{LIGHT.text}"
 
+#: The last lines of a flowchart, which say how each tone looks.
+CLASSES: Final = [
+    f"  classDef {tone} fill:{ground},stroke:{edge},color:{text}" for tone, (text, ground, edge) in LIGHT.tones.items()
+]
+
 
 def to_mermaid(data: Mapping[str, Any]) -> str:
     """What `Report.as_dict()` gives, as a flowchart that GitHub and others draw from text, however large the report is.
@@ -36,11 +41,16 @@ def to_mermaid(data: Mapping[str, Any]) -> str:
     Raises:
         ValueError: `data` is of a format that this version does not know.
     """
-    story, most = read(data), _PARTS
-    text = _Drawing(story.state).draw(parts_of(story, most))
+    story = read(data)
+    return short_enough(lambda most: _Drawing(story.state).draw(parts_of(story, most)), _PARTS)
+
+
+def short_enough(draw: Callable[[int], str], most: int) -> str:
+    """What is drawn of so many parts, or of half as many until Mermaid draws it."""
+    text = draw(most)
     while len(text.encode("utf-16-le")) // 2 > MOST:  # as JavaScript counts letters
         most //= 2
-        text = _Drawing(story.state).draw(parts_of(story, most))
+        text = draw(most)
     return text
 
 
@@ -62,9 +72,7 @@ class _Drawing:
         if last and self._state in ENDED:
             tone = tone_of(mark_of(self._state))
             self.lines += [f'  finish(["{quoted(self._state)}"]):::{tone}', f"  {last} {_arrow(whole)} finish"]
-        for tone, (text, ground, edge) in LIGHT.tones.items():
-            self.lines.append(f"  classDef {tone} fill:{ground},stroke:{edge},color:{text}")
-        return "\n".join(self.lines) + "\n"
+        return "\n".join(self.lines + CLASSES) + "\n"
 
     def _name(self, part: Part) -> str:
         return self._names.setdefault(id(part), f"s{len(self._names) + 1}")

@@ -1,6 +1,6 @@
 """`to_text` and `to_mermaid` of a plan: a table, and a flowchart of what will run and of what will undo it.
 
-Stands on labels, style and the signs of Mermaid.  Used by plans.
+Stands on labels, and on how Mermaid is written.  Used by plans.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .labels import clipped, counted, knows_unicode, named, safe, width_of, wrapped
-from .mermaid import MOST, quoted
-from .style import LIGHT
+from .mermaid import CLASSES, quoted, short_enough
 
 __all__ = ["printed", "to_mermaid", "to_text"]
 
@@ -95,12 +94,7 @@ def to_mermaid(data: Mapping[str, Any]) -> str:
     The steps stand below each other, with what will undo each beside it; a dotted arrow leads from a step to one that
     is given its result.
     """
-    most = len(data["steps"])
-    text = _flowchart(data, most)
-    while len(text.encode("utf-16-le")) // 2 > MOST:  # as JavaScript counts letters
-        most //= 2
-        text = _flowchart(data, most)
-    return text
+    return short_enough(lambda most: _flowchart(data, most), len(data["steps"]))
 
 
 def _flowchart(data: Mapping[str, Any], most: int) -> str:
@@ -119,9 +113,7 @@ def _flowchart(data: Mapping[str, Any], most: int) -> str:
         last = name
     if len(data["steps"]) > most:
         lines += [f'  more(["and {len(data["steps"]) - most} more"]):::idle', f"  {last} --> more"]
-    for tone, (text, ground, edge) in LIGHT.tones.items():
-        lines.append(f"  classDef {tone} fill:{ground},stroke:{edge},color:{text}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + CLASSES) + "\n"
 
 
 def _text(text: object, width: int) -> str:
