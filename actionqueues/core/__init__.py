@@ -3,14 +3,14 @@
 One idea carries everything: *a log is a list of what was started, in order of start; an entry is a step or another
 log.*  Undo goes backwards, and what an entry contains goes with it, first.
 
-**How a call becomes a record.**  `@action` (`action.py`) makes a `Definition` of a function (`definition.py`), which
-reads its signature (`signature.py`) and has frames generated that take exactly those parameters (`frames.py`).  Calling
-the action runs such a frame, in a class as the function would be bound there (`binding.py`).  It asks the context for
-the log around it (`log.py`); where there is none, it just calls the function, or refuses that
-(`required.py`).  Otherwise it puts a record, ``[PENDING, definition, *arguments]`` (`step.py`), at the end of the log,
-calls the function, and stores the result in the record.  That is all that a step costs.  A step in an ``async with``
-block gets a log of its own, which its context holds while its body runs, so that what the body calls, in whatever task
-or thread, is contained in it.
+**How a call becomes a record.**  `@action` (`action.py`) checks its options (`declaring.py`, `options.py`) and makes a
+`Definition` of a function (`definition.py`), which reads its signature (`signature.py`) and has frames generated that
+take exactly those parameters (`frames.py`).  Calling the action runs such a frame, in a class as the function would be
+bound there (`binding.py`).  It asks the context for the log around it (`log.py`); where there is none, it just calls
+the function, or refuses that (`required.py`).  Otherwise it puts a record, ``[PENDING, definition, *arguments]``
+(`step.py`), at the end of the log, calls the function, and stores the result in the record.  That is all that a step
+costs.  A step in an ``async with`` block gets a log of its own, which its context holds while its body runs, so that
+what the body calls, in whatever task or thread, is contained in it.
 
 **What is rare leaves the frame by one exit.**  In another thread, in trio, in a block that is watched or has ended, the
 frame calls `elsewhere` or `otherwise` (`exits.py`), which run the step the long way (`calls.py`).
@@ -31,9 +31,11 @@ checks it; `rollbacks.py` and `marks.py` undo all of it, or what came after a ma
 nobody watches pays nothing for it.
 
 Where each rule lives: order of the queue and of undoing, `log.py` and `engine.py`; undoing at the same time,
-`waves.py`; failures of undos, and what is left, `engine.py`, and how it is told, `telling.py`; retries, `attempts.py`
-and `calls.py`; legal states, `states.py`; blocks, savepoints and their ends, `block.py`, `ending.py`, `face.py`; marks,
-`marks.py`; queued steps, `queue.py`; undo at once, `calls.py`; what handlers are given, `handler.py`; what steps tell,
-`step.py`, `current.py`; hooks, `hooks.py`; async and threads, `calls.py`, `waiting.py`, `drivers.py`, `tasks.py`;
-interrupts, `interrupts.py`.
+`waves.py`; failures of undos, and what is left, `engine.py`, and how it is told, `telling.py`; steps of which nobody
+knows whether they have happened, `probing.py`; retries, `attempts.py` and `calls.py`; legal states, `states.py`;
+blocks, savepoints and their ends, `block.py`, `ending.py`, `face.py`; blocks that go on elsewhere, `giving_up.py`;
+marks, `marks.py`; queued steps, `queue.py`, and plans of them, `plan.py`; undo at once, `calls.py`; what handlers are
+given, `handler.py`; what steps tell, `step.py`, `current.py`, and what reports keep of them, `kept.py`, `entries.py`;
+hooks, `hooks.py`; async and threads, `calls.py`, `waiting.py`, `drivers.py`, `tasks.py`; interrupts, `interrupts.py`;
+what an exception shows, `tracebacks.py`, and how all is worded, `text.py`.
 """
