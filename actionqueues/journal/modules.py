@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["BEYOND", "find", "module_name", "modules_called", "qualified_name"]
+__all__ = ["BEYOND", "find", "module_name", "modules_called", "modules_outside", "qualified_name"]
 
 #: What the running script is called as a module; the first only in the sandbox of Temporal, which loads it once more.
 _SCRIPT = ("__temporal_main__", "__main__", "__mp_main__")
@@ -27,16 +27,19 @@ def module_name(module: str) -> str:
     """What a module is recorded as: the script that is ``__main__`` goes by the name it would have when imported."""
     if module not in _SCRIPT:
         return module
-    if module == _SCRIPT[0]:  # which was loaded from a file, whatever the running one was started by
-        modules: dict[str, Any] = getattr(sys.modules, "orig", sys.modules)  # those outside the sandbox
-        main = modules.get("__main__")
-    else:
-        main = sys.modules.get(module)
+    # The first was loaded from a file, whatever the running one was started by.
+    main = modules_outside().get("__main__") if module == _SCRIPT[0] else sys.modules.get(module)
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name not in _SCRIPT:
         return str(spec.name)  # python -m package.module
     file = getattr(main, "__file__", None)
     return Path(file).stem if file else module
+
+
+def modules_outside() -> dict[str, Any]:
+    """All modules; while a sandbox of Temporal is at work, `sys.modules` is something that stands before them."""
+    modules: dict[str, Any] = getattr(sys.modules, "orig", sys.modules)
+    return modules
 
 
 def modules_called(name: str) -> list[Any]:

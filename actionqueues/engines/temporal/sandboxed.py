@@ -9,14 +9,8 @@ Stands on what finds classes by their names, and registers itself there.  Used b
 
 from __future__ import annotations
 
-import sys
-from typing import Final
+from actionqueues.journal.modules import BEYOND, modules_outside
 
-from actionqueues.journal.modules import BEYOND
+__all__: list[str] = []
 
-__all__ = ["OF_THE_WORKER"]
-
-#: The modules of the worker.  While a sandbox is at work, `sys.modules` is something that stands before them.
-OF_THE_WORKER: Final = getattr(sys.modules, "orig", sys.modules)
-
-BEYOND.append(OF_THE_WORKER.get)
+BEYOND.append(modules_outside().get)
