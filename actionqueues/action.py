@@ -28,7 +28,7 @@ from .core.definition import Definition, function_in
 from .core.exits import EXITS
 from .core.handler import in_line
 from .core.options import check_seconds, known_options
-from .core.signature import text_of
+from .core.signature import text_attribute
 from .hooks import held
 from .retry import Policy, check_policy, refuse_on_result
 
@@ -341,7 +341,7 @@ class action(_Proxy, Generic[P, R]):  # noqa: N801 - a decorator, like `property
     __copy__ = __deepcopy__
 
     def __reduce_ex__(self, protocol: object) -> str:
-        name = text_of(self._self_definition.function, "__qualname__", None)
+        name = text_attribute(self._self_definition.function, "__qualname__", None)
         if name is None:
             raise TypeError(f"cannot pickle {self!r}: only a function is pickled, by its qualified name")
         return name

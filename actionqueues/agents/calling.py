@@ -16,7 +16,7 @@ from actionqueues.core.definition import Definition
 from actionqueues.core.entries import frozen_record, short_arguments
 from actionqueues.core.plan import in_words
 from actionqueues.core.queue import definition_of
-from actionqueues.core.signature import is_async, signature_of, text_of
+from actionqueues.core.signature import is_async, signature_of, text_attribute
 from actionqueues.core.step import Record
 from actionqueues.errors import IllegalOperation, TransactionClosed
 
@@ -135,8 +135,8 @@ def function_of_tool(bound: Bound) -> FunctionType:
     made: Any = call_async if bound.is_async else call
     function, explanation = bound.definition.function, bound.explanation
     made.__name__ = made.__qualname__ = explanation.name
-    made.__module__ = text_of(function, "__module__", __name__)
-    first, gap, rest = cleandoc(text_of(function, "__doc__", "")).partition("\n\n")
+    made.__module__ = text_attribute(function, "__module__", __name__)
+    first, gap, rest = cleandoc(text_attribute(function, "__doc__", "")).partition("\n\n")
     made.__doc__ = "\n\n".join(filter(None, [first, explanation.text])) + gap + rest
     made.__signature__, made.explanation = bound.signature, explanation
     parameters = bound.signature.parameters.values()

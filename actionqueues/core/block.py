@@ -20,7 +20,7 @@ from actionqueues.report import Report, UndoFailure
 from .current import refused_to_handlers
 from .engine import Rollback
 from .hooks import HookRun
-from .kept import marks, standing_in
+from .kept import marks_of, standing_in
 from .log import (
     Log,
     Owner,
@@ -362,7 +362,7 @@ class Block(_Rare):
             self.parent.report._include(report)
             left = self.rollback is not None and self.rollback.left_something
             kept = [report._as_step(_FAILED if failed else _ROLLED_BACK)] if self.watch is None else []
-            take_out(self.log, marks(kept, left=left))
+            take_out(self.log, marks_of(kept, left=left))
             self.parent.ended(self.log)
         # Last, so that what comes out of the above, by an interrupt or for lack of room, can be repaired.
         self.move(_FAILED if failed else _ROLLED_BACK)

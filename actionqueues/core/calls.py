@@ -24,7 +24,7 @@ from .attempts import Attempts
 from .definition import Definition
 from .giving_up import give_up, given_up
 from .interrupts import is_exit
-from .kept import Undos, keep, kept_step, marks, told, undos_of
+from .kept import Undos, keep, kept_step, marks_of, told, undos_of
 from .log import (
     Log,
     Owner,
@@ -337,7 +337,7 @@ def failing(
         interrupt = first_of(interrupt, late)
         if not own and own.record is None:
             entries = [] if kept is None else told([kept], undos, over=True)
-            take_out(own, marks(entries, left=not (clean and all_clean)))
+            take_out(own, marks_of(entries, left=not (clean and all_clean)))
     if interrupt is not None and not (is_exit(interrupt) and block.real.keep(interrupt)):
         raise interrupt
     return error

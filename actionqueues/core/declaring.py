@@ -11,7 +11,7 @@ from actionqueues.retry import check_policy
 
 from .definition import Definition, all_definitions, definition_behind
 from .options import check_flag, check_options, check_seconds
-from .signature import display_name, is_async, refuse_lazy, text_of
+from .signature import display_name, is_async, refuse_lazy, text_attribute
 
 _FLAGS: Final = ("irreversible", "read_only", "transaction_required")
 _DEFAULTS = {"retry": None, **dict.fromkeys(_FLAGS, False), "when": None, "timeout": None, "name": None, "aliases": ()}
@@ -89,4 +89,4 @@ def definition_with(function: Any, hold: Any, *, timeout: float | None, name: st
 
 
 def _place(function: object) -> str:
-    return f"{text_of(function, '__module__', None)}:{text_of(function, '__qualname__', None)}"
+    return f"{text_attribute(function, '__module__', None)}:{text_attribute(function, '__qualname__', None)}"

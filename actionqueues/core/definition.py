@@ -23,7 +23,7 @@ from .attempts import judged
 from .frames import caller, current_task_getter, rename_keywords, specialize
 from .handler import Description, Handler
 from .log import Log, current, get_current, set_current, undoing
-from .signature import ANY, display_name, is_async, parameters_of, text_of, unawaited, unwrapped
+from .signature import ANY, display_name, is_async, parameters_of, text_attribute, unawaited, unwrapped
 from .states import StepState
 from .step import PENDING, VALUES, Record, Step
 from .tasks import limited
@@ -103,7 +103,7 @@ class Definition:
             "__tracebackhide__": True,
             **exits,
         }
-        qualname = text_of(self.function, "__qualname__", self.name)
+        qualname = text_attribute(self.function, "__qualname__", self.name)
         if self.is_async:
             for name, names in (("step", (".log", *parameters.names)), ("later", (".log", ".record"))):
                 variables[name] = specialize(codes[name], variables, qualname, names)
@@ -234,7 +234,7 @@ class Definition:
         cast("FunctionType", self.frame).__doc__ = self.doc
         self.waits = self.is_async or handler.is_async
         mine, theirs = (
-            text_of(each, "__qualname__", "").rpartition(".")[0] for each in (self.function, handler.function)
+            text_attribute(each, "__qualname__", "").rpartition(".")[0] for each in (self.function, handler.function)
         )
         if mine and mine == theirs and not mine.endswith("<locals>"):  # a method of the same class
             self._overrides = WeakKeyDictionary()

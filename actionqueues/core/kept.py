@@ -23,7 +23,7 @@ __all__ = [
     "cause_of",
     "keep",
     "kept_step",
-    "marks",
+    "marks_of",
     "numbered",
     "past_of",
     "reason_of",
@@ -257,7 +257,7 @@ def _told(kept: Any, undos: Undos, *, over: bool) -> StepReport:
     return entry
 
 
-def marks(kept: Iterable[StepReport | Past], *, left: bool) -> list[tuple[Any]]:
+def marks_of(kept: Iterable[StepReport | Past], *, left: bool) -> list[tuple[Any]]:
     """What stands in a log in the place of what has been undone, of which something may have been left."""
     return [*([LEFT] if left else []), *((entry,) for entry in kept)]
 

@@ -18,7 +18,7 @@ from .block import Block
 from .calls import Shut, shut_in
 from .current import running_step
 from .engine import Rollback
-from .kept import keep, marks, past_of, undos_of
+from .kept import keep, marks_of, past_of, undos_of
 from .log import Log, new_log, place_of
 from .requests import Engine, Shielded
 from .tasks import running_task
@@ -159,7 +159,7 @@ def going_back(block: Block, mark: Mark, place: int) -> Engine[tuple[Rollback, B
         found = place_of(block.log, undone)
         assert found is not None  # noqa: S101 - only this thread takes anything out
         # In front of the mark, or the next one who goes back to it would have to look through that.
-        told = [*marks(entries, left=rollback.left_something), block.log[found - 1]]
+        told = [*marks_of(entries, left=rollback.left_something), block.log[found - 1]]
         block.log[found - 1 : found + 1] = told
         block.log.asked = -1, found - 1 + len(told), told[-1]  # no step is running up to there
         late = rollback.interrupt()

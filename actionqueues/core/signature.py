@@ -114,7 +114,7 @@ def unwrapped(function: Any) -> Any:
     return function
 
 
-def text_of(thing: object, name: str, default: T) -> str | T:
+def text_attribute(thing: object, name: str, default: T) -> str | T:
     """An attribute, such as ``__qualname__``, if that is a text; what answers to every name may give anything."""
     text: object = getattr(thing, name, None)
     return text if isinstance(text, str) else default
@@ -182,7 +182,7 @@ def _unwrap_partial(function: object) -> object:
 def display_name(function: object) -> str:
     """The name that messages and reports use: ``create_user``, ``Shop.charge``; no module, no enclosing function."""
     function = _unwrap_partial(function)
-    return text_of(function, "__qualname__", type(function).__qualname__).rpartition("<locals>.")[2]
+    return text_attribute(function, "__qualname__", type(function).__qualname__).rpartition("<locals>.")[2]
 
 
 def unawaited(coroutine: Any, function: object, name: str) -> CoroutineNotAwaited:
