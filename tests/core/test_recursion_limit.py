@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 
 import pytest
@@ -126,21 +127,22 @@ def test_steps_that_go_down_to_the_limit_are_each_undone_or_reported_in_order_an
 
 
 def test_a_step_that_could_not_be_undone_for_lack_of_room_dooms_the_block() -> None:
-    doomed: list[bool] = []
-
-    def body() -> None:
-        world, room = World(), True
+    ends: set[str] = set()
+    for room in range(2, 60):
+        world = World()
         try:
-            with transaction(), suppress(RecursionError):
-                down(world, 1)
+            with transaction(), suppress(RecursionError, LookupError):
+                near_the_limit(room, partial(fail, world, 1))
         except TransactionDoomed:
-            room = False
-        doomed.append(not room)
-        assert not room or sorted(world.undone) == sorted(world.started)
-
-    for padding in range(12):
-        deeper(padding, body)
-    assert any(doomed)
+            assert world.undone == []
+            ends.add("doomed")
+        except IllegalOperation:
+            assert set(world.started) <= set(world.undone)
+            ends.add("undone at the end of the block")
+        else:
+            assert set(world.started) <= set(world.undone)
+            ends.add("committed")
+    assert ends == {"doomed", "undone at the end of the block", "committed"}
 
 
 def commits(world: World) -> None:
