@@ -66,6 +66,12 @@ def test_further_cancellations_never_undo_anything_twice_or_out_of_order(program
             assert (first, second, wrong) == (first, second, [])
 
 
+#: An interrupt may come when coroutines have been made and nobody has begun to await them.
+abandoned = pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
 @cache
 def sweep(program: Program) -> list[Outcome]:
     """One run for each line, with an interrupt there."""
@@ -80,9 +86,11 @@ def sweep(program: Program) -> list[Outcome]:
         outcomes.append(outcome)
 
 
+@abandoned
 @pytest.mark.parametrize("program", slow_but(PROGRAMS, fails), ids=lambda program: program.__name__)
 def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(program: Program) -> None:
     outcomes = sweep(program)
+    gc.collect()  # those coroutines, while that is no error
     assert len(outcomes) > 40
     told = [
         f"{outcome.places[0].function}: {outcome.places[0].text} -> {'; '.join(wrong)}"
@@ -92,7 +100,7 @@ def test_an_interrupt_at_any_line_undoes_each_started_step_once_and_comes_out(pr
     assert told == []
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+@abandoned
 @pytest.mark.parametrize("own", [_raise_interrupt, _raise_stop])
 @pytest.mark.parametrize("program", slow_but(PROGRAMS, fails), ids=lambda program: program.__name__)
 def test_a_handler_of_the_programs_own_that_raises_at_any_call_costs_at_most_the_undo_that_it_hits(
