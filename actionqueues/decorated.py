@@ -102,7 +102,7 @@ def in_transaction(function: F, fresh: Callable[[], Any], policy: Policy | None,
     return cast("F", _Decorated(function, call_async if is_async(plain) else call))
 
 
-class _Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # pyright: ignore[reportMissingTypeArgument]
+class _Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg] # pyright: ignore[reportMissingTypeArgument] - it has none when it runs
     """Pickled and copied like the function: by its qualified name."""
 
     def __reduce_ex__(self, protocol: object) -> str:

@@ -182,7 +182,7 @@ def uniform(low: float, high: float) -> float:
     return random.uniform(low, high)  # noqa: S311 - it spreads load
 
 
-if not TYPE_CHECKING:  # pragma: no branch
+if not TYPE_CHECKING:  # pragma: no branch - always so where it runs
     Retry.__init__ = known_options("Retry()")(Retry.__init__)
 
 

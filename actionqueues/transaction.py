@@ -343,7 +343,7 @@ def transaction(
     return made
 
 
-if not TYPE_CHECKING:  # pragma: no branch
+if not TYPE_CHECKING:  # pragma: no branch - always so where it runs
 
     @wraps(transaction)
     def _transaction(name=None, **options):

@@ -120,8 +120,7 @@ class HookRun(Shield):
             self.commit()
         lost = self.hook
         if lost is not None and self.watch is not None and lost not in self.hooks:  # interrupted in the middle of it
-            # A sweep of signal handlers comes here at some of its moments.
-            yield from tell(self.watch.called_hook, lost, self.interrupts[-1])  # pragma: no cover
+            yield from tell(self.watch.called_hook, lost, self.interrupts[-1])  # pragma: no cover - a sweep comes here
         while self.hooks:
             hook = self.hook = self.hooks[0]
             self.hooks.pop(0)

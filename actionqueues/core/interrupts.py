@@ -102,7 +102,7 @@ def in_another_thread(function: Callable[[], None]) -> None:
     """
 
     def call() -> None:
-        if threading.main_thread().is_alive():  # pragma: no branch
+        if threading.main_thread().is_alive():  # pragma: no branch - the interpreter has begun to end before it
             function()
 
     def begin() -> None:  # pragma: no cover - in a thread that no tracer looks into

@@ -67,7 +67,7 @@ def signature_of(function: Callable[..., object], *, follow_wrapped: bool = True
         ValueError: for a built-in callable that does not tell.
     """
     cls = type(function)
-    own = getattr(cls, "__call__", None)  # noqa: B004 - to be looked at
+    own = getattr(cls, "__call__", None)  # noqa: B004 - it is asked for its signature, not whether it can be called - to be looked at
     if type(own) is FunctionType and inspect.getattr_static(cls, "__call__") is own and not _tells(function):
         # Of an object: `inspect` would ask it for attributes, and compare it, which mocks and proxies take for calls.
         function = MethodType(own, function)

@@ -16,7 +16,7 @@ __all__ = ["ALL_UNFINISHED", "ANY_DAMAGE", "DAMAGE", "STATES", "can_own", "reada
 _UNFINISHED: Final = ("ended IS NULL", "ended < '1'", "ended >= '3'")
 
 #: SQL for the numbers of those; quick: each condition alone has an index, which is not used for several.
-ALL_UNFINISHED: Final = " UNION ".join(f"SELECT id FROM transactions WHERE {each}" for each in _UNFINISHED)  # noqa: S608
+ALL_UNFINISHED: Final = " UNION ".join(f"SELECT id FROM transactions WHERE {each}" for each in _UNFINISHED)  # noqa: S608 - constants
 
 _TEXT, _NUMBER, _OPTIONAL = "typeof({0}) != 'text'", "typeof({0}) != 'integer'", "typeof({0}) NOT IN ('text', 'null')"
 _TIME: Final = "{0} IS NOT NULL AND (typeof({0}) != 'text' OR {0} < '1' OR {0} >= '3')"

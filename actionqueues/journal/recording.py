@@ -148,7 +148,7 @@ class Recording(Watch):
         kept = self.values.masked(text) if isinstance(text := self.report().origin, str) else None  # a listener sets it
         row = (self.values.masked(self.name), self._owner, now(), directory, kept)
         columns = "(name, state, owner, started, directory, origin)"
-        return int(db.execute(f"INSERT INTO transactions {columns} VALUES (?, 'open', ?, ?, ?, ?)", row).lastrowid or 0)  # noqa: S608
+        return int(db.execute(f"INSERT INTO transactions {columns} VALUES (?, 'open', ?, ?, ?, ?)", row).lastrowid or 0)  # noqa: S608 - constants
 
     def attempting(self, step: Step[Any]) -> Request | None:
         number = self.numbers[step]
@@ -232,7 +232,7 @@ class Recording(Watch):
         def work(db: sqlite3.Connection, tx: int) -> None:
             never_run(db, tx, list(self._intended))
             end = "" if due else "ended = ?, owner = NULL, "
-            statement = f"UPDATE transactions SET state = 'committed', {end}plain_hooks = ? WHERE id = ?"  # noqa: S608
+            statement = f"UPDATE transactions SET state = 'committed', {end}plain_hooks = ? WHERE id = ?"  # noqa: S608 - constants
             db.execute(statement, (*([] if due else [now()]), plain, tx))
             for number, hook in due:
                 self.hooks.insert(db, tx, number, hook)

@@ -56,7 +56,7 @@ def resolve_hook(store: Store, transaction: int, hook: int) -> None:
 
     def work(db: sqlite3.Connection) -> Exception | None:
         query = (
-            f"SELECT owner, (SELECT ended FROM hooks WHERE tx = id AND number = ?), {DAMAGE} FROM transactions "  # noqa: S608
+            f"SELECT owner, (SELECT ended FROM hooks WHERE tx = id AND number = ?), {DAMAGE} FROM transactions "  # noqa: S608 - constants
             "WHERE id = ? AND EXISTS (SELECT 1 FROM hooks WHERE tx = id AND number = ?)"
         )
         row = db.execute(query, (hook, transaction, hook)).fetchone()

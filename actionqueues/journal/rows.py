@@ -60,7 +60,7 @@ def columns_of(fields: Iterable[str]) -> str:
 def chunk(store: Store, tx: int, below: int) -> list[StepRow]:
     """The last steps below a number that are to be undone, the last one first; not what somebody else has changed."""
     which = f"tx = ? AND number < ? AND {LEFT} AND undo IS NOT 'conflict' ORDER BY number DESC LIMIT {PIECE}"
-    rows = store.read(f"SELECT {columns_of(StepRow._fields)} FROM steps WHERE {which}", (tx, below))  # noqa: S608
+    rows = store.read(f"SELECT {columns_of(StepRow._fields)} FROM steps WHERE {which}", (tx, below))  # noqa: S608 - constants
     return [StepRow(*row) for row in rows]
 
 
@@ -74,7 +74,7 @@ def finish(db: sqlite3.Connection, tx: int) -> None:
     if left is None:
         state = "CASE WHEN requested IS NULL THEN 'rolled back' ELSE 'undone later' END"
         db.execute(
-            f"UPDATE transactions SET state = {state}, ended = ?, owner = NULL, reason = NULL WHERE id = ?",  # noqa: S608
+            f"UPDATE transactions SET state = {state}, ended = ?, owner = NULL, reason = NULL WHERE id = ?",  # noqa: S608 - constants
             (now(), tx),
         )
         return

@@ -172,7 +172,7 @@ def value_at(picture: object, path: Sequence[str]) -> object:
             picture = items[place] if place < len(items) else ABSENT
         elif isinstance(picture, dict):
             # A dict of anything:
-            picture = picture.get(part, ABSENT)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            picture = picture.get(part, ABSENT)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - of anything
         else:
             return ABSENT
     return picture  # pyright: ignore[reportUnknownVariableType] - a part of anything

@@ -154,7 +154,7 @@ def _candidates(policy: Policy) -> list[type[Exception]]:
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     # A tuple of anything:
-    return tuple(value) if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return tuple(value) if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - of anything
 
 
 def _like(cls: type[Exception]) -> Exception:

@@ -36,7 +36,7 @@ class Scripted(Model):
     async def get_response(
         self,
         system_instructions: str | None,  # noqa: ARG002 - these as the framework calls them
-        input: str | list[TResponseInputItem],  # noqa: A002
+        input: str | list[TResponseInputItem],  # noqa: A002 - as the method that it overrides calls it
         *_args: Any,
         **_kwargs: Any,
     ) -> ModelResponse:

@@ -21,7 +21,7 @@ Each attempt of a step, and of its undo, is an activity.  `README.md` in the fol
 from __future__ import annotations
 
 # Here, since a workflow's sandbox wants all to be imported before the workflow runs.
-from actionqueues.engines import attaching as _attaching  # noqa: F401 # pyright: ignore[reportUnusedImport]
+from actionqueues.engines import attaching as _attaching  # noqa: F401 # pyright: ignore[reportUnusedImport] - for that alone
 
 from . import sandboxed as _sandboxed  # noqa: F401 # pyright: ignore[reportUnusedImport] - it registers itself
 from .engine import TemporalEngine
